@@ -1,0 +1,51 @@
+import type { ResetReason } from '../core/errors.ts';
+
+/** An IP address and port, or a Unix socket path (port 0). */
+export interface Address {
+  readonly ip: string;
+  readonly port: number;
+  /** Unix socket path, '' for IP. */
+  readonly path: string;
+}
+
+/**
+ * Layer 4: bytes in and out, counted pause, half-close. TLS and network filters decorate it.
+ *
+ * Chunks given to `onData` are borrowed: they are valid during the call only. Whoever keeps bytes copies them
+ * (the receive buffer is shared by all connections of a worker).
+ */
+export interface Connection {
+  events: ConnectionEvents;
+  /** Process-wide unique number. */
+  readonly id: number;
+  readonly remote: Address;
+  readonly local: Address;
+  /** Bytes accepted by `write` that the kernel has not taken yet. */
+  readonly buffered: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly destroyed: boolean;
+  /** Takes ownership of `data`: it must not change afterwards. Strings are latin1. False: over the high watermark, `onDrain` will follow. */
+  write(data: Uint8Array | string): boolean;
+  /** As `write`, for a chunk that is borrowed from `onData`: bytes the kernel does not take at once are copied. */
+  writeBorrowed(chunk: Uint8Array): boolean;
+  /** Sends FIN after what is buffered; reading goes on. Idempotent. */
+  end(): void;
+  /** Flushes what is buffered, then closes both directions; gives up after `delayMs`. Idempotent. */
+  closeAfterFlush(delayMs: number): void;
+  /** Closes at once: RST when `reset`, else FIN. `onClose` follows asynchronously, once. Idempotent. */
+  destroy(reset?: boolean): void;
+  /** Counted: reading stops at the first pause and goes on after as many resumes. */
+  pause(): void;
+  resume(): void;
+}
+
+export interface ConnectionEvents {
+  onData(chunk: Buffer): void;
+  /** The peer sent FIN; our side may still write. */
+  onEnd(): void;
+  /** Below the low watermark again after `write` returned false. */
+  onDrain(): void;
+  /** Exactly once, last of all. `reason` is undefined when both sides ended in an orderly way. */
+  onClose(reason: ResetReason | undefined): void;
+}
