@@ -1,0 +1,51 @@
+import type { ResetReason } from '../core/errors.ts';
+import type { Connection } from '../net/connection.ts';
+import type { ClientStream, RequestHead, ResponseHead, ServerStream, StreamEvents } from './stream.ts';
+
+/** The server side of one HTTP connection, whatever its version. Owns `connection.events`. */
+export interface ServerConnection {
+  readonly connection: Connection;
+  /** Streams that are open now. */
+  readonly active: number;
+  /** No new requests: H1 answers with `connection: close` and closes after the current response. Idempotent. */
+  drain(): void;
+}
+
+export interface ServerConnectionEvents {
+  /** A request begins: set `stream.events` before returning; `onHead` (or `onBadRequest`) follows in the same turn. */
+  onStream(stream: ServerStream): void;
+  /**
+   * The request breaks the protocol or a limit and no response was begun: answer on `stream` with `status`
+   * (400, 408, 413, 431, 501, …) and Envoy's `details` (e.g. `http1.codec_error`). The codec adds
+   * `connection: close` and closes after the answer. When the response had begun, the stream gets `onReset`.
+   */
+  onBadRequest(stream: ServerStream, status: number, details: string): void;
+  /** The last open stream ended; an idle timer may start. */
+  onIdle(): void;
+  /** The connection is gone; every open stream got its `onReset` before. Once. */
+  onClosed(reason: ResetReason | undefined): void;
+}
+
+/** The client side of one HTTP connection, as a pool sees it. Owns `connection.events`. */
+export interface ClientConnection {
+  readonly connection: Connection;
+  /** Requests may be opened now (H1: connected, idle, not closing). */
+  readonly available: boolean;
+  readonly active: number;
+  /** Requests begun on this connection so far. */
+  readonly opened: number;
+  /** Only when `available`. Response events go to `events`. */
+  open(events: StreamEvents<ResponseHead>): ClientStream;
+  /** Closes when the open streams have ended. Idempotent. */
+  drain(): void;
+  destroy(): void;
+}
+
+export interface ClientConnectionEvents {
+  /** A stream ended in both directions and the connection is `available` again. */
+  onAvailable(): void;
+  /** Once, after the open streams got their `onReset`. */
+  onClosed(reason: ResetReason | undefined): void;
+}
+
+export type { RequestHead };
