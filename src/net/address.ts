@@ -1,0 +1,15 @@
+import type { Address } from './connection.ts';
+
+export function ipAddress(ip: string, port: number): Address {
+  return { ip, port, path: '' };
+}
+
+export function unixAddress(path: string): Address {
+  return { ip: '', port: 0, path };
+}
+
+/** `1.2.3.4:80`, `[::1]:80` or the path of a Unix socket, as Envoy prints addresses. */
+export function formatAddress(address: Address): string {
+  if (address.path !== '') return address.path;
+  return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
+}

@@ -1,0 +1,23 @@
+import type { ResetReason } from '../core/errors.ts';
+import type { Address, Connection } from './connection.ts';
+
+export interface DialOptions {
+  readonly connectTimeoutMs: number;
+  /** `per_connection_buffer_limit_bytes`: bytes queued for writing before `onBlocked`; 0 = default. */
+  readonly bufferLimitBytes?: number;
+  readonly tcpKeepalive?: { readonly idleMs: number } | undefined;
+}
+
+/** Exactly one of the two is called, always asynchronously, unless the dial is cancelled. */
+export interface DialListener {
+  /** Set `connection.events` before returning. */
+  onConnected(connection: Connection): void;
+  onFailed(reason: ResetReason): void;
+}
+
+export interface PendingDial {
+  /** No callback follows. Idempotent, harmless after the outcome. */
+  cancel(): void;
+}
+
+export type Dial = (host: Address, options: DialOptions, listener: DialListener) => PendingDial;

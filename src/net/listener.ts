@@ -1,0 +1,82 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { Cell } from '../core/cell.ts';
+import type { Address, Connection } from './connection.ts';
+import { SocketConnection } from './socket-connection.ts';
+
+/** Takes a fresh connection; must set `connection.events` before it returns. */
+export type ConnectionHandler = (connection: Connection) => void;
+
+export interface ListenOptions {
+  readonly address: Address;
+  /** Several workers listen on the address and the kernel spreads the connections. */
+  readonly reusePort: boolean;
+  readonly backlog: number;
+  /** `per_connection_buffer_limit_bytes`; 0 = default. */
+  readonly bufferLimitBytes: number;
+  readonly nextId: () => number;
+}
+
+/**
+ * Accepting sockets. What they lead to sits in `handler`, so that an update of the listener keeps its sockets.
+ * Connections that come while the Cell is empty are closed.
+ */
+export interface Listener {
+  readonly handler: Cell<ConnectionHandler>;
+  /** Where it listens: port 0 resolved. */
+  readonly address: Address;
+  /** Stops accepting; connections live on. */
+  close(): Promise<void>;
+}
+
+/** Resolves when the socket listens; rejects with Node's error (`EADDRINUSE`, `EACCES`, …). */
+export function listen(options: ListenOptions): Promise<Listener> {
+  const { address } = options;
+  const handler = new Cell<ConnectionHandler>();
+  const server = createServer({
+    allowHalfOpen: true,
+    noDelay: true,
+    ...(options.bufferLimitBytes > 0 ? { highWaterMark: options.bufferLimitBytes } : {}),
+  });
+  server.on('connection', (socket: Socket) => {
+    const accept = handler.value;
+    // The peer may be gone already: then there is no address to tell and nothing to serve.
+    if (accept === undefined || (address.path === '' && socket.remoteAddress === undefined)) {
+      socket.on('error', () => {
+        // Closed by us anyway.
+      });
+      socket.destroy();
+      return;
+    }
+    accept(new SocketConnection(options.nextId(), socket, 'downstream', address.path));
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(
+      {
+        ...(address.path === '' ? { host: address.ip, port: address.port } : { path: address.path }),
+        backlog: options.backlog,
+        reusePort: options.reusePort && address.path === '',
+        // `::` also takes IPv4 when the config says `ipv4_compat`; Envoy's default is off.
+        ipv6Only: address.ip.includes(':'),
+      },
+      () => {
+        server.off('error', reject);
+        // A failed accept (EMFILE) must not end the process; the kernel keeps the connection for the next try.
+        server.on('error', () => {});
+        resolve({ handler, address: boundAddress(server, address), close: () => closeServer(server) });
+      },
+    );
+  });
+}
+
+function boundAddress(server: Server, asked: Address): Address {
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') return asked;
+  return { ip: bound.address, port: bound.port, path: '' };
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+  });
+}

@@ -1,0 +1,72 @@
+import { connect, type Socket } from 'node:net';
+import type { ResetReason } from '../core/errors.ts';
+import type { Address } from './connection.ts';
+import type { Dial, DialListener, DialOptions, PendingDial } from './dial.ts';
+import { connectFailure } from './node-errors.ts';
+import { SocketConnection } from './socket-connection.ts';
+
+const TIMED_OUT: ResetReason = {
+  kind: 'connection-timeout',
+  fault: 'upstream',
+  retrySafe: true,
+  details: 'connection timeout',
+};
+
+/** Dials TCP and Unix sockets. `nextId` numbers the connections of this thread. */
+export function createTcpDial(nextId: () => number): Dial {
+  return (host, options, listener) => new TcpDial(host, options, listener, nextId);
+}
+
+class TcpDial implements PendingDial {
+  #listener: DialListener | null;
+  readonly #socket: Socket;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(host: Address, options: DialOptions, listener: DialListener, nextId: () => number) {
+    this.#listener = listener;
+    const limit = options.bufferLimitBytes === undefined || options.bufferLimitBytes === 0 ? undefined : options.bufferLimitBytes;
+    const socket = connect({
+      ...(host.path === '' ? { host: host.ip, port: host.port } : { path: host.path }),
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: options.tcpKeepalive !== undefined,
+      keepAliveInitialDelay: options.tcpKeepalive?.idleMs,
+      // An address is dialled, never a name, so there is nothing to race.
+      autoSelectFamily: false,
+      ...(limit === undefined ? {} : { writableHighWaterMark: limit }),
+    });
+    this.#socket = socket;
+    this.#timer = setTimeout(() => this.#fail(TIMED_OUT), options.connectTimeoutMs);
+    const onError = (error: NodeJS.ErrnoException): void => this.#fail(connectFailure(error));
+    socket.once('error', onError);
+    socket.once('connect', () => {
+      clearTimeout(this.#timer);
+      socket.off('error', onError);
+      const to = this.#listener;
+      this.#listener = null;
+      if (to === null) return;
+      to.onConnected(new SocketConnection(nextId(), socket, 'upstream', host.path));
+    });
+  }
+
+  cancel(): void {
+    if (this.#listener === null) return;
+    this.#listener = null;
+    this.#dispose();
+  }
+
+  #fail(reason: ResetReason): void {
+    const to = this.#listener;
+    this.#listener = null;
+    this.#dispose();
+    to?.onFailed(reason);
+  }
+
+  #dispose(): void {
+    clearTimeout(this.#timer);
+    this.#socket.on('error', () => {
+      // The outcome was told already; a late error of the abandoned socket concerns nobody.
+    });
+    this.#socket.destroy();
+  }
+}
