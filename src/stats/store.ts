@@ -1,0 +1,230 @@
+import {
+  BLOCK_BYTES,
+  BLOCK_SLOTS,
+  type BlockSource,
+  CounterSlot,
+  GaugeSlot,
+  HistogramSlot,
+} from './handles.ts';
+import type {
+  StatBlock,
+  StatDefinition,
+  StatKind,
+  StatScopeDefinition,
+  StatSegment,
+  StatsMessage,
+} from './messages.ts';
+import type {
+  Counter,
+  Gauge,
+  GaugeMerge,
+  Histogram,
+  HistogramUnit,
+  StatScope,
+  StatTags,
+  Tagged,
+} from './scope.ts';
+
+/** Slots per segment of counters and gauges (32 KB); pages that nobody touched cost no memory. */
+export const SEGMENT_SLOTS = 4096;
+/** Histogram blocks per shared buffer. */
+const BLOCKS_PER_BUFFER = 8;
+
+const NO_TAGS: StatTags = {};
+
+type Handle = CounterSlot | GaugeSlot | HistogramSlot;
+
+/** What all StatScope objects of one prefix share. */
+interface ScopeData {
+  readonly definition: StatScopeDefinition;
+  readonly handles: Map<string, Handle>;
+}
+
+/**
+ * The statistics of one thread. Only this thread writes its slots; the control thread reads them in place.
+ *
+ * New stats are reported in one message per turn of the microtask queue, to the callback given to `onRegister`
+ * (what came before is reported at once). A name that exists already gives the same handle.
+ */
+export class StatStore implements BlockSource {
+  /** Counts every creation of a handle or scope: a warm request must not move it. */
+  lookups = 0;
+
+  readonly #scopes = new Map<string, ScopeData>();
+  #slots: Float64Array = new Float64Array(0);
+  #slotsUsed = SEGMENT_SLOTS;
+  #segmentCount = 0;
+  #histogramCount = 0;
+  #blockBuffer: SharedArrayBuffer | undefined;
+  #blocksUsed = 0;
+  #pending = emptyMessage();
+  #flushQueued = false;
+  #report: ((message: StatsMessage) => void) | undefined;
+
+  /** The scope without a prefix. */
+  readonly root: StatScope = new StoreScope(this, this.scopeData('', '', NO_TAGS));
+
+  /** One listener per store. It is called with everything registered so far, then with each batch. May not throw. */
+  onRegister(report: (message: StatsMessage) => void): void {
+    this.#report = report;
+    this.flush();
+  }
+
+  /** Reports what is pending now, e.g. before a thread says that its configuration is live. */
+  flush(): void {
+    this.#flushQueued = false;
+    const message = this.#pending;
+    if (this.#report === undefined || isEmpty(message)) return;
+    this.#pending = emptyMessage();
+    this.#report(message);
+  }
+
+  /** For `StatScope` only. */
+  scopeData(prefix: string, extracted: string, tags: StatTags): ScopeData {
+    const known = this.#scopes.get(prefix);
+    if (known !== undefined) return known;
+    const definition: StatScopeDefinition = { id: this.#scopes.size, prefix, extracted, tags };
+    const data: ScopeData = { definition, handles: new Map() };
+    this.#scopes.set(prefix, data);
+    this.#pending.scopes.push(definition);
+    return data;
+  }
+
+  /** For `StatScope` only. */
+  counter(scope: ScopeData, name: string, tagged: Tagged | undefined): Counter {
+    this.lookups++;
+    const known = scope.handles.get(name);
+    if (known instanceof CounterSlot) return known;
+    const slot = this.#takeSlot();
+    const handle = new CounterSlot(this.#slots, slot % SEGMENT_SLOTS);
+    this.#define(scope, handle, {
+      kind: 'counter',
+      scope: scope.definition.id,
+      name,
+      slot,
+      ...tagPart(tagged),
+    });
+    return handle;
+  }
+
+  /** For `StatScope` only. */
+  gauge(scope: ScopeData, name: string, merge: GaugeMerge, tagged: Tagged | undefined): Gauge {
+    this.lookups++;
+    const known = scope.handles.get(name);
+    if (known instanceof GaugeSlot) return known;
+    const slot = this.#takeSlot();
+    const handle = new GaugeSlot(this.#slots, slot % SEGMENT_SLOTS);
+    this.#define(scope, handle, {
+      kind: 'gauge',
+      scope: scope.definition.id,
+      name,
+      slot,
+      merge,
+      ...tagPart(tagged),
+    });
+    return handle;
+  }
+
+  /** For `StatScope` only. */
+  histogram(scope: ScopeData, name: string, unit: HistogramUnit, tagged: Tagged | undefined): Histogram {
+    this.lookups++;
+    const known = scope.handles.get(name);
+    if (known instanceof HistogramSlot) return known;
+    const slot = this.#histogramCount++;
+    const handle = new HistogramSlot(this, slot);
+    const kind: StatKind = 'histogram';
+    this.#define(scope, handle, { kind, scope: scope.definition.id, name, slot, unit, ...tagPart(tagged) });
+    return handle;
+  }
+
+  openBlock(histogram: number): Float64Array {
+    let buffer = this.#blockBuffer;
+    if (buffer === undefined || this.#blocksUsed === BLOCKS_PER_BUFFER) {
+      buffer = new SharedArrayBuffer(BLOCK_BYTES * BLOCKS_PER_BUFFER);
+      this.#blockBuffer = buffer;
+      this.#blocksUsed = 0;
+    }
+    const offset = this.#blocksUsed++ * BLOCK_BYTES;
+    this.#pending.blocks.push({ histogram, buffer, offset });
+    this.#queueFlush();
+    return new Float64Array(buffer, offset, BLOCK_SLOTS);
+  }
+
+  #takeSlot(): number {
+    if (this.#slotsUsed === SEGMENT_SLOTS) {
+      const buffer = new SharedArrayBuffer(SEGMENT_SLOTS * 8);
+      this.#slots = new Float64Array(buffer);
+      this.#slotsUsed = 0;
+      this.#pending.segments.push({ id: this.#segmentCount++, buffer });
+    }
+    this.#slots[this.#slotsUsed] = -0;
+    return (this.#segmentCount - 1) * SEGMENT_SLOTS + this.#slotsUsed++;
+  }
+
+  #define(scope: ScopeData, handle: Handle, definition: StatDefinition): void {
+    if (scope.handles.has(definition.name)) {
+      throw new Error(`stat ${scope.definition.prefix}${definition.name} exists already with another type`);
+    }
+    scope.handles.set(definition.name, handle);
+    this.#pending.definitions.push(definition);
+    this.#queueFlush();
+  }
+
+  #queueFlush(): void {
+    if (this.#flushQueued || this.#report === undefined) return;
+    this.#flushQueued = true;
+    queueMicrotask(() => this.flush());
+  }
+}
+
+class StoreScope implements StatScope {
+  readonly #store: StatStore;
+  readonly #data: ScopeData;
+
+  constructor(store: StatStore, data: ScopeData) {
+    this.#store = store;
+    this.#data = data;
+  }
+
+  counter(name: string, tagged?: Tagged): Counter {
+    return this.#store.counter(this.#data, name, tagged);
+  }
+
+  gauge(name: string, merge: GaugeMerge = 'sum', tagged?: Tagged): Gauge {
+    return this.#store.gauge(this.#data, name, merge, tagged);
+  }
+
+  histogram(name: string, unit: HistogramUnit = 'milliseconds', tagged?: Tagged): Histogram {
+    return this.#store.histogram(this.#data, name, unit, tagged);
+  }
+
+  scope(name: string, label?: string, tags?: StatTags): StatScope {
+    this.#store.lookups++;
+    const parent = this.#data.definition;
+    const prefix = `${parent.prefix}${name}.${label === undefined ? '' : `${label}.`}`;
+    const extracted = `${parent.extracted}${name}.${label === undefined || tags !== undefined ? '' : `${label}.`}`;
+    const merged = tags === undefined ? parent.tags : { ...parent.tags, ...tags };
+    return new StoreScope(this.#store, this.#store.scopeData(prefix, extracted, merged));
+  }
+}
+
+interface PendingMessage extends StatsMessage {
+  readonly segments: StatSegment[];
+  readonly scopes: StatScopeDefinition[];
+  readonly definitions: StatDefinition[];
+  readonly blocks: StatBlock[];
+}
+
+function emptyMessage(): PendingMessage {
+  return { type: 'stats', segments: [], scopes: [], definitions: [], blocks: [] };
+}
+
+function isEmpty(message: StatsMessage): boolean {
+  return (
+    message.definitions.length + message.blocks.length + message.scopes.length + message.segments.length === 0
+  );
+}
+
+function tagPart(tagged: Tagged | undefined): { tagged?: Tagged } {
+  return tagged === undefined ? {} : { tagged: { name: tagged.name, tags: { ...tagged.tags } } };
+}
