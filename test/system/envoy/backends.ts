@@ -139,6 +139,6 @@ async function play(socket: Socket, reply: Reply, request?: Message): Promise<vo
     if (typeof part === 'number') await sleep(part);
     else socket.write(Buffer.from(bodyless ? part.slice(0, part.indexOf('\r\n\r\n') + 4) : part, 'latin1'));
   }
-  if (reply.then === 'end') socket.end();
-  if (reply.then === 'reset') socket.resetAndDestroy();
+  if (reply.closes === 'end') socket.end();
+  if (reply.closes === 'reset') socket.resetAndDestroy();
 }

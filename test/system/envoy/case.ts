@@ -65,7 +65,7 @@ export interface Connection {
   readonly responses?: number;
   /** Not HTTP: what came back is compared as bytes. */
   readonly raw?: boolean;
-  /** How long to watch for a close after the last response; default 120 ms. */
+  /** How long to watch for a close; default 120 ms, 1600 ms when the last response promises one. */
   readonly settleMs?: number;
   /** How long to wait for the responses; default 4000 ms. */
   readonly timeoutMs?: number;
@@ -92,7 +92,7 @@ export interface Backend {
 /** Bytes with pauses (ms) between them, then what happens to the socket. */
 export interface Reply {
   readonly send: readonly (string | number)[];
-  readonly then?: 'keep' | 'end' | 'reset';
+  readonly closes?: 'end' | 'reset';
   /** Answer as soon as the request head was read. */
   readonly early?: boolean;
 }

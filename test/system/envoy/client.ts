@@ -20,7 +20,7 @@ export async function runConnection(port: number, spec: Connection): Promise<Con
   let timedOut = false;
   for (const act of spec.acts) if (!(await client.act(act))) timedOut = true;
   if (spec.raw !== true && !(await client.waitFor(spec.responses ?? 1))) timedOut = true;
-  await client.settle(spec.settleMs ?? 120);
+  await client.settle(spec.settleMs ?? client.expectedSettleMs);
   return client.finish(timedOut);
 }
 
@@ -73,6 +73,15 @@ class Client {
       await this.#event(deadline - Date.now());
     }
     return this.#finals >= count || this.#closed !== 'open';
+  }
+
+  /** A promised close may take Envoy's delayed_close_timeout of a second. */
+  get expectedSettleMs(): number {
+    const last = this.#responses.at(-1);
+    const promised = last?.headers.some(
+      ([name, value]) => /^connection$/i.test(name) && /close/i.test(value),
+    );
+    return promised === true ? 1600 : 120;
   }
 
   /** Watches for a close for a while. */

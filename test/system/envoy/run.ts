@@ -1,0 +1,113 @@
+/**
+ * Runs every case through Envoy and through inox and reports where they differ.
+ *
+ *   node test/system/envoy/run.ts [--only text] [--group name] [--left envoy] [--right inox] [--facts file]
+ *
+ * Ends with 1 when there is a difference that differences.ts does not explain, or an explanation that no
+ * difference needs any more. `--right none` runs one proxy only; `--facts` writes what the left one answered.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import type { Group } from './case.ts';
+import { GROUPS } from './cases/index.ts';
+import { compare, type Difference } from './compare.ts';
+import { DIFFERENCES, type Explained } from './differences.ts';
+import { GroupRun } from './group-run.ts';
+import type { Observation } from './observe.ts';
+import { PortAllocator } from './ports.ts';
+import { type ProxyName, proxyKind } from './proxy.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    group: { type: 'string' },
+    left: { type: 'string', default: 'envoy' },
+    right: { type: 'string', default: 'inox' },
+    facts: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+  },
+});
+
+interface Found extends Difference {
+  readonly case: string;
+  readonly explained: Explained | undefined;
+}
+
+const started = Date.now();
+const folder = mkdtempSync(join(tmpdir(), 'inox-envoy-'));
+const ports = new PortAllocator(Number(process.env.INOX_TEST_PORT_BASE ?? 26_000));
+const found: Found[] = [];
+const facts: Record<string, Observation> = {};
+let count = 0;
+
+for (const group of GROUPS.map(selected)) {
+  if (group.cases.length === 0) continue;
+  const run = await GroupRun.create(group, join(folder, group.name), ports);
+  try {
+    await run.listen();
+    const left = await run.run(proxyKind(nameOf(options.left)));
+    const right = options.right === 'none' ? undefined : await run.run(proxyKind(nameOf(options.right)));
+    for (const spec of group.cases) {
+      count += 1;
+      const one = left.get(spec.name);
+      if (one !== undefined) facts[spec.name] = one;
+      if (right !== undefined) found.push(...differencesOf(spec.name, one, right.get(spec.name)));
+    }
+    console.error(
+      `${group.name}: ${group.cases.length} cases, ${Math.round((Date.now() - started) / 1000)} s`,
+    );
+  } finally {
+    run.close();
+  }
+}
+
+if (options.facts !== undefined) writeFileSync(options.facts, JSON.stringify(facts, undefined, 1));
+report();
+if (options.keep) console.log(`files are in ${folder}`);
+else rmSync(folder, { recursive: true, force: true });
+
+function selected(group: Group): Group {
+  if (options.group !== undefined && group.name !== options.group) return { ...group, cases: [] };
+  const only = options.only;
+  return only === undefined
+    ? group
+    : { ...group, cases: group.cases.filter((one) => one.name.includes(only)) };
+}
+
+function nameOf(text: string): ProxyName {
+  if (text !== 'envoy' && text !== 'inox') throw new Error(`no such proxy: ${text}`);
+  return text;
+}
+
+function differencesOf(name: string, left: unknown, right: unknown): Found[] {
+  return compare(left, right).map((difference) => ({
+    ...difference,
+    case: name,
+    explained: DIFFERENCES.find((one) => nameMatches(one, name) && one.path.test(difference.path)),
+  }));
+}
+
+function nameMatches(explained: Explained, name: string): boolean {
+  return typeof explained.case === 'string' ? explained.case === name : explained.case.test(name);
+}
+
+function report(): void {
+  const unexplained = found.filter((one) => one.explained === undefined);
+  for (const one of unexplained) {
+    console.log(
+      `\n✗ ${one.case}\n  ${one.path}\n    ${options.left}: ${one.left}\n    ${options.right}: ${one.right}`,
+    );
+  }
+  const whole = options.only === undefined && options.group === undefined && options.right === 'inox';
+  const stale = whole ? DIFFERENCES.filter((one) => !found.some((hit) => hit.explained === one)) : [];
+  for (const one of stale) console.log(`\n✗ no longer needed in differences.ts: ${one.case} ${one.path}`);
+  const cases = new Set(unexplained.map((one) => one.case)).size;
+  console.log(
+    `\n${count} cases, ${Math.round((Date.now() - started) / 1000)} s: ${unexplained.length} unexplained ` +
+      `differences in ${cases} cases, ${found.length - unexplained.length} explained, ${stale.length} stale`,
+  );
+  if (unexplained.length > 0 || stale.length > 0) process.exitCode = 1;
+}
