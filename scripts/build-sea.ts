@@ -1,0 +1,49 @@
+/**
+ * Builds dist/inox: one executable with Node, the program, the workers' program and Envoy's messages inside, for
+ * machines and images without Node. It needs glibc, as Node itself does.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { asModule, common, entries } from './build-dist.ts';
+
+const root = join(import.meta.dirname, '..');
+const staging = join(root, '.cache', `executable-${process.pid}`);
+const output = join(root, 'dist', 'inox');
+
+mkdirSync(staging, { recursive: true });
+mkdirSync(join(root, 'dist'), { recursive: true });
+try {
+  await build({ ...common, ...asModule, entryPoints: { inox: entries.inox }, outdir: staging });
+  await build({
+    ...common,
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    entryPoints: { worker: entries.worker },
+    outdir: staging,
+    // Only spawn-worker.ts and the reader of Envoy's messages look where they are, and neither when inside.
+    logOverride: { 'empty-import-meta': 'silent' },
+  });
+  const config = join(staging, 'executable.json');
+  writeFileSync(
+    config,
+    JSON.stringify({
+      main: join(staging, 'inox.mjs'),
+      mainFormat: 'module',
+      output,
+      disableExperimentalSEAWarning: true,
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+      execArgvExtension: 'env',
+      assets: {
+        'worker.cjs': join(staging, 'worker.cjs'),
+        'envoy.binpb': join(root, 'gen', 'envoy.binpb'),
+      },
+    }),
+  );
+  const made = spawnSync(process.execPath, ['--build-sea', config], { encoding: 'utf8' });
+  if (made.status !== 0) throw new Error(`node --build-sea failed:\n${made.stderr}`);
+  process.stdout.write(`dist/inox ${Math.round(statSync(output).size / 2 ** 20)} MB\n`);
+} finally {
+  rmSync(staging, { recursive: true, force: true });
+}
