@@ -165,7 +165,7 @@ class StatSeries implements Series {
     this.kind = kind;
     this.name = name;
     this.extracted = scope.extracted + (tagged === undefined ? definition.name : tagged.name);
-    this.tags = tagged === undefined ? scope.tags : { ...scope.tags, ...tagged.tags };
+    this.tags = tagged === undefined ? scope.tags : { ...tagged.tags, ...scope.tags };
     this.unit = unit;
     this.merge = merge;
   }

@@ -41,25 +41,19 @@ export function distributionSince(now: Distribution, earlier: Distribution): Dis
 }
 
 /**
- * Quantiles as libcircllhist's `hist_approx_quantile` gives them: linear inside a bucket.
- * `quantiles` rise within [0, 1]; the answer is NaN for each when there are no samples.
+ * Quantiles as Envoy shows them: the sample of that rank, where the n samples of a bucket are taken to lie at
+ * 1/(n+1) … n/(n+1) of its width. `quantiles` rise within [0, 1]; each is NaN when there are no samples.
  */
 export function quantilesOf(distribution: Distribution, quantiles: readonly number[]): number[] {
   const { buckets, counts, count } = distribution;
   if (count === 0) return quantiles.map(() => Number.NaN);
   let at = 0;
   let below = 0;
-  let upTo = counts[0] ?? 0;
   return quantiles.map((quantile) => {
-    const rank = quantile * count;
-    while (at < buckets.length - 1 && upTo < rank) {
-      at++;
-      below = upTo;
-      upTo += counts[at] ?? 0;
-    }
-    const low = bucketLow(buckets[at] ?? 0);
-    const width = bucketWidth(buckets[at] ?? 0);
-    return low + (width * (rank - below)) / (upTo - below);
+    const rank = Math.max(1, Math.ceil(quantile * count));
+    while (at < buckets.length - 1 && below + (counts[at] ?? 0) < rank) below += counts[at++] ?? 0;
+    const bucket = buckets[at] ?? 0;
+    return bucketLow(bucket) + (bucketWidth(bucket) * (rank - below)) / ((counts[at] ?? 0) + 1);
   });
 }
 

@@ -203,7 +203,8 @@ class StoreScope implements StatScope {
     const parent = this.#data.definition;
     const prefix = `${parent.prefix}${name}.${label === undefined ? '' : `${label}.`}`;
     const extracted = `${parent.extracted}${name}.${label === undefined || tags !== undefined ? '' : `${label}.`}`;
-    const merged = tags === undefined ? parent.tags : { ...parent.tags, ...tags };
+    // The innermost label comes first, as in Envoy's output.
+    const merged = tags === undefined ? parent.tags : { ...tags, ...parent.tags };
     return new StoreScope(this.#store, this.#store.scopeData(prefix, extracted, merged));
   }
 }
