@@ -7,20 +7,23 @@ const COARSE_SLOTS = 4096;
 /** Beyond the coarse wheel's span a timer waits in its last slot and is filed again from there. */
 const COARSE_SPAN_MS = COARSE_MS * (COARSE_SLOTS - 1);
 
-/**
- * One cancellable timer, owned by a connection or an exchange and reused as often as needed.
- * `onTimer` is called at most once per `schedule`, up to 10 ms late, never early.
- */
+/** Who is told; an object instead of a closure, because timers are made per request. */
+export interface TimerOwner {
+  /** Called at most once per `schedule`, up to 10 ms late, never early. */
+  onTimer(timer: WheelTimer): void;
+}
+
+/** One cancellable timer, owned by a connection or an exchange and reused as often as needed. */
 export class WheelTimer {
-  readonly onTimer: () => void;
+  readonly owner: TimerOwner;
   deadlineMs: number;
   /** Slot list that the timer is in, null when idle. */
   slot: Slot | null;
   prev: WheelTimer | null;
   next: WheelTimer | null;
 
-  constructor(onTimer: () => void) {
-    this.onTimer = onTimer;
+  constructor(owner: TimerOwner) {
+    this.owner = owner;
     this.deadlineMs = 0;
     this.slot = null;
     this.prev = null;
@@ -149,7 +152,7 @@ export class TimerWheel {
       if (timer.deadlineMs < end) {
         this.#unlink(timer);
         this.#size--;
-        timer.onTimer();
+        timer.owner.onTimer(timer);
         timer = slot.first;
       } else {
         timer = timer.next;

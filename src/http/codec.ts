@@ -9,9 +9,13 @@ export interface ServerConnection {
   readonly active: number;
   /** No new requests: H1 answers with `connection: close` and closes after the current response. Idempotent. */
   drain(): void;
+  /** A request head that began but did not end took too long: `onStream` and `onBadRequest` follow at once. */
+  abortHead(status: number, details: string): void;
 }
 
 export interface ServerConnectionEvents {
+  /** The first bytes of a request head came, but not all of it; a header timer may start. May come again. */
+  onPartialHead(): void;
   /** A request begins: set `stream.events` before returning; `onHead` (or `onBadRequest`) follows in the same turn. */
   onStream(stream: ServerStream): void;
   /**

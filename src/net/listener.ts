@@ -24,8 +24,8 @@ export interface Listener {
   readonly handler: Cell<ConnectionHandler>;
   /** Where it listens: port 0 resolved. */
   readonly address: Address;
-  /** Stops accepting; connections live on. */
-  close(): Promise<void>;
+  /** Stops accepting at once; connections live on. */
+  close(): void;
 }
 
 /** Resolves when the socket listens; rejects with Node's error (`EADDRINUSE`, `EACCES`, …). */
@@ -63,7 +63,7 @@ export function listen(options: ListenOptions): Promise<Listener> {
         server.off('error', reject);
         // A failed accept (EMFILE) must not end the process; the kernel keeps the connection for the next try.
         server.on('error', () => {});
-        resolve({ handler, address: boundAddress(server, address), close: () => closeServer(server) });
+        resolve({ handler, address: boundAddress(server, address), close: () => void server.close() });
       },
     );
   });
@@ -73,10 +73,4 @@ function boundAddress(server: Server, asked: Address): Address {
   const bound = server.address();
   if (bound === null || typeof bound === 'string') return asked;
   return { ip: bound.address, port: bound.port, path: '' };
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-  });
 }

@@ -36,9 +36,13 @@ export class SocketConnection implements Connection {
     this.#error = null;
     this.#closeTimer = null;
     this.remote =
-      unixPath === '' ? ipAddress(plainIp(socket.remoteAddress), socket.remotePort ?? 0) : unixAddress(unixPath);
+      unixPath === ''
+        ? ipAddress(plainIp(socket.remoteAddress), socket.remotePort ?? 0)
+        : unixAddress(unixPath);
     this.local =
-      unixPath === '' ? ipAddress(plainIp(socket.localAddress), socket.localPort ?? 0) : unixAddress(unixPath);
+      unixPath === ''
+        ? ipAddress(plainIp(socket.localAddress), socket.localPort ?? 0)
+        : unixAddress(unixPath);
     socket.on('data', (chunk: Buffer) => this.events.onData(chunk));
     socket.on('end', () => this.events.onEnd());
     socket.on('drain', () => this.#onDrain());
@@ -113,7 +117,9 @@ export class SocketConnection implements Connection {
   #onClose(): void {
     if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
     const orderly = this.#error === null && this.#socket.readableEnded && this.#socket.writableFinished;
-    const reason: ResetReason | undefined = orderly ? undefined : connectionTermination(this.#peer, this.#error);
+    const reason: ResetReason | undefined = orderly
+      ? undefined
+      : connectionTermination(this.#peer, this.#error);
     const events = this.events;
     this.events = NOBODY;
     events.onClose(reason);

@@ -24,7 +24,10 @@ class TcpDial implements PendingDial {
 
   constructor(host: Address, options: DialOptions, listener: DialListener, nextId: () => number) {
     this.#listener = listener;
-    const limit = options.bufferLimitBytes === undefined || options.bufferLimitBytes === 0 ? undefined : options.bufferLimitBytes;
+    const limit =
+      options.bufferLimitBytes === undefined || options.bufferLimitBytes === 0
+        ? undefined
+        : options.bufferLimitBytes;
     const socket = connect({
       ...(host.path === '' ? { host: host.ip, port: host.port } : { path: host.path }),
       allowHalfOpen: true,

@@ -2,6 +2,8 @@ import t from 'tap';
 import { createRandom } from '../../src/core/random.ts';
 import { TimerWheel, WheelTimer } from '../../src/core/timer-wheel.ts';
 
+const wheelTimer = (onTimer: () => void): WheelTimer => new WheelTimer({ onTimer });
+
 const manual = (): { nowMs: number; now: () => number; wall: () => number } => {
   const clock = { nowMs: 123.4, now: () => clock.nowMs, wall: () => clock.nowMs };
   return clock;
@@ -17,7 +19,7 @@ t.test('fires never early and at most one tick late, over short and very long de
   const delays = [0, 1, 9, 10, 11, 5099, 5100, 5120, 6000, 15_000, 300_000, 3_600_000, 20_000_000];
   for (let i = 0; i < 300; i++) delays.push(random.float() * 100_000);
   for (const delay of delays) {
-    const timer = new WheelTimer(() => {
+    const timer = wheelTimer(() => {
       fired++;
       const late = clock.nowMs - (start + delay);
       if (late < 0 || late > (delay > 310_000 ? 1020 : 30)) t.fail(`delay ${delay} was ${late} late`);
@@ -39,8 +41,8 @@ t.test('a cancelled timer never fires, a rescheduled one fires once', (t) => {
   t.teardown(() => wheel.close());
   let a = 0;
   let b = 0;
-  const one = new WheelTimer(() => a++);
-  const two = new WheelTimer(() => b++);
+  const one = wheelTimer(() => a++);
+  const two = wheelTimer(() => b++);
   wheel.schedule(one, 100);
   wheel.schedule(two, 100);
   wheel.schedule(two, 10_000);
@@ -59,8 +61,8 @@ t.test('a callback may cancel its neighbour and schedule itself again', (t) => {
   const wheel = new TimerWheel(clock);
   t.teardown(() => wheel.close());
   const log: string[] = [];
-  const victim = new WheelTimer(() => log.push('victim'));
-  const killer: WheelTimer = new WheelTimer(() => {
+  const victim = wheelTimer(() => log.push('victim'));
+  const killer: WheelTimer = wheelTimer(() => {
     log.push('killer');
     wheel.cancel(victim);
     if (log.length < 3) wheel.schedule(killer, 50);
@@ -77,5 +79,8 @@ t.test('a callback may cancel its neighbour and schedule itself again', (t) => {
 
 t.test('arms a real system timer', (t) => {
   const wheel = new TimerWheel({ now: () => performance.now(), wall: () => Date.now() });
-  wheel.schedule(new WheelTimer(() => t.end()), 20);
+  wheel.schedule(
+    wheelTimer(() => t.end()),
+    20,
+  );
 });

@@ -1,0 +1,368 @@
+import { STATUS_CODES } from 'node:http';
+import type { Clock } from '../core/clock.ts';
+import type { ResetReason } from '../core/errors.ts';
+import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
+import type { Connection } from '../net/connection.ts';
+import type { AccessLogger } from './access-log-info.ts';
+import type { ServerConnection, ServerConnectionEvents } from './codec.ts';
+import type { DateHeader } from './date.ts';
+import { type DownstreamInfo, Exchange, type ExchangeHost, type LocalAnswer } from './exchange.ts';
+import type { HttpFilter } from './filter.ts';
+import { getHeader, setHeader } from './headers.ts';
+import type { ManagerStats } from './manager-stats.ts';
+import { appendVia, applyRequestHeaderRules, type RequestHeaderRules } from './request-headers.ts';
+import { FLAG } from './response-flags.ts';
+import { RequestHead, ResponseHead, type ServerStream } from './stream.ts';
+
+export type ServerHeaderTransformation = 'OVERWRITE' | 'APPEND_IF_ABSENT' | 'PASS_THROUGH';
+
+/** Milliseconds; 0 = off. Names as in Envoy's HttpConnectionManager. */
+export interface ManagerTimeouts {
+  /** No stream open on the connection. */
+  readonly idleTimeoutMs: number;
+  /** No byte on a stream in either direction. */
+  readonly streamIdleTimeoutMs: number;
+  /** From the first byte of a request to its last. */
+  readonly requestTimeoutMs: number;
+  /** From the first byte of a request's head to its last. */
+  readonly requestHeadersTimeoutMs: number;
+  readonly maxConnectionDurationMs: number;
+  readonly maxStreamDurationMs: number;
+}
+
+/** Everything a compiled HTTP connection manager knows; shared by all its connections. */
+export interface ManagerOptions {
+  readonly createCodec: (connection: Connection, events: ServerConnectionEvents) => ServerConnection;
+  readonly stats: ManagerStats;
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+  readonly date: DateHeader;
+  readonly timeouts: ManagerTimeouts;
+  readonly maxRequestsPerConnection: number;
+  readonly rules: RequestHeaderRules;
+  readonly serverName: string;
+  readonly serverHeader: ServerHeaderTransformation;
+  readonly alwaysSetRequestIdInResponse: boolean;
+  readonly accessLogs: readonly AccessLogger[];
+  readonly filters: readonly HttpFilter[];
+  /** Normalises path and authority in place; false when it has replied. */
+  readonly normalize: (x: Exchange) => boolean;
+  /** Finds the route and fills `x.route`, `x.routeName`, …; leaves null when there is none. */
+  readonly selectRoute: (x: Exchange) => void;
+  readonly terminal: (x: Exchange, end: boolean) => void;
+  /** Live connections, for drain and for `/listeners`. */
+  readonly connections: Set<HttpConnection>;
+}
+
+const NO_REQUEST = new RequestHead('', '', '', []);
+
+const STREAM_TIMEOUT: LocalAnswer = {
+  status: 408,
+  body: 'stream timeout',
+  details: 'stream_idle_timeout',
+  flags: FLAG.streamIdleTimeout,
+};
+const REQUEST_TIMEOUT: LocalAnswer = {
+  status: 408,
+  body: 'request timeout',
+  details: 'request_overall_timeout',
+  flags: 0,
+};
+const MAX_DURATION: LocalAnswer = {
+  status: 408,
+  body: 'downstream duration timeout',
+  details: 'max_duration_timeout',
+  flags: FLAG.durationTimeout,
+};
+const UPGRADE_REFUSED: LocalAnswer = { status: 403, body: '', details: 'upgrade_failed', flags: 0 };
+
+/** One downstream connection under an HTTP connection manager: its codec, its exchanges and its timer. */
+export class HttpConnection implements ServerConnectionEvents, ExchangeHost, TimerOwner {
+  readonly filters: readonly HttpFilter[];
+  readonly #options: ManagerOptions;
+  readonly #codec: ServerConnection;
+  readonly #connection: Connection;
+  readonly #downstream: DownstreamInfo;
+  readonly #timer: WheelTimer;
+  readonly #exchanges: Exchange[] = [];
+  readonly #startMs: number;
+  #requests = 0;
+  #idleSinceMs: number;
+  /** First byte of an incomplete request head, −1 when none waits. */
+  #headSinceMs = -1;
+  #closedByUs = false;
+  #draining = false;
+
+  constructor(connection: Connection, options: ManagerOptions) {
+    this.#options = options;
+    this.#connection = connection;
+    this.filters = options.filters;
+    this.#downstream = {
+      connectionId: connection.id,
+      directRemote: connection.remote,
+      local: connection.local,
+      serverName: '',
+    };
+    this.#startMs = options.clock.now();
+    this.#idleSinceMs = this.#startMs;
+    this.#timer = new WheelTimer(this);
+    const { stats } = options;
+    stats.cxTotal.inc();
+    stats.cxActive.inc();
+    stats.cxHttp1Total.inc();
+    stats.cxHttp1Active.inc();
+    options.connections.add(this);
+    this.#codec = options.createCodec(connection, this);
+    this.#arm(this.#nextDeadline());
+  }
+
+  // --- from the codec --------------------------------------------------------------------------------------
+
+  onStream(stream: ServerStream): void {
+    this.#begin(stream);
+  }
+
+  onBadRequest(stream: ServerStream, status: number, details: string): void {
+    const { stats } = this.#options;
+    const known = stream.events instanceof Exchange && !stream.events.finished;
+    const x = known && stream.events instanceof Exchange ? stream.events : this.#begin(stream);
+    if (status === 431) stats.rqTooLarge.inc();
+    const ours = details === 'missing_host_header' || details === 'request_headers_timeout';
+    if (!ours) stats.cxProtocolError.inc();
+    x.reply({
+      status,
+      body: details === 'missing_host_header' ? '' : (STATUS_CODES[status] ?? ''),
+      details,
+      flags: ours ? 0 : FLAG.downstreamProtocolError,
+    });
+  }
+
+  onPartialHead(): void {
+    if (this.#headSinceMs >= 0) return;
+    this.#headSinceMs = this.now();
+    const { requestHeadersTimeoutMs } = this.#options.timeouts;
+    if (requestHeadersTimeoutMs > 0) this.#arm(this.#headSinceMs + requestHeadersTimeoutMs);
+  }
+
+  onIdle(): void {
+    this.#idleSinceMs = this.now();
+  }
+
+  onClosed(reason: ResetReason | undefined): void {
+    const { stats, wheel, connections } = this.#options;
+    wheel.cancel(this.#timer);
+    connections.delete(this);
+    const activeRq = this.#exchanges.length > 0;
+    stats.cxDestroy.inc();
+    if (this.#closedByUs) stats.cxDestroyLocal.inc();
+    else stats.cxDestroyRemote.inc();
+    if (activeRq) {
+      stats.cxDestroyActiveRq.inc();
+      if (this.#closedByUs) stats.cxDestroyLocalActiveRq.inc();
+      else stats.cxDestroyRemoteActiveRq.inc();
+      for (const x of this.#exchanges.slice()) x.onReset(reason ?? GONE);
+    }
+    stats.cxActive.dec();
+    stats.cxHttp1Active.dec();
+    stats.cxRxBytesTotal.add(this.#connection.bytesRead);
+    stats.cxTxBytesTotal.add(this.#connection.bytesWritten);
+    stats.cxLengthMs.record(this.now() - this.#startMs);
+  }
+
+  /** No new requests; the current ones end in peace. Idempotent. */
+  drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#options.stats.cxDrainClose.inc();
+    this.#closedByUs = true;
+    this.#codec.drain();
+  }
+
+  destroy(): void {
+    this.#closedByUs = true;
+    this.#connection.destroy();
+  }
+
+  // --- from the exchanges ----------------------------------------------------------------------------------
+
+  now(): number {
+    return this.#options.clock.now();
+  }
+
+  prepare(x: Exchange): boolean {
+    const options = this.#options;
+    if (x.request.upgrade !== '') {
+      options.stats.rqWsOnNonWsRoute.inc();
+      x.reply(UPGRADE_REFUSED);
+      return false;
+    }
+    if (!options.normalize(x)) return false;
+    applyRequestHeaderRules(x, options.rules);
+    options.selectRoute(x);
+    return true;
+  }
+
+  terminal(x: Exchange, end: boolean): void {
+    this.#options.terminal(x, end);
+  }
+
+  localHead(x: Exchange, answer: LocalAnswer): ResponseHead {
+    const headers = answer.headers?.slice() ?? [];
+    // Envoy sends a body and its type, or neither; a redirect has neither.
+    if (answer.body !== '') {
+      headers.push('content-length', String(Buffer.byteLength(answer.body)));
+      if (getHeader(headers, 'content-type') === undefined) headers.push('content-type', 'text/plain');
+    } else if (x.request.method !== 'HEAD' || answer.headers === undefined) {
+      headers.push('content-length', '0');
+    }
+    const head = new ResponseHead(answer.status, headers);
+    head.contentLength = Buffer.byteLength(answer.body);
+    return head;
+  }
+
+  finishResponseHead(x: Exchange, head: ResponseHead): void {
+    const options = this.#options;
+    const headers = head.headers;
+    let date = false;
+    let server = -1;
+    for (let i = 0; i < headers.length; i += 2) {
+      const name = headers[i];
+      if (name === 'date') date = true;
+      else if (name === 'server') server = i;
+    }
+    if (!date) headers.push('date', options.date.at(options.clock.wall()));
+    if (options.serverHeader !== 'PASS_THROUGH') {
+      if (server < 0) headers.push('server', options.serverName);
+      else if (options.serverHeader === 'OVERWRITE') setHeader(headers, 'server', options.serverName);
+    }
+    if (options.rules.via !== '') appendVia(headers, options.rules.via);
+    if (options.alwaysSetRequestIdInResponse && x.requestId !== '') {
+      setHeader(headers, 'x-request-id', x.requestId);
+    }
+  }
+
+  onFinished(x: Exchange): void {
+    const { stats, accessLogs } = this.#options;
+    const index = this.#exchanges.indexOf(x);
+    if (index >= 0) this.#exchanges.splice(index, 1);
+    stats.rqActive.dec();
+    stats.rqTime.record(x.endMs - x.startMs);
+    const status = x.response?.status ?? 0;
+    if (status > 0) stats.codes.count(status);
+    if ((x.responseFlags & FLAG.downstreamConnectionTermination) !== 0) stats.rqRxReset.inc();
+    for (let i = 0; i < accessLogs.length; i++) accessLogs[i]?.log(x);
+  }
+
+  // --- the connection's one timer --------------------------------------------------------------------------
+
+  onTimer(): void {
+    const { timeouts, stats } = this.#options;
+    const nowMs = this.now();
+    const idle = this.#exchanges.length === 0 && this.#headSinceMs < 0;
+    if (timeouts.idleTimeoutMs > 0 && idle && nowMs - this.#idleSinceMs >= timeouts.idleTimeoutMs) {
+      stats.cxIdleTimeout.inc();
+      this.drain();
+      return;
+    }
+    const headSince = this.#headSinceMs;
+    if (
+      timeouts.requestHeadersTimeoutMs > 0 &&
+      headSince >= 0 &&
+      nowMs - headSince >= timeouts.requestHeadersTimeoutMs
+    ) {
+      stats.rqHeaderTimeout.inc();
+      this.#codec.abortHead(408, 'request_header_timeout');
+      return;
+    }
+    for (let i = this.#exchanges.length - 1; i >= 0; i--) {
+      const x = this.#exchanges[i];
+      if (x !== undefined) this.#checkExchange(x, nowMs);
+    }
+    if (timeouts.maxConnectionDurationMs > 0 && nowMs - this.#startMs >= timeouts.maxConnectionDurationMs) {
+      if (!this.#draining) stats.cxMaxDurationReached.inc();
+      this.drain();
+    }
+    this.#arm(this.#nextDeadline());
+  }
+
+  #checkExchange(x: Exchange, nowMs: number): void {
+    const { timeouts, stats } = this.#options;
+    if (
+      timeouts.requestTimeoutMs > 0 &&
+      x.requestEndMs < 0 &&
+      nowMs - x.startMs >= timeouts.requestTimeoutMs
+    ) {
+      stats.rqTimeout.inc();
+      x.reply(REQUEST_TIMEOUT);
+    } else if (timeouts.maxStreamDurationMs > 0 && nowMs - x.startMs >= timeouts.maxStreamDurationMs) {
+      stats.rqMaxDurationReached.inc();
+      x.reply(MAX_DURATION);
+    } else if (x.idleTimeoutMs > 0 && nowMs - x.activeMs >= x.idleTimeoutMs) {
+      stats.rqIdleTimeout.inc();
+      // Envoy: 408 while the client still owes us the request, 504 when the upstream owes the answer.
+      x.reply(x.requestEndMs < 0 ? STREAM_TIMEOUT : { ...STREAM_TIMEOUT, status: 504 });
+    }
+  }
+
+  /** Monotonic time of the earliest thing that may time out now; Infinity for none. */
+  #nextDeadline(): number {
+    const { timeouts } = this.#options;
+    let at = Infinity;
+    if (timeouts.maxConnectionDurationMs > 0 && !this.#draining)
+      at = this.#startMs + timeouts.maxConnectionDurationMs;
+    if (this.#exchanges.length === 0 && timeouts.idleTimeoutMs > 0) {
+      at = Math.min(at, this.#idleSinceMs + timeouts.idleTimeoutMs);
+    }
+    if (this.#headSinceMs >= 0 && timeouts.requestHeadersTimeoutMs > 0) {
+      at = Math.min(at, this.#headSinceMs + timeouts.requestHeadersTimeoutMs);
+    }
+    for (const x of this.#exchanges) at = Math.min(at, this.#exchangeDeadline(x));
+    return at;
+  }
+
+  #exchangeDeadline(x: Exchange): number {
+    const { timeouts } = this.#options;
+    let at = x.idleTimeoutMs > 0 ? x.activeMs + x.idleTimeoutMs : Infinity;
+    if (timeouts.requestTimeoutMs > 0 && x.requestEndMs < 0)
+      at = Math.min(at, x.startMs + timeouts.requestTimeoutMs);
+    if (timeouts.maxStreamDurationMs > 0) at = Math.min(at, x.startMs + timeouts.maxStreamDurationMs);
+    return at;
+  }
+
+  /**
+   * Makes the timer fire at `atMs` at the latest. It is never put off: when it fires too early it looks what is
+   * due next, so that a request on a busy connection costs a comparison and no list operation.
+   */
+  #arm(atMs: number): void {
+    if (atMs === Infinity) return;
+    if (this.#timer.slot !== null && this.#timer.deadlineMs <= atMs) return;
+    const nowMs = this.now();
+    this.#options.wheel.schedule(this.#timer, Math.max(0, atMs - nowMs), nowMs);
+  }
+
+  #begin(stream: ServerStream): Exchange {
+    const options = this.#options;
+    const { stats } = options;
+    this.#headSinceMs = -1;
+    const x = new Exchange(this, this.#downstream, stream, NO_REQUEST, options.clock.wall());
+    x.idleTimeoutMs = options.timeouts.streamIdleTimeoutMs;
+    stream.events = x;
+    this.#exchanges.push(x);
+    stats.rqTotal.inc();
+    stats.rqHttp1Total.inc();
+    stats.rqActive.inc();
+    if (options.maxRequestsPerConnection > 0 && ++this.#requests >= options.maxRequestsPerConnection) {
+      stats.cxMaxRequestsReached.inc();
+      this.drain();
+    }
+    this.#arm(this.#exchangeDeadline(x));
+    return x;
+  }
+}
+
+const GONE: ResetReason = {
+  kind: 'connection-termination',
+  fault: 'downstream',
+  retrySafe: false,
+  details: 'connection closed',
+};
