@@ -15,6 +15,7 @@ import {
   observedConnection,
   observedRequest,
   shares,
+  shorten,
 } from './observe.ts';
 import type { PortAllocator } from './ports.ts';
 import { type ProxyKind, RunningProxy, validate } from './proxy.ts';
@@ -194,7 +195,10 @@ function shareOf(live: LiveCase, step: number): Record<string, string> {
 function logOf(live: LiveCase): readonly string[] {
   try {
     const text = namePorts(mask(readFileSync(live.log, 'utf8')), live);
-    const lines = text.split('\n').filter((line) => line !== '');
+    const lines = text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(shorten);
     return live.case.unorderedLog === true || live.case.parallel === true ? lines.toSorted() : lines;
   } catch {
     return [];

@@ -51,7 +51,8 @@ export function mask(text: string): string {
   return text.replaceAll(UUID, '<uuid>');
 }
 
-function shorten(text: string): string {
+/** Long texts by their beginning and length. */
+export function shorten(text: string): string {
   if (text.length <= LONG) return text;
   return `${text.slice(0, 200)}… (${text.length} characters)`;
 }

@@ -43,7 +43,7 @@ const found: Found[] = [];
 const facts: Record<string, Observation> = {};
 let count = 0;
 
-for (const group of GROUPS.map(selected)) {
+for (const group of checkNames(GROUPS).map(selected)) {
   if (group.cases.length === 0) continue;
   const run = await GroupRun.create(group, join(folder, group.name), ports);
   try {
@@ -68,6 +68,13 @@ if (options.facts !== undefined) writeFileSync(options.facts, JSON.stringify(fac
 report();
 if (options.keep) console.log(`files are in ${folder}`);
 else rmSync(folder, { recursive: true, force: true });
+
+function checkNames(groups: readonly Group[]): readonly Group[] {
+  const names = groups.flatMap((group) => group.cases.map((one) => one.name));
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new Error(`two cases are called ${twice}`);
+  return groups;
+}
 
 function selected(group: Group): Group {
   if (options.group !== undefined && group.name !== options.group) return { ...group, cases: [] };
