@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import type { ResourceLimits } from 'node:worker_threads';
+
+/** Files where cgroup v2 and v1 say how much memory this container may use. */
+const CGROUP_FILES = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'] as const;
+const MB = 1024 * 1024;
+
+/** Bytes this process may use: the cgroup's limit, or the machine's memory. */
+export function memoryLimitBytes(): number {
+  for (const file of CGROUP_FILES) {
+    try {
+      const limit = Number(readFileSync(file, 'utf8').trim());
+      // v1 says "unlimited" by a number near 2^63; v2 by `max`, which is NaN here.
+      if (Number.isFinite(limit) && limit > 0 && limit < totalmem()) return limit;
+    } catch {
+      // Not this version of cgroups.
+    }
+  }
+  return totalmem();
+}
+
+/**
+ * Heap limits of one worker. 60 % of the memory is shared by all isolates (buffers live outside the heaps);
+ * the young generation is kept small enough for a sidecar and large enough that a scavenge finds little alive.
+ */
+export function workerHeapLimits(workers: number, limitBytes: number = memoryLimitBytes()): ResourceLimits {
+  const share = (limitBytes * 0.6) / (workers + 1) / MB;
+  return {
+    maxOldGenerationSizeMb: Math.max(64, Math.min(4096, Math.floor(share))),
+    maxYoungGenerationSizeMb: share > 256 ? 32 : 16,
+  };
+}

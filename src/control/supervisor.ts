@@ -1,0 +1,172 @@
+import type { ResourceLimits, Worker } from 'node:worker_threads';
+import type { LogLevel } from '../core/log.ts';
+import type { FromWorker, ToWorker, WorkerInit } from '../core/worker-protocol.ts';
+import { spawnWorker } from './spawn-worker.ts';
+
+/** Three deaths within ten seconds mean that starting again does not help. */
+const MAX_DEATHS = 3;
+const DEATH_WINDOW_MS = 10_000;
+const QUERY_TIMEOUT_MS = 2_000;
+const SHUTDOWN_GRACE_MS = 2_000;
+
+export interface SupervisorEvents {
+  /** A StatsMessage of the worker's thread, for the aggregator. */
+  onStats(threadId: number, message: unknown): void;
+  /** The worker of `index` died; its statistics and holdings are nobody's now. */
+  onDeath(index: number, threadId: number, cause: string): void;
+  /** It is given up: the process must end. */
+  onGivenUp(cause: string): void;
+  onLog(level: LogLevel, component: string, message: string): void;
+}
+
+interface Slot {
+  readonly index: number;
+  worker: Worker;
+  threadId: number;
+  ready: boolean;
+  connections: number;
+}
+
+interface PendingQuery {
+  left: number;
+  readonly answers: unknown[];
+  readonly resolve: (answers: unknown[]) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Starts the workers, replaces those that die, and carries messages to and from them. */
+export class Supervisor {
+  readonly #slots: Slot[] = [];
+  readonly #events: SupervisorEvents;
+  readonly #seed: (index: number) => WorkerInit;
+  readonly #limits: ResourceLimits;
+  readonly #queries = new Map<number, PendingQuery>();
+  readonly #deaths: number[] = [];
+  #nextQuery = 1;
+  #stopping = false;
+  #onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
+
+  /** `seed` makes the start data of a worker from what is in force now; replacements are seeded by it too. */
+  constructor(seed: (index: number) => WorkerInit, limits: ResourceLimits, events: SupervisorEvents) {
+    this.#seed = seed;
+    this.#limits = limits;
+    this.#events = events;
+  }
+
+  /** Resolves when every worker accepts connections; rejects when a listener cannot be opened. */
+  start(count: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#onReady = { resolve, reject };
+      for (let index = 0; index < count; index++) this.#spawn(index);
+    });
+  }
+
+  get openConnections(): number {
+    let open = 0;
+    for (const slot of this.#slots) open += slot.connections;
+    return open;
+  }
+
+  broadcast(message: ToWorker): void {
+    for (const slot of this.#slots) slot.worker.postMessage(message);
+  }
+
+  send(index: number, message: ToWorker): void {
+    this.#slots[index]?.worker.postMessage(message);
+  }
+
+  /** One answer per worker, fewer when one does not answer within two seconds. */
+  query(what: 'clusters' | 'listeners'): Promise<unknown[]> {
+    const id = this.#nextQuery++;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#endQuery(id), QUERY_TIMEOUT_MS);
+      this.#queries.set(id, { left: this.#slots.length, answers: [], resolve, timer });
+      this.broadcast({ type: 'query', id, what });
+    });
+  }
+
+  /** Lets the workers flush and ends them. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.broadcast({ type: 'shutdown' });
+    const exits = this.#slots.map((slot) => new Promise<void>((resolve) => slot.worker.once('exit', () => resolve())));
+    const grace = new Promise<void>((resolve) => setTimeout(resolve, SHUTDOWN_GRACE_MS).unref());
+    await Promise.race([Promise.all(exits), grace]);
+    await Promise.all(this.#slots.map((slot) => slot.worker.terminate()));
+  }
+
+  #spawn(index: number): void {
+    const worker = spawnWorker({
+      workerData: this.#seed(index),
+      resourceLimits: this.#limits,
+      name: `worker-${index}`,
+      stdout: false,
+      stderr: false,
+    });
+    const slot: Slot = { index, worker, threadId: worker.threadId, ready: false, connections: 0 };
+    this.#slots[index] = slot;
+    let cause = '';
+    worker.on('message', (message: FromWorker) => this.#onMessage(slot, message));
+    worker.on('error', (error: unknown) => {
+      cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    });
+    worker.on('exit', (code) => this.#onExit(slot, cause === '' ? `exit code ${code}` : cause));
+  }
+
+  #onMessage(slot: Slot, message: FromWorker): void {
+    switch (message.type) {
+      case 'stats':
+        this.#events.onStats(slot.threadId, message);
+        return;
+      case 'ready':
+        slot.ready = true;
+        if (this.#slots.every((each) => each.ready)) {
+          this.#onReady?.resolve();
+          this.#onReady = null;
+        }
+        return;
+      case 'listen-failed':
+        this.#onReady?.reject(new Error(`${message.listener}: ${message.message}`));
+        this.#onReady = null;
+        return;
+      case 'answer': {
+        const query = this.#queries.get(message.id);
+        if (query === undefined) return;
+        query.answers.push(message.data);
+        if (--query.left === 0) this.#endQuery(message.id);
+        return;
+      }
+      case 'connections':
+        slot.connections = message.open;
+        return;
+      case 'log':
+        this.#events.onLog(message.level, message.component, message.message);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #endQuery(id: number): void {
+    const query = this.#queries.get(id);
+    if (query === undefined) return;
+    this.#queries.delete(id);
+    clearTimeout(query.timer);
+    query.resolve(query.answers);
+  }
+
+  #onExit(slot: Slot, cause: string): void {
+    if (this.#stopping || this.#slots[slot.index] !== slot) return;
+    this.#events.onDeath(slot.index, slot.threadId, cause);
+    const now = performance.now();
+    this.#deaths.push(now);
+    while ((this.#deaths[0] ?? now) < now - DEATH_WINDOW_MS) this.#deaths.shift();
+    if (this.#deaths.length >= MAX_DEATHS) {
+      this.#stopping = true;
+      this.#onReady?.reject(new Error(cause));
+      this.#events.onGivenUp(`${MAX_DEATHS} workers died within ${DEATH_WINDOW_MS / 1000} s; the last one: ${cause}`);
+      return;
+    }
+    this.#spawn(slot.index);
+  }
+}

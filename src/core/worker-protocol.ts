@@ -1,0 +1,61 @@
+/**
+ * What the control thread and its workers say to each other. Plain objects only: structured clone copies them,
+ * and a Buffer view would copy the whole buffer behind it.
+ */
+import type { LogLevel } from './log.ts';
+
+/** Everything a worker needs to start, and all that its successor needs to take its place. */
+export interface WorkerInit {
+  /** 0 … concurrency − 1; a replacement keeps the index of the worker it replaces. */
+  readonly index: number;
+  readonly concurrency: number;
+  readonly logLevel: LogLevel;
+  /** Exactly Envoy's behaviour where inox would deliberately do better. */
+  readonly envoyStrict: boolean;
+  readonly node: NodeIdentity;
+  /** `envoy.config.listener.v3.Listener` as sparse plain objects, port 0 already resolved. */
+  readonly listeners: readonly object[];
+  /** `envoy.config.cluster.v3.Cluster` as sparse plain objects. */
+  readonly clusters: readonly object[];
+  /** Members by cluster name (`ClusterHosts`), for clusters whose members discovery finds. */
+  readonly hosts: Readonly<Record<string, object>>;
+  /** Runtime values by key. */
+  readonly runtime: Readonly<Record<string, unknown>>;
+  /** What the workers hold of each cluster's circuit breakers, by cluster name; one slice a worker. */
+  readonly holdings: Readonly<Record<string, Int32Array>>;
+}
+
+export interface NodeIdentity {
+  readonly id: string;
+  readonly cluster: string;
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+export type ToWorker =
+  /** Members of a cluster changed; `hosts` is a `ClusterHosts`. */
+  | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: object }
+  | { readonly type: 'log-level'; readonly level: LogLevel }
+  /** Asks for a plain snapshot; answered by `answer` with the same id. */
+  | { readonly type: 'query'; readonly id: number; readonly what: 'clusters' | 'listeners' }
+  /** Stop accepting, or only let connections go as they become idle. */
+  | { readonly type: 'drain'; readonly stopAccepting: boolean }
+  | { readonly type: 'reopen-logs' }
+  /** Flush what is buffered, close everything, exit. */
+  | { readonly type: 'shutdown' }
+  /** A test's way to see a worker die. */
+  | { readonly type: 'fail'; readonly message: string };
+
+export type FromWorker =
+  /** All listeners accept. */
+  | { readonly type: 'ready' }
+  /** A listener could not be opened: the process cannot serve as configured. */
+  | { readonly type: 'listen-failed'; readonly listener: string; readonly message: string }
+  | { readonly type: 'answer'; readonly id: number; readonly data: unknown }
+  /** Number of open downstream connections, after `drain`. */
+  | { readonly type: 'connections'; readonly open: number }
+  | { readonly type: 'log'; readonly level: LogLevel; readonly component: string; readonly message: string }
+  /** A StatsMessage, passed to the aggregator untouched. */
+  | { readonly type: 'stats' };
