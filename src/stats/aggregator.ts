@@ -52,6 +52,7 @@ export interface HistogramSample extends StatSample {
 export class StatAggregator {
   readonly #series = new Map<string, StatSeries>();
   readonly #threads = new Map<number, ThreadStats>();
+  readonly #extractedNames = new Map<string, string>();
   #sorted: readonly Series[] | undefined;
 
   attach(threadId: number, message: StatsMessage): void {
@@ -108,13 +109,21 @@ export class StatAggregator {
     for (const series of this.#series.values()) series.reset();
   }
 
+  /** One copy of each tag-extracted name: a hundred clusters share theirs. */
+  #intern(name: string): string {
+    const known = this.#extractedNames.get(name);
+    if (known !== undefined) return known;
+    this.#extractedNames.set(name, name);
+    return name;
+  }
+
   #define(threadId: number, thread: ThreadStats, definition: StatDefinition): void {
     const scope = thread.scopes[definition.scope];
     if (scope === undefined) throw new Error(`stat ${definition.name} names an unknown scope`);
     const name = scope.prefix + definition.name;
     let series = this.#series.get(name);
     if (series === undefined) {
-      series = new StatSeries(name, scope, definition);
+      series = new StatSeries(name, this.#intern(extractedName(scope, definition)), scope, definition);
       this.#series.set(name, series);
       this.#sorted = undefined;
     }
@@ -127,7 +136,7 @@ export class StatAggregator {
     const length = thread.segments[0]?.length ?? 1;
     const slots = thread.segments[Math.trunc(definition.slot / length)];
     if (slots === undefined) throw new Error(`stat ${name} names an unknown segment`);
-    series.sources.push({ threadId, slots, index: definition.slot % length });
+    series.addSource({ threadId, slots, index: definition.slot % length });
   }
 }
 
@@ -137,6 +146,8 @@ interface ThreadStats {
   readonly histograms: StatSeries[];
   readonly series: StatSeries[];
 }
+
+const NO_SOURCES: readonly Source[] = [];
 
 interface Source {
   readonly threadId: number;
@@ -152,7 +163,7 @@ class StatSeries implements Series {
   readonly tags: StatTags;
   readonly unit: HistogramUnit;
   readonly merge: GaugeMerge;
-  sources: Source[] = [];
+  sources: readonly Source[] = NO_SOURCES;
   #wasUsed = false;
   #retired = 0;
   #zero = 0;
@@ -160,14 +171,19 @@ class StatSeries implements Series {
   #lastFlush: Distribution | undefined;
   #interval: Distribution | undefined;
 
-  constructor(name: string, scope: StatScopeDefinition, definition: StatDefinition) {
+  constructor(name: string, extracted: string, scope: StatScopeDefinition, definition: StatDefinition) {
     const { kind, tagged, unit = 'none', merge = 'sum' } = definition;
     this.kind = kind;
     this.name = name;
-    this.extracted = scope.extracted + (tagged === undefined ? definition.name : tagged.name);
+    this.extracted = extracted;
     this.tags = tagged === undefined ? scope.tags : { ...tagged.tags, ...scope.tags };
     this.unit = unit;
     this.merge = merge;
+  }
+
+  /** Most stats have one or two sources; an array grown by `push` would have room for 17. */
+  addSource(source: Source): void {
+    this.sources = [...this.sources, source];
   }
 
   used(): boolean {
@@ -228,9 +244,13 @@ class StatSeries implements Series {
   }
 }
 
+function extractedName(scope: StatScopeDefinition, definition: StatDefinition): string {
+  return scope.extracted + (definition.tagged === undefined ? definition.name : definition.tagged.name);
+}
+
 function attachBlock(threadId: number, thread: ThreadStats, block: StatBlock): void {
   const slots = new Float64Array(block.buffer, block.offset, BLOCK_SLOTS);
-  thread.histograms[block.histogram]?.sources.push({ threadId, slots, index: 0 });
+  thread.histograms[block.histogram]?.addSource({ threadId, slots, index: 0 });
 }
 
 /** A slot starts as −0, see GaugeSlot. */
