@@ -1,0 +1,274 @@
+import { readFileSync } from 'node:fs';
+import type { DataSource } from '#plain/envoy.config.core.v3.ts';
+import type {
+  DirectResponseAction,
+  RouteAction,
+  Route as RouteConfig,
+  RouteConfiguration,
+  VirtualHost as VirtualHostConfig,
+  WeightedCluster,
+  WeightedCluster_ClusterWeight,
+} from '#plain/envoy.config.route.v3.ts';
+import { Cell } from '../core/cell.ts';
+import { ConfigError } from '../core/errors.ts';
+import { toWire } from '../core/wire.ts';
+import { getHeader } from '../http/headers.ts';
+import type { RequestHead } from '../http/stream.ts';
+import type { ClusterPick, ForwardRoute, Route, RouteBase } from '../route/action.ts';
+import type { RuntimeFractions } from '../route/match.ts';
+import { compileHeaderMutations, type HeaderMutations, orderMutations } from '../route/policy.ts';
+import { compileLocation, REDIRECT_STATUS } from '../route/redirect.ts';
+import { compileRewrite } from '../route/rewrite.ts';
+
+/** What compiling routes needs from outside. */
+export interface RouteContext<C = unknown> {
+  /** The cell of a cluster, empty until there is one. Also called while serving, for `cluster_header`. */
+  cluster(name: string): Cell<C>;
+  /** Given: a cluster that is not known is an error unless `validate_clusters` is false. */
+  readonly clusterExists?: (name: string) => boolean;
+  readonly runtimeFractions?: RuntimeFractions;
+}
+
+/** What a route's action takes over from the levels around it. */
+export interface RouteLevel {
+  readonly path: string;
+  readonly matchedLength: number;
+  readonly tableConfig: RouteConfiguration;
+  readonly virtualHostConfig: VirtualHostConfig;
+  /** Most specific first. */
+  readonly request: readonly (HeaderMutations | undefined)[];
+  readonly response: readonly (HeaderMutations | undefined)[];
+}
+
+export function compileRoute<C>(config: RouteConfig, level: RouteLevel, ctx: RouteContext<C>): Route<C> {
+  const { path, tableConfig, virtualHostConfig } = level;
+  const wins = tableConfig.mostSpecificHeaderMutationsWins === true;
+  const base: RouteBase = {
+    name: toWire(config.name ?? ''),
+    virtualHost: toWire(virtualHostConfig.name ?? ''),
+    statPrefix: config.statPrefix ?? '',
+    perFilter: {
+      ...tableConfig.typedPerFilterConfig,
+      ...virtualHostConfig.typedPerFilterConfig,
+      ...config.typedPerFilterConfig,
+    },
+    requestMutations: orderMutations(level.request, wins),
+    responseMutations: orderMutations(level.response, wins),
+  };
+  if (config.route !== undefined) return compileForward(config.route, base, level, ctx);
+  if (config.redirect !== undefined) {
+    const { redirect } = config;
+    const status = REDIRECT_STATUS[redirect.responseCode ?? 'MOVED_PERMANENTLY'];
+    const location = compileLocation(redirect, level.matchedLength, `${path}.redirect`);
+    return { kind: 'redirect', ...base, status, location };
+  }
+  if (config.directResponse !== undefined) {
+    const at = `${path}.direct_response`;
+    const limit = tableConfig.maxDirectResponseBodySizeBytes ?? 4096;
+    return { kind: 'direct', ...base, ...compileDirect(config.directResponse, limit, at) };
+  }
+  const field = config.filterAction !== undefined ? 'filter_action' : 'non_forwarding_action';
+  if (config.filterAction !== undefined || config.nonForwardingAction !== undefined) {
+    throw ConfigError.at(`${path}.${field}`, 'this action is not supported');
+  }
+  throw ConfigError.at(path, 'one of route, redirect, direct_response is required');
+}
+
+function compileDirect(
+  config: DirectResponseAction,
+  limit: number,
+  path: string,
+): { status: number; body: string } {
+  const status = config.status ?? 0;
+  if (status < 200 || status > 599) throw ConfigError.at(`${path}.status`, 'must be from 200 to 599');
+  const body = config.body === undefined ? '' : readBody(config.body, `${path}.body`);
+  const size = Buffer.byteLength(body);
+  if (size > limit) {
+    throw ConfigError.at(`${path}.body`, `the body is ${size} bytes long, ${limit} are allowed`);
+  }
+  return { status, body };
+}
+
+function readBody(source: DataSource, path: string): string {
+  if (source.inlineString !== undefined) return source.inlineString;
+  if (source.inlineBytes !== undefined) return Buffer.from(source.inlineBytes).toString('utf8');
+  if (source.filename !== undefined) {
+    try {
+      return readFileSync(source.filename, 'utf8');
+    } catch (cause) {
+      const message = `cannot read '${source.filename}': ${cause instanceof Error ? cause.message : cause}`;
+      throw new ConfigError([{ path: `${path}.filename`, message }], { cause });
+    }
+  }
+  if (source.environmentVariable !== undefined) {
+    const value = process.env[source.environmentVariable];
+    if (value !== undefined) return value;
+    throw ConfigError.at(`${path}.environment_variable`, `'${source.environmentVariable}' is not set`);
+  }
+  throw ConfigError.at(
+    path,
+    'one of filename, inline_bytes, inline_string, environment_variable is required',
+  );
+}
+
+const NOT_FOUND_STATUS: Readonly<Record<NonNullable<RouteAction['clusterNotFoundResponseCode']>, number>> = {
+  SERVICE_UNAVAILABLE: 503,
+  NOT_FOUND: 404,
+  INTERNAL_SERVER_ERROR: 500,
+};
+
+function compileForward<C>(
+  config: RouteAction,
+  base: RouteBase,
+  level: RouteLevel,
+  ctx: RouteContext<C>,
+): ForwardRoute<C> {
+  const at = `${level.path}.route`;
+  return {
+    kind: 'forward',
+    ...base,
+    pickCluster: compilePick(config, base, level, ctx),
+    clusterNotFoundStatus: NOT_FOUND_STATUS[config.clusterNotFoundResponseCode ?? 'SERVICE_UNAVAILABLE'],
+    timeoutMs: config.timeout ?? 15_000,
+    idleTimeoutMs: config.idleTimeout,
+    rewrite: compileRewrite(config, level.matchedLength, at),
+    autoHostRewrite: config.autoHostRewrite === true,
+    appendXForwardedHost: config.appendXForwardedHost === true,
+    priority: config.priority ?? 'DEFAULT',
+    config,
+    virtualHostConfig: level.virtualHostConfig,
+  };
+}
+
+type PickCluster<C> = ForwardRoute<C>['pickCluster'];
+
+function compilePick<C>(
+  config: RouteAction,
+  base: RouteBase,
+  level: RouteLevel,
+  ctx: RouteContext<C>,
+): PickCluster<C> {
+  const path = `${level.path}.route`;
+  const shared = { ...base, hostRewriteLiteral: '' };
+  if (config.cluster !== undefined) {
+    const pick = pickOf(knownCluster(config.cluster, `${path}.cluster`, level, ctx), ctx, shared);
+    return () => pick;
+  }
+  if (config.clusterHeader !== undefined) return pickByHeader(config.clusterHeader, ctx, shared);
+  if (config.weightedClusters !== undefined) {
+    return pickByWeight(config.weightedClusters, base, level, ctx);
+  }
+  if (config.clusterSpecifierPlugin !== undefined || config.inlineClusterSpecifierPlugin !== undefined) {
+    throw ConfigError.at(path, 'cluster specifier plugins are not supported');
+  }
+  throw ConfigError.at(path, 'one of cluster, cluster_header, weighted_clusters is required');
+}
+
+function knownCluster<C>(name: string, path: string, level: RouteLevel, ctx: RouteContext<C>): string {
+  if (ctx.clusterExists === undefined || level.tableConfig.validateClusters === false) return name;
+  if (!ctx.clusterExists(name)) throw ConfigError.at(path, `unknown cluster '${name}'`);
+  return name;
+}
+
+type PickParts = Pick<
+  ClusterPick,
+  'requestMutations' | 'responseMutations' | 'hostRewriteLiteral' | 'perFilter'
+>;
+
+function pickOf<C>(name: string, ctx: RouteContext<C>, parts: PickParts): ClusterPick<C> {
+  return {
+    name: toWire(name),
+    cell: name === '' ? new Cell<C>() : ctx.cluster(name),
+    requestMutations: parts.requestMutations,
+    responseMutations: parts.responseMutations,
+    hostRewriteLiteral: parts.hostRewriteLiteral,
+    perFilter: parts.perFilter,
+  };
+}
+
+/** The one look-up by name while serving; a request without the header gets a pick without a cluster. */
+function pickByHeader<C>(header: string, ctx: RouteContext<C>, parts: PickParts): PickCluster<C> {
+  const name = header.toLowerCase();
+  return (_random, request) => pickOf(clusterHeader(request, name), ctx, parts);
+}
+
+function clusterHeader(request: RequestHead, name: string): string {
+  if (name === ':authority' || name === 'host') return request.authority;
+  return getHeader(request.headers, name) ?? '';
+}
+
+function pickByWeight<C>(
+  config: WeightedCluster,
+  base: RouteBase,
+  level: RouteLevel,
+  ctx: RouteContext<C>,
+): PickCluster<C> {
+  const path = `${level.path}.route.weighted_clusters`;
+  const picks: PickCluster<C>[] = [];
+  const limits: number[] = [];
+  let total = 0;
+  for (const [i, entry] of (config.clusters ?? []).entries()) {
+    total += entry.weight ?? 0;
+    limits.push(total);
+    picks.push(compileWeight(entry, `${path}.clusters[${i}]`, base, level, ctx));
+  }
+  if (total === 0) throw ConfigError.at(path, 'the sum of the weights must be greater than 0');
+  if (total > 0xffff_ffff) throw ConfigError.at(path, 'the sum of the weights must fit into 32 bits');
+  const header = config.headerName?.toLowerCase();
+  return (random, request) => {
+    const drawn = (header === undefined ? random : drawOf(request, header, random)) % total;
+    let i = 0;
+    while (i < limits.length - 1 && drawn >= (limits[i] ?? 0)) i++;
+    return picks[i]?.(random, request) ?? NO_CLUSTER;
+  };
+}
+
+const NO_CLUSTER: ClusterPick<never> = {
+  name: '',
+  cell: new Cell<never>(),
+  requestMutations: [],
+  responseMutations: [],
+  hostRewriteLiteral: '',
+  perFilter: {},
+};
+
+function compileWeight<C>(
+  config: WeightedCluster_ClusterWeight,
+  path: string,
+  base: RouteBase,
+  level: RouteLevel,
+  ctx: RouteContext<C>,
+): PickCluster<C> {
+  const wins = level.tableConfig.mostSpecificHeaderMutationsWins === true;
+  const { requestHeadersToAdd, requestHeadersToRemove, responseHeadersToAdd, responseHeadersToRemove } =
+    config;
+  const request = compileHeaderMutations(requestHeadersToAdd, requestHeadersToRemove, `${path}.`, 'request');
+  const response = compileHeaderMutations(
+    responseHeadersToAdd,
+    responseHeadersToRemove,
+    `${path}.`,
+    'response',
+  );
+  const parts: PickParts = {
+    requestMutations: orderMutations([request, ...level.request], wins),
+    responseMutations: orderMutations([response, ...level.response], wins),
+    hostRewriteLiteral: toWire(config.hostRewriteLiteral ?? ''),
+    perFilter: { ...base.perFilter, ...config.typedPerFilterConfig },
+  };
+  if (config.clusterHeader !== undefined && config.clusterHeader !== '') {
+    return pickByHeader(config.clusterHeader, ctx, parts);
+  }
+  if (config.name === undefined || config.name === '') {
+    throw ConfigError.at(path, 'one of name and cluster_header is required');
+  }
+  const pick = pickOf(knownCluster(config.name, `${path}.name`, level, ctx), ctx, parts);
+  return () => pick;
+}
+
+/** A number in the header replaces the random one, so that one client's requests stay together. */
+function drawOf(request: RequestHead, header: string, random: number): number {
+  const value = getHeader(request.headers, header);
+  if (value === undefined || !/^\d{1,19}$/.test(value)) return random;
+  const n = Number(value);
+  return Number.isSafeInteger(n) ? n : random;
+}

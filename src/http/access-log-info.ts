@@ -1,0 +1,46 @@
+import type { Address } from '../net/connection.ts';
+import type { DownstreamInfo, ResponseFlags } from './exchange.ts';
+import type { Headers } from './headers.ts';
+import type { RequestHead, ResponseHead } from './stream.ts';
+
+/**
+ * What access logs and header values may ask of one request or one proxied TCP connection. Exchange has this
+ * shape; a TCP session leaves the HTTP fields null, '' or −1. Times are monotonic milliseconds, −1 for "did
+ * not happen".
+ */
+export interface AccessLogInfo {
+  readonly downstream: DownstreamInfo;
+  readonly startWallMs: number;
+  readonly startMs: number;
+  readonly request: RequestHead | null;
+  readonly response: ResponseHead | null;
+  readonly responseTrailers: Headers | null;
+  readonly remoteIp: string;
+  readonly remotePort: number;
+  readonly responseFlags: ResponseFlags;
+  readonly responseCodeDetails: string;
+  readonly connectionTerminationDetails: string;
+  readonly requestId: string;
+  readonly routeName: string;
+  readonly upstreamCluster: string;
+  readonly upstreamHost: Address | null;
+  readonly upstreamLocal: Address | null;
+  readonly upstreamTransportFailure: string;
+  readonly upstreamAttempts: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly requestHeaderBytes: number;
+  readonly responseHeaderBytes: number;
+  readonly requestEndMs: number;
+  readonly upstreamFirstTxMs: number;
+  readonly upstreamLastTxMs: number;
+  readonly upstreamFirstRxMs: number;
+  readonly upstreamLastRxMs: number;
+  readonly firstTxMs: number;
+  readonly endMs: number;
+}
+
+/** One configured access log; `log` is called once at the end of each request or connection. */
+export interface AccessLogger {
+  log(info: AccessLogInfo): void;
+}

@@ -1,0 +1,210 @@
+import { hostname } from 'node:os';
+import { ConfigError } from '../core/errors.ts';
+import { toWire } from '../core/wire.ts';
+import { formatAddress } from '../net/address.ts';
+import type { Address } from '../net/connection.ts';
+import type { AccessLogInfo } from './access-log-info.ts';
+import { getHeader, type Headers } from './headers.ts';
+import { formatFlags } from './response-flags.ts';
+import { compileTimeFormat, DEFAULT_TIME_FORMAT } from './time-format.ts';
+
+/** One `%OPERATOR%`: `text` and `number` are undefined for "no value"; `number` exists where JSON logs write a number. */
+export interface Operator {
+  readonly text: (x: AccessLogInfo) => string | undefined;
+  readonly number?: (x: AccessLogInfo) => number | undefined;
+}
+
+type Text = Operator['text'];
+type Numeric = NonNullable<Operator['number']>;
+/** `argument` is undefined without parentheses. */
+type Compile = (argument: string | undefined, path: string) => Operator;
+
+/** Compiles one operator. Unknown ones are a ConfigError. */
+export function compileOperator(name: string, argument: string | undefined, path: string): Operator {
+  const compile = Object.hasOwn(OPERATORS, name) ? OPERATORS[name] : undefined;
+  if (compile === undefined) throw ConfigError.at(path, `unknown operator %${name}%`);
+  return compile(argument, path);
+}
+
+const plain =
+  (text: Text): Compile =>
+  () => ({ text });
+
+const numeric =
+  (number: Numeric): Compile =>
+  () => ({ number, text: (x) => digitsOf(number(x)) });
+
+const constant = (value: string | undefined): Compile => plain(() => value);
+
+function digitsOf(n: number | undefined): string | undefined {
+  return n === undefined ? undefined : String(n);
+}
+
+const orNone = (text: string): string | undefined => (text === '' ? undefined : text);
+
+/** Envoy writes details as one word, so that log lines split at blanks stay aligned. */
+const oneWord = (text: string): string | undefined =>
+  text === '' ? undefined : text.includes(' ') ? text.replaceAll(' ', '_') : text;
+
+/** Whole milliseconds between two points in time, undefined when one did not happen. */
+function span(from: number, to: number): number | undefined {
+  return from < 0 || to < 0 ? undefined : Math.max(0, Math.floor(to - from));
+}
+
+type AddressOf = (x: AccessLogInfo) => Address | null;
+
+/** An address can be asked for whole, without its port, or as its port alone. */
+function addressOperators(base: string, port: string, of: AddressOf): Record<string, Compile> {
+  const whole = plain((x) => {
+    const a = of(x);
+    return a === null ? undefined : formatAddress(a);
+  });
+  const withoutPort = plain((x) => {
+    const a = of(x);
+    return a === null ? undefined : a.path === '' ? a.ip : a.path;
+  });
+  const portOnly = numeric((x) => {
+    const a = of(x);
+    return a === null || a.path !== '' ? undefined : a.port;
+  });
+  return { [base]: whole, [`${base}_WITHOUT_PORT`]: withoutPort, [port]: portOnly };
+}
+
+const upstreamRemote: AddressOf = (x) => x.upstreamHost;
+const downstreamLocal: AddressOf = (x) => x.downstream.local;
+
+const OPERATORS: Readonly<Record<string, Compile>> = {
+  START_TIME: (argument, path) => {
+    const format = compileTimeFormat(orNone(argument ?? '') ?? DEFAULT_TIME_FORMAT, path);
+    return { text: (x) => format(x.startWallMs) };
+  },
+  REQ: (argument, path) => headerOperator(argument, path, requestHeader),
+  RESP: (argument, path) => headerOperator(argument, path, responseHeader),
+  TRAILER: (argument, path) =>
+    headerOperator(argument, path, (name) => (x) => fromList(x.responseTrailers, name)),
+  PROTOCOL: plain((x) => x.request?.protocol),
+  RESPONSE_CODE: numeric((x) => x.response?.status ?? 0),
+  RESPONSE_CODE_DETAILS: (argument, path) => {
+    if (argument === undefined) return { text: (x) => oneWord(x.responseCodeDetails) };
+    if (argument !== 'ALLOW_WHITESPACES') throw ConfigError.at(path, 'expected ALLOW_WHITESPACES');
+    return { text: (x) => orNone(x.responseCodeDetails) };
+  },
+  RESPONSE_FLAGS: plain((x) => formatFlags(x.responseFlags)),
+  RESPONSE_FLAGS_LONG: plain((x) => formatFlags(x.responseFlags, true)),
+  BYTES_RECEIVED: numeric((x) => x.bytesReceived),
+  BYTES_SENT: numeric((x) => x.bytesSent),
+  DURATION: numeric((x) => span(x.startMs, x.endMs)),
+  REQUEST_DURATION: numeric((x) => span(x.startMs, x.requestEndMs)),
+  REQUEST_TX_DURATION: numeric((x) => span(x.startMs, x.upstreamLastTxMs)),
+  RESPONSE_DURATION: numeric((x) => span(x.startMs, x.upstreamFirstRxMs)),
+  RESPONSE_TX_DURATION: numeric((x) => span(x.upstreamFirstRxMs, x.endMs)),
+  COMMON_DURATION: commonDuration,
+  UPSTREAM_HOST: plain((x) => (x.upstreamHost === null ? undefined : formatAddress(x.upstreamHost))),
+  UPSTREAM_CLUSTER: plain((x) => orNone(x.upstreamCluster)),
+  UPSTREAM_CLUSTER_RAW: plain((x) => orNone(x.upstreamCluster)),
+  UPSTREAM_TRANSPORT_FAILURE_REASON: plain((x) => oneWord(x.upstreamTransportFailure)),
+  UPSTREAM_REQUEST_ATTEMPT_COUNT: numeric((x) => x.upstreamAttempts),
+  ...addressOperators('UPSTREAM_LOCAL_ADDRESS', 'UPSTREAM_LOCAL_PORT', (x) => x.upstreamLocal),
+  ...addressOperators('UPSTREAM_REMOTE_ADDRESS', 'UPSTREAM_REMOTE_PORT', upstreamRemote),
+  ...addressOperators('DOWNSTREAM_LOCAL_ADDRESS', 'DOWNSTREAM_LOCAL_PORT', downstreamLocal),
+  ...addressOperators('DOWNSTREAM_DIRECT_LOCAL_ADDRESS', 'DOWNSTREAM_DIRECT_LOCAL_PORT', downstreamLocal),
+  ...addressOperators(
+    'DOWNSTREAM_DIRECT_REMOTE_ADDRESS',
+    'DOWNSTREAM_DIRECT_REMOTE_PORT',
+    (x) => x.downstream.directRemote,
+  ),
+  DOWNSTREAM_REMOTE_ADDRESS: plain(downstreamRemote),
+  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: plain((x) =>
+    x.remoteIp === '' ? x.downstream.directRemote.path : x.remoteIp,
+  ),
+  DOWNSTREAM_REMOTE_PORT: numeric((x) => (x.remoteIp === '' ? undefined : x.remotePort)),
+  ROUTE_NAME: plain((x) => orNone(x.routeName)),
+  VIRTUAL_CLUSTER_NAME: constant(undefined),
+  HOSTNAME: constant(orNone(hostname())),
+  ENVIRONMENT: (argument, path) => {
+    if (argument === undefined || argument === '') throw ConfigError.at(path, 'ENVIRONMENT needs a name');
+    const value = process.env[argument];
+    return { text: () => (value === undefined ? undefined : toWire(value)) };
+  },
+  CONNECTION_ID: numeric((x) => x.downstream.connectionId),
+  STREAM_ID: plain((x) => orNone(x.requestId)),
+  CONNECTION_TERMINATION_DETAILS: plain((x) => oneWord(x.connectionTerminationDetails)),
+  REQUESTED_SERVER_NAME: plain((x) => orNone(x.downstream.serverName)),
+  REQUEST_HEADERS_BYTES: numeric((x) => x.requestHeaderBytes),
+  RESPONSE_HEADERS_BYTES: numeric((x) => x.responseHeaderBytes),
+};
+
+function downstreamRemote(x: AccessLogInfo): string {
+  if (x.remoteIp === '') return x.downstream.directRemote.path;
+  return x.remoteIp.includes(':') ? `[${x.remoteIp}]:${x.remotePort}` : `${x.remoteIp}:${x.remotePort}`;
+}
+
+const fromList = (headers: Headers | null, name: string): string | undefined =>
+  headers === null ? undefined : getHeader(headers, name);
+
+function responseHeader(name: string): Text {
+  if (name === ':status') return (x) => (x.response === null ? undefined : String(x.response.status));
+  return (x) => (x.response === null ? undefined : getHeader(x.response.headers, name));
+}
+
+function requestHeader(name: string): Text {
+  switch (name) {
+    case ':path':
+      return (x) => orNone(x.request?.path ?? '');
+    case ':method':
+      return (x) => orNone(x.request?.method ?? '');
+    case ':scheme':
+      return (x) => orNone(x.request?.scheme ?? '');
+    case ':authority':
+    case 'host':
+      return (x) => orNone(x.request?.authority ?? '');
+    default:
+      return (x) => (x.request === null ? undefined : getHeader(x.request.headers, name));
+  }
+}
+
+/** `NAME` or `NAME?ALTERNATIVE`. */
+function headerOperator(
+  argument: string | undefined,
+  path: string,
+  headerOf: (name: string) => Text,
+): Operator {
+  const names = (argument ?? '').split('?');
+  if (names.length > 2) throw ConfigError.at(path, 'more than one alternative header');
+  const [main = '', other = ''] = names;
+  if (main === '' && other === '') throw ConfigError.at(path, 'a header name is required');
+  const first = headerOf(main.toLowerCase());
+  if (other === '') return { text: first };
+  const second = headerOf(other.toLowerCase());
+  return { text: (x) => first(x) ?? second(x) };
+}
+
+const TIME_POINTS: Readonly<Record<string, Numeric>> = {
+  DS_RX_BEG: (x) => x.startMs,
+  DS_RX_END: (x) => x.requestEndMs,
+  US_TX_BEG: (x) => x.upstreamFirstTxMs,
+  US_TX_END: (x) => x.upstreamLastTxMs,
+  US_RX_BEG: (x) => x.upstreamFirstRxMs,
+  US_RX_END: (x) => x.upstreamLastRxMs,
+  DS_TX_BEG: (x) => x.firstTxMs,
+  DS_TX_END: (x) => x.endMs,
+};
+const PRECISIONS: Readonly<Record<string, number>> = { ms: 1, us: 1e3, ns: 1e6 };
+
+/** `COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)`; the precision is ms when left out. */
+function commonDuration(argument: string | undefined, path: string): Operator {
+  const parts = (argument ?? '').split(':');
+  const [from = '', to = '', unit = 'ms'] = parts;
+  const start = TIME_POINTS[from];
+  const end = TIME_POINTS[to];
+  const factor = PRECISIONS[unit];
+  if (start === undefined || end === undefined || factor === undefined || parts.length > 3) {
+    throw ConfigError.at(path, `COMMON_DURATION: expected START:END:PRECISION, got '${argument ?? ''}'`);
+  }
+  const number: Numeric = (x) => {
+    const a = start(x) ?? -1;
+    const b = end(x) ?? -1;
+    return a < 0 || b < a ? undefined : Math.floor((b - a) * factor);
+  };
+  return { number, text: (x) => digitsOf(number(x)) };
+}

@@ -1,0 +1,73 @@
+import type { RouteAction, VirtualHost as VirtualHostConfig } from '#plain/envoy.config.route.v3.ts';
+import type { Cell } from '../core/cell.ts';
+import type { AccessLogInfo } from '../http/access-log-info.ts';
+import type { RequestHead } from '../http/stream.ts';
+import type { HeaderMutations } from './policy.ts';
+import type { RequestRewrite } from './rewrite.ts';
+
+/** What every route has, whatever it does. */
+export interface RouteBase {
+  /** `name` of the route, '' when unnamed: `%ROUTE_NAME%`. */
+  readonly name: string;
+  readonly virtualHost: string;
+  readonly statPrefix: string;
+  /** `typed_per_filter_config` by filter name, the most specific of route, virtual host and table. */
+  readonly perFilter: Readonly<Record<string, unknown>>;
+  /** Applied in this order; a forward route's come with its ClusterPick. */
+  readonly requestMutations: readonly HeaderMutations[];
+  readonly responseMutations: readonly HeaderMutations[];
+}
+
+/** The cluster that one request goes to; made at compile time (but for `cluster_header`). */
+export interface ClusterPick<C = unknown> {
+  readonly name: string;
+  /** Empty while no such cluster exists: `clusterNotFoundStatus`, flag NC. */
+  readonly cell: Cell<C>;
+  /** The route's levels and the weighted cluster's own, in order. */
+  readonly requestMutations: readonly HeaderMutations[];
+  readonly responseMutations: readonly HeaderMutations[];
+  /** Host rewriting of the weighted cluster, '' for the route's. */
+  readonly hostRewriteLiteral: string;
+  readonly perFilter: Readonly<Record<string, unknown>>;
+}
+
+export interface ForwardRoute<C = unknown> extends RouteBase {
+  readonly kind: 'forward';
+  /** `random` is the request's one random number. Never throws, allocates for `cluster_header` alone. */
+  readonly pickCluster: (random: number, request: RequestHead) => ClusterPick<C>;
+  readonly clusterNotFoundStatus: number;
+  /** Whole request, 0 for none; Envoy's default is 15 s. */
+  readonly timeoutMs: number;
+  /** Undefined: the connection manager's stream idle timeout; 0: none. */
+  readonly idleTimeoutMs: number | undefined;
+  /** Host and path; undefined when neither is touched. */
+  readonly rewrite: RequestRewrite | undefined;
+  /** The authority becomes the chosen host's name: done by whoever chooses the host (`rewriteAuthority`). */
+  readonly autoHostRewrite: boolean;
+  readonly appendXForwardedHost: boolean;
+  readonly priority: 'DEFAULT' | 'HIGH';
+  /** The plain config, for what others compile from it (retries, hashing, mirrors). */
+  readonly config: RouteAction;
+  readonly virtualHostConfig: VirtualHostConfig;
+}
+
+export interface RedirectRoute extends RouteBase {
+  readonly kind: 'redirect';
+  readonly status: number;
+  readonly location: (request: RequestHead) => string;
+}
+
+export interface DirectRoute extends RouteBase {
+  readonly kind: 'direct';
+  readonly status: number;
+  /** '' for none. */
+  readonly body: string;
+}
+
+export type Route<C = unknown> = ForwardRoute<C> | RedirectRoute | DirectRoute;
+
+/** What `%…%` in header values may read, and what rewriting changes. An Exchange is one. */
+export interface RewritableInfo extends AccessLogInfo {
+  readonly request: RequestHead;
+  originalPath: string;
+}

@@ -1,0 +1,120 @@
+import { asciiLower } from '../core/wire.ts';
+import { getHeader } from '../http/headers.ts';
+import type { RequestHead } from '../http/stream.ts';
+import { pathEnd } from './rewrite.ts';
+import type { RouteIndex } from './route-index.ts';
+
+export type RequireTls = 'NONE' | 'EXTERNAL_ONLY' | 'ALL';
+
+export interface VirtualHost<R> {
+  readonly name: string;
+  readonly routes: RouteIndex<R>;
+  readonly requireTls: RequireTls;
+  /** Taken by requests that come in plain text where TLS is required. */
+  readonly tlsRedirect: R;
+}
+
+/** `*.example.com` or `example.*`, by the length of what stands beside the star. */
+export interface WildcardDomains<R> {
+  readonly length: number;
+  readonly hosts: Map<string, VirtualHost<R>>;
+}
+
+export interface VirtualHostIndex<R> {
+  readonly exact: Map<string, VirtualHost<R>>;
+  /** Longest first. */
+  readonly suffixes: readonly WildcardDomains<R>[];
+  readonly prefixes: readonly WildcardDomains<R>[];
+  readonly fallback: VirtualHost<R> | undefined;
+}
+
+export interface TableOptions {
+  readonly ignorePortInHostMatching: boolean;
+  readonly ignorePathParameters: boolean;
+}
+
+/** A compiled RouteConfiguration. */
+export class RouteTable<R> {
+  readonly name: string;
+  readonly #hosts: VirtualHostIndex<R>;
+  readonly #options: TableOptions;
+  /** With a single `*` virtual host the authority need not be looked at. */
+  readonly #only: VirtualHost<R> | undefined;
+
+  constructor(name: string, hosts: VirtualHostIndex<R>, options: TableOptions) {
+    this.name = name;
+    this.#hosts = hosts;
+    this.#options = options;
+    const plain = hosts.exact.size + hosts.suffixes.length + hosts.prefixes.length === 0;
+    this.#only = plain ? hosts.fallback : undefined;
+  }
+
+  /**
+   * The route of a request, undefined when there is none (404, flag NR). `random` is the request's one random
+   * number, a uint32: runtime fractions and weighted clusters draw with the same one.
+   */
+  match(request: RequestHead, random: number): R | undefined {
+    const host = this.#only ?? this.findVirtualHost(request);
+    if (host === undefined || request.path === '') return undefined;
+    if (host.requireTls !== 'NONE' && needsTls(host.requireTls, request)) return host.tlsRedirect;
+    const end = pathEnd(request.path);
+    const path = end === request.path.length ? request.path : request.path.slice(0, end);
+    return host.routes.find(
+      this.#options.ignorePathParameters ? withoutParameters(path) : path,
+      request,
+      random,
+    );
+  }
+
+  findVirtualHost(request: RequestHead): VirtualHost<R> | undefined {
+    if (this.#only !== undefined) return this.#only;
+    const hosts = this.#hosts;
+    if (request.authority === '') return hosts.fallback;
+    let host = asciiLower(request.authority);
+    if (this.#options.ignorePortInHostMatching) host = withoutPort(host);
+    return (
+      hosts.exact.get(host) ??
+      findSuffix(hosts.suffixes, host) ??
+      findPrefix(hosts.prefixes, host) ??
+      hosts.fallback
+    );
+  }
+}
+
+// A wildcard never stands for nothing: `*.a.com` does not match `.a.com`.
+function findSuffix<R>(domains: readonly WildcardDomains<R>[], host: string): VirtualHost<R> | undefined {
+  for (const { length, hosts } of domains) {
+    if (length >= host.length) continue;
+    const found = hosts.get(host.slice(host.length - length));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function findPrefix<R>(domains: readonly WildcardDomains<R>[], host: string): VirtualHost<R> | undefined {
+  for (const { length, hosts } of domains) {
+    if (length >= host.length) continue;
+    const found = hosts.get(host.slice(0, length));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function needsTls(required: RequireTls, request: RequestHead): boolean {
+  if (request.scheme === 'https') return false;
+  return required === 'ALL' || getHeader(request.headers, 'x-envoy-internal') !== 'true';
+}
+
+/** Cuts a trailing `:digits`, outside the brackets of an IPv6 address. */
+function withoutPort(host: string): string {
+  const colon = host.lastIndexOf(':');
+  if (colon < 0 || colon < host.lastIndexOf(']')) return host;
+  // More than one colon without brackets is an IPv6 address without a port.
+  if (!host.startsWith('[') && host.indexOf(':') !== colon) return host;
+  return /^\d+$/.test(host.slice(colon + 1)) ? host.slice(0, colon) : host;
+}
+
+/** Drops `;parameters` of every segment. */
+function withoutParameters(path: string): string {
+  return path.includes(';') ? path.replace(/;[^/]*/g, '') : path;
+}
