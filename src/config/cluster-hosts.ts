@@ -1,0 +1,92 @@
+import { isIP } from 'node:net';
+import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import type { Address as AddressConfig } from '#plain/envoy.config.core.v3.ts';
+import type { LbEndpoint, LocalityLbEndpoints } from '#plain/envoy.config.endpoint.v3.ts';
+import { ConfigError } from '../core/errors.ts';
+import type { Address } from '../net/connection.ts';
+import { type ClusterHosts, DEFAULT_OVERPROVISIONING, type HostSpec } from '../upstream/cluster-hosts.ts';
+
+/** An endpoint whose name is to be resolved; everything else about its hosts is known. */
+export interface DnsTarget {
+  readonly name: string;
+  readonly port: number;
+  /** What its hosts have in common; the address is filled in per answer. */
+  readonly spec: HostSpec;
+}
+
+/** The endpoints of `load_assignment`, which must all be IP addresses or Unix sockets. */
+export function compileStaticHosts(config: ClusterConfig): ClusterHosts {
+  const hosts: HostSpec[] = [];
+  forEachEndpoint(config, (endpoint, locality, path) => {
+    const address = literalAddress(endpoint.endpoint?.address, `${path}.endpoint.address`);
+    hosts.push(hostSpec(endpoint, locality, address));
+  });
+  return { hosts, overprovisioningFactor: overprovisioning(config) };
+}
+
+/** The names of a STRICT_DNS cluster. An IP address is a name that resolves to itself. */
+export function dnsTargets(config: ClusterConfig): DnsTarget[] {
+  const targets: DnsTarget[] = [];
+  forEachEndpoint(config, (endpoint, locality, path) => {
+    const socket = endpoint.endpoint?.address?.socketAddress;
+    const name = socket?.address ?? '';
+    if (name === '') throw ConfigError.at(`${path}.endpoint.address`, 'a DNS cluster needs a socket_address');
+    if ((socket?.resolverName ?? '') !== '') {
+      const where = `${path}.endpoint.address.socket_address.resolver_name`;
+      throw ConfigError.at(where, 'STRICT_DNS clusters must not have a custom resolver name set');
+    }
+    const port = socket?.portValue ?? 0;
+    const spec = hostSpec(endpoint, locality, { ip: '', port, path: '' });
+    targets.push({ name, port, spec: spec.hostname === '' ? { ...spec, hostname: name } : spec });
+  });
+  return targets;
+}
+
+export function overprovisioning(config: ClusterConfig): number {
+  return config.loadAssignment?.policy?.overprovisioningFactor ?? DEFAULT_OVERPROVISIONING;
+}
+
+function forEachEndpoint(
+  config: ClusterConfig,
+  visit: (endpoint: LbEndpoint, locality: LocalityLbEndpoints, path: string) => void,
+): void {
+  config.loadAssignment?.endpoints?.forEach((locality, i) => {
+    locality.lbEndpoints?.forEach((endpoint, j) => {
+      visit(endpoint, locality, `load_assignment.endpoints[${i}].lb_endpoints[${j}]`);
+    });
+  });
+}
+
+function hostSpec(endpoint: LbEndpoint, locality: LocalityLbEndpoints, address: Address): HostSpec {
+  return {
+    address,
+    hostname: endpoint.endpoint?.hostname ?? '',
+    weight: endpoint.loadBalancingWeight ?? 1,
+    health: endpoint.healthStatus ?? 'UNKNOWN',
+    priority: locality.priority ?? 0,
+    locality: {
+      region: locality.locality?.region ?? '',
+      zone: locality.locality?.zone ?? '',
+      subZone: locality.locality?.subZone ?? '',
+    },
+    localityWeight: locality.loadBalancingWeight ?? 0,
+    metadata: endpoint.metadata?.filterMetadata ?? null,
+  };
+}
+
+function literalAddress(config: AddressConfig | undefined, path: string): Address {
+  if (config?.pipe !== undefined) return { ip: '', port: 0, path: config.pipe.path ?? '' };
+  const socket = config?.socketAddress;
+  if (socket === undefined) throw ConfigError.at(path, 'expected a socket_address or a pipe');
+  if (socket.protocol === 'UDP') {
+    throw ConfigError.at(`${path}.socket_address.protocol`, 'UDP upstreams are not supported');
+  }
+  const ip = socket.address ?? '';
+  if (isIP(ip) === 0) {
+    throw ConfigError.at(
+      `${path}.socket_address.address`,
+      `malformed IP address: ${ip}; a name needs a cluster of type STRICT_DNS`,
+    );
+  }
+  return { ip, port: socket.portValue ?? 0, path: '' };
+}

@@ -1,0 +1,171 @@
+import type { CircuitBreakers_Thresholds, Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import type { HttpProtocolOptions } from '#plain/envoy.extensions.upstreams.http.v3.ts';
+import { ConfigError } from '../core/errors.ts';
+import { H1_CLIENT_DEFAULTS, type H1ClientOptions } from '../http/h1/options.ts';
+import type { DialOptions } from '../net/dial.ts';
+import type { StatScope } from '../stats/scope.ts';
+import { type Breaker, type BreakerLimits, createBreaker, DEFAULT_LIMITS } from '../upstream/breaker.ts';
+import { Cluster } from '../upstream/cluster.ts';
+import { createClusterStats } from '../upstream/cluster-stats.ts';
+import type { ClusterContext } from '../upstream/context.ts';
+import type { PoolShared } from '../upstream/pools/pool-shared.ts';
+import { compileBalancing } from './cluster-balancing.ts';
+import { compileStaticHosts, dnsTargets } from './cluster-hosts.ts';
+
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
+const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
+const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
+const UNSUPPORTED_TYPES: readonly string[] = ['LOGICAL_DNS', 'EDS', 'ORIGINAL_DST'];
+
+/**
+ * Makes a cluster of its configuration. STATIC clusters are warm at once; the others wait for their first
+ * `update`. The control thread calls this too, to decide whether a configuration is acceptable.
+ */
+export function compileCluster(config: ClusterConfig, context: ClusterContext): Cluster {
+  const name = config.name ?? '';
+  if (name === '') throw ConfigError.at('name', 'must not be empty');
+  checkSupported(config);
+  const observabilityName = config.altStatName || name;
+  // Envoy replaces the colons too: they would part the name in statsd.
+  const label = observabilityName.replaceAll(':', '_');
+  const scope = context.stats.scope('cluster', label, { envoy_cluster_name: label });
+  const breakers = compileBreakers(config, scope, context);
+  const cluster = new Cluster({
+    name,
+    observabilityName,
+    addedViaApi: context.addedViaApi,
+    countMembership: context.primary,
+    scope,
+    shared: compileShared(config, scope, breakers.default, context),
+    breakers,
+    balancing: compileBalancing(config, context),
+    random: context.random,
+    metadata: config.metadata?.filterMetadata ?? null,
+  });
+  if (isStrictDns(config)) dnsTargets(config);
+  else cluster.update(compileStaticHosts(config));
+  return cluster;
+}
+
+export function isStrictDns(config: ClusterConfig): boolean {
+  return config.type === 'STRICT_DNS';
+}
+
+function checkSupported(config: ClusterConfig): void {
+  if (config.clusterType !== undefined) {
+    throw ConfigError.at('cluster_type', `'${config.clusterType.name ?? ''}' is not supported`);
+  }
+  const type = config.type ?? 'STATIC';
+  if (UNSUPPORTED_TYPES.includes(type)) {
+    throw ConfigError.at('type', `${type} is not supported yet; STATIC and STRICT_DNS are`);
+  }
+  const socket = config.transportSocket?.typedConfig?.type;
+  if (socket !== undefined && socket !== RAW_BUFFER) {
+    throw ConfigError.at('transport_socket.typed_config', `${socket} is not supported yet`);
+  }
+  if ((config.transportSocketMatches?.length ?? 0) > 0) {
+    throw ConfigError.at('transport_socket_matches', 'is not supported yet');
+  }
+  if (config.http2ProtocolOptions !== undefined) {
+    throw ConfigError.at('http2_protocol_options', 'HTTP/2 to upstreams is not supported yet');
+  }
+}
+
+/** The HTTP options of the cluster, whether they are in the typed extension or in the older fields. */
+function httpOptions(config: ClusterConfig): HttpProtocolOptions {
+  const all = config.typedExtensionProtocolOptions ?? {};
+  for (const [key, any] of Object.entries(all)) {
+    const path = `typed_extension_protocol_options[${JSON.stringify(key)}]`;
+    if (any.type !== HTTP_OPTIONS) throw ConfigError.at(path, `${any.type} is not supported`);
+    const options = any.value as HttpProtocolOptions;
+    if (options.explicitHttpConfig?.http2ProtocolOptions !== undefined) {
+      throw ConfigError.at(`${path}.explicit_http_config`, 'HTTP/2 to upstreams is not supported yet');
+    }
+    if (options.explicitHttpConfig?.http3ProtocolOptions !== undefined) {
+      throw ConfigError.at(`${path}.explicit_http_config`, 'HTTP/3 to upstreams is not supported');
+    }
+    if (options.autoConfig !== undefined) {
+      throw ConfigError.at(
+        `${path}.auto_config`,
+        'needs TLS with ALPN to the upstream, which is not supported yet',
+      );
+    }
+    return options;
+  }
+  return {
+    commonHttpProtocolOptions: config.commonHttpProtocolOptions,
+    explicitHttpConfig: { httpProtocolOptions: config.httpProtocolOptions },
+  };
+}
+
+function compileShared(
+  config: ClusterConfig,
+  scope: StatScope,
+  breaker: Breaker,
+  context: ClusterContext,
+): PoolShared {
+  const options = httpOptions(config);
+  const common = options.commonHttpProtocolOptions;
+  const h1 = compileH1(options);
+  const { createHttp1 } = context;
+  return {
+    clock: context.clock,
+    timers: context.timers,
+    dial: context.dial,
+    dialOptions: compileDial(config),
+    createClient: (connection, events) => createHttp1(connection, h1, events),
+    stats: createClusterStats(scope),
+    breaker,
+    maxRequestsPerConnection: common?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
+    idleTimeoutMs: common?.idleTimeout ?? DEFAULT_IDLE_TIMEOUT_MS,
+    maxConnectionMs: common?.maxConnectionDuration ?? 0,
+  };
+}
+
+function compileH1(options: HttpProtocolOptions): H1ClientOptions {
+  const h1 =
+    options.explicitHttpConfig?.httpProtocolOptions ??
+    options.useDownstreamProtocolConfig?.httpProtocolOptions;
+  return {
+    ...H1_CLIENT_DEFAULTS,
+    maxHeaderCount: options.commonHttpProtocolOptions?.maxHeadersCount ?? H1_CLIENT_DEFAULTS.maxHeaderCount,
+    enableTrailers: h1?.enableTrailers ?? H1_CLIENT_DEFAULTS.enableTrailers,
+    allowChunkedLength: h1?.allowChunkedLength ?? H1_CLIENT_DEFAULTS.allowChunkedLength,
+  };
+}
+
+function compileDial(config: ClusterConfig): DialOptions {
+  const keepalive = config.upstreamConnectionOptions?.tcpKeepalive;
+  return {
+    connectTimeoutMs: config.connectTimeout ?? DEFAULT_CONNECT_TIMEOUT_MS,
+    bufferLimitBytes: config.perConnectionBufferLimitBytes ?? 0,
+    tcpKeepalive: keepalive === undefined ? undefined : { idleMs: (keepalive.keepaliveTime ?? 7200) * 1000 },
+  };
+}
+
+function compileBreakers(
+  config: ClusterConfig,
+  scope: StatScope,
+  context: ClusterContext,
+): { default: Breaker; high: Breaker } {
+  const name = config.name ?? '';
+  const breaker = (priority: 'DEFAULT' | 'HIGH', part: 'default' | 'high'): Breaker => {
+    const thresholds = config.circuitBreakers?.thresholds?.find(
+      (t) => (t.priority ?? 'DEFAULT') === priority,
+    );
+    const holdings = context.holdings(name, part);
+    return createBreaker(compileLimits(thresholds), holdings, scope.scope(`circuit_breakers.${part}`));
+  };
+  return { default: breaker('DEFAULT', 'default'), high: breaker('HIGH', 'high') };
+}
+
+function compileLimits(thresholds: CircuitBreakers_Thresholds | undefined): BreakerLimits {
+  return {
+    maxConnections: thresholds?.maxConnections ?? DEFAULT_LIMITS.maxConnections,
+    maxPendingRequests: thresholds?.maxPendingRequests ?? DEFAULT_LIMITS.maxPendingRequests,
+    maxRequests: thresholds?.maxRequests ?? DEFAULT_LIMITS.maxRequests,
+    maxRetries: thresholds?.maxRetries ?? DEFAULT_LIMITS.maxRetries,
+    trackRemaining: thresholds?.trackRemaining ?? false,
+  };
+}

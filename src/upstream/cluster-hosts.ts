@@ -1,0 +1,34 @@
+import type { Address } from '../net/connection.ts';
+
+/** `envoy.config.core.v3.HealthStatus` as configured or delivered by EDS. */
+export type HealthStatus = 'UNKNOWN' | 'HEALTHY' | 'UNHEALTHY' | 'DRAINING' | 'TIMEOUT' | 'DEGRADED';
+
+export interface Locality {
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+}
+
+/** One endpoint as discovery found it. Plain data: it travels between threads. */
+export interface HostSpec {
+  readonly address: Address;
+  /** `endpoint.hostname`, or the name that DNS resolved; '' when there is none. */
+  readonly hostname: string;
+  readonly weight: number;
+  readonly health: HealthStatus;
+  readonly priority: number;
+  readonly locality: Locality;
+  /** `locality_lb_endpoints.load_balancing_weight`, 0 when unset. */
+  readonly localityWeight: number;
+  /** `metadata.filter_metadata`. */
+  readonly metadata: Readonly<Record<string, unknown>> | null;
+}
+
+/** All endpoints of a cluster at one moment, in configuration order: what discovery sends to the workers. */
+export interface ClusterHosts {
+  readonly hosts: readonly HostSpec[];
+  /** Percent; Envoy's default is 140. */
+  readonly overprovisioningFactor: number;
+}
+
+export const DEFAULT_OVERPROVISIONING = 140;

@@ -1,0 +1,145 @@
+import { Cell } from '../core/cell.ts';
+import type { Random } from '../core/random.ts';
+import { formatAddress } from '../net/address.ts';
+import type { StatScope } from '../stats/scope.ts';
+import type { Breaker } from './breaker.ts';
+import type { ClusterHosts } from './cluster-hosts.ts';
+import type { ClusterStats } from './cluster-stats.ts';
+import { Host } from './host.ts';
+import { createHostSet, type HostSet } from './host-set.ts';
+import type { CreateLoadBalancer, LoadBalancer, PickContext } from './lb/load-balancer.ts';
+import { PeakEwma, type PeakEwmaSettings } from './lb/peak-ewma-estimator.ts';
+import { compilePriorities, type PriorityOptions } from './lb/priority.ts';
+import type { PoolShared } from './pools/pool-shared.ts';
+
+/** A balancing policy, compiled; `peakEwma` is set when hosts need latency estimates. */
+export interface CompiledBalancing {
+  readonly create: CreateLoadBalancer;
+  readonly peakEwma: PeakEwmaSettings | null;
+  readonly priorities: PriorityOptions;
+}
+
+/** What `compileCluster` found out. */
+export interface ClusterSettings {
+  readonly name: string;
+  /** Name in admin output and stats: `alt_stat_name`, else the name. */
+  readonly observabilityName: string;
+  readonly addedViaApi: boolean;
+  /** One worker counts membership changes for all; the gauges are merged by maximum. */
+  readonly countMembership: boolean;
+  /** `cluster.<name>.`, for whoever adds statistics of its own (router, health checks). */
+  readonly scope: StatScope;
+  readonly shared: PoolShared;
+  readonly breakers: { readonly default: Breaker; readonly high: Breaker };
+  readonly balancing: CompiledBalancing;
+  readonly random: Random;
+  /** `metadata.filter_metadata` of the cluster. */
+  readonly metadata: Readonly<Record<string, unknown>> | null;
+}
+
+/** A named group of hosts as one worker sees it. */
+export class Cluster {
+  readonly name: string;
+  readonly settings: ClusterSettings;
+  readonly stats: ClusterStats;
+  readonly scope: StatScope;
+  readonly breaker: Breaker;
+  readonly connectTimeoutMs: number;
+  /** Empty until the first `update`: the cluster is warm when it has a value, which may be an empty set. */
+  readonly hosts: Cell<HostSet>;
+  #balancer: LoadBalancer | null;
+  readonly #byAddress: Map<string, Host>;
+
+  constructor(settings: ClusterSettings) {
+    this.name = settings.name;
+    this.settings = settings;
+    this.stats = settings.shared.stats;
+    this.scope = settings.scope;
+    this.breaker = settings.breakers.default;
+    this.connectTimeoutMs = settings.shared.dialOptions.connectTimeoutMs;
+    this.hosts = new Cell();
+    this.#balancer = null;
+    this.#byAddress = new Map();
+  }
+
+  get warm(): boolean {
+    return this.hosts.value !== undefined;
+  }
+
+  /** A host for the next request, or undefined when there is none (503 UH). */
+  pick(context: PickContext | null = null): Host | undefined {
+    const host = this.#balancer === null ? undefined : this.#balancer.pick(context);
+    if (host === undefined) this.stats.cxNoneHealthy.inc();
+    return host;
+  }
+
+  /**
+   * Takes over what discovery found. A host whose address stays keeps its identity, connections and latency
+   * estimate; removed hosts are drained. Nothing is rebuilt when nothing changed.
+   */
+  update(found: ClusterHosts): void {
+    const before = this.hosts.value;
+    const hosts: Host[] = [];
+    let changed = before === undefined || before.overprovisioningFactor !== found.overprovisioningFactor;
+    let membersChanged = false;
+    const kept = new Set<string>();
+    for (const spec of found.hosts) {
+      const key = formatAddress(spec.address);
+      // The first of several endpoints with the same address counts, as in Envoy.
+      if (kept.has(key)) continue;
+      kept.add(key);
+      let host = this.#byAddress.get(key);
+      if (host === undefined) {
+        const { peakEwma } = this.settings.balancing;
+        host = new Host(spec, this.settings.shared, peakEwma === null ? null : new PeakEwma(peakEwma));
+        this.#byAddress.set(key, host);
+        membersChanged = true;
+      } else if (host.update(spec)) {
+        changed = true;
+      }
+      hosts.push(host);
+    }
+    const removed = before?.hosts.filter((host) => !kept.has(host.key)) ?? [];
+    for (const host of removed) this.#byAddress.delete(host.key);
+    membersChanged ||= removed.length > 0;
+    if (membersChanged && this.settings.countMembership) this.stats.membershipChange.inc();
+    if (changed || membersChanged) this.#publish(createHostSet(hosts, found.overprovisioningFactor));
+    for (const host of removed) host.drain();
+  }
+
+  /** Sorts the hosts anew after `healthFlags` of some were changed. */
+  refreshHealth(): void {
+    const set = this.hosts.value;
+    if (set !== undefined) this.#publish(createHostSet(set.hosts, set.overprovisioningFactor));
+  }
+
+  /** The cluster was removed or replaced: requests under way finish, then its connections close. */
+  drain(): void {
+    for (const host of this.hosts.value?.hosts ?? []) host.drain();
+  }
+
+  /** The process or worker ends: waiting requests fail, idle connections close. */
+  close(): void {
+    for (const host of this.hosts.value?.hosts ?? []) host.close();
+  }
+
+  #publish(set: HostSet): void {
+    const { balancing, random } = this.settings;
+    const panicPicks = this.stats.lbHealthyPanic;
+    this.#balancer = compilePriorities(set, balancing.create, random, balancing.priorities, panicPicks);
+    this.hosts.value = set;
+    let healthy = 0;
+    let degraded = 0;
+    let heaviest = 0;
+    for (const host of set.hosts) {
+      if (host.availability === 'healthy') healthy++;
+      else if (host.availability === 'degraded') degraded++;
+      heaviest = Math.max(heaviest, host.weight);
+    }
+    this.stats.membershipTotal.set(set.hosts.length);
+    this.stats.membershipHealthy.set(healthy);
+    this.stats.membershipDegraded.set(degraded);
+    this.stats.membershipExcluded.set(0);
+    this.stats.maxHostWeight.set(heaviest);
+  }
+}

@@ -1,0 +1,37 @@
+import type { Clock } from '../core/clock.ts';
+import type { Random } from '../core/random.ts';
+import type { TimerWheel } from '../core/timer-wheel.ts';
+import type { ClientConnection, ClientConnectionEvents } from '../http/codec.ts';
+import type { H1ClientOptions } from '../http/h1/options.ts';
+import type { Connection } from '../net/connection.ts';
+import type { Dial } from '../net/dial.ts';
+import type { StatScope } from '../stats/scope.ts';
+import type { Holdings } from './holdings.ts';
+
+export type CreateHttp1Client = (
+  connection: Connection,
+  options: H1ClientOptions,
+  events: ClientConnectionEvents,
+) => ClientConnection;
+
+/**
+ * What a cluster is compiled with. Compiling opens no sockets and starts no timers: `dial`, `createHttp1` and
+ * `timers` are used from the first request on, so a dry compile may bring ones that throw.
+ */
+export interface ClusterContext {
+  /** The root scope; the cluster makes `cluster.<name>.` in it. */
+  readonly stats: StatScope;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timers: TimerWheel;
+  readonly dial: Dial;
+  readonly createHttp1: CreateHttp1Client;
+  /** This worker's slice of the breaker holdings of a cluster. */
+  holdings(cluster: string, priority: 'default' | 'high'): Holdings;
+  /** Came by xDS rather than from the bootstrap: `added_via_api` in `/clusters`. */
+  readonly addedViaApi: boolean;
+  /** True in one worker, which counts for all what each of them sees alike. */
+  readonly primary: boolean;
+  /** LEAST_REQUEST clusters are balanced by Peak-EWMA; see `promotesLeastRequest`. */
+  readonly promoteLeastRequest: boolean;
+}

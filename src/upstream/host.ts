@@ -1,0 +1,181 @@
+import { formatAddress } from '../net/address.ts';
+import type { Address } from '../net/connection.ts';
+import type { HostSpec, Locality } from './cluster-hosts.ts';
+import type { PeakEwma } from './lb/peak-ewma-estimator.ts';
+import { HttpPool } from './pools/http-pool.ts';
+import type { PoolShared } from './pools/pool-shared.ts';
+import { TcpPool } from './pools/tcp-pool.ts';
+
+/** Why a host is not in full health, as bits; the names are those of Envoy's `/clusters`. */
+export const HEALTH_FLAG = {
+  failedActiveHc: 1 << 0,
+  failedOutlierCheck: 1 << 1,
+  failedEdsHealth: 1 << 2,
+  degradedActiveHc: 1 << 3,
+  degradedEdsHealth: 1 << 4,
+  edsStatusDraining: 1 << 5,
+  pendingActiveHc: 1 << 6,
+} as const;
+
+const UNHEALTHY_FLAGS =
+  HEALTH_FLAG.failedActiveHc |
+  HEALTH_FLAG.failedOutlierCheck |
+  HEALTH_FLAG.failedEdsHealth |
+  HEALTH_FLAG.edsStatusDraining;
+const DEGRADED_FLAGS = HEALTH_FLAG.degradedActiveHc | HEALTH_FLAG.degradedEdsHealth;
+const EDS_FLAGS = HEALTH_FLAG.failedEdsHealth | HEALTH_FLAG.degradedEdsHealth | HEALTH_FLAG.edsStatusDraining;
+
+export type Availability = 'healthy' | 'degraded' | 'unhealthy';
+
+/** What this worker counted for one host; `/clusters` sums it over the workers. */
+export class HostStats {
+  cxTotal = 0;
+  cxActive = 0;
+  cxConnectFail = 0;
+  rqTotal = 0;
+  rqActive = 0;
+  rqPendingActive = 0;
+  rqSuccess = 0;
+  rqError = 0;
+  rqTimeout = 0;
+}
+
+/** One endpoint as one worker sees it; it lives as long as its address stays in the cluster. */
+export class Host {
+  readonly address: Address;
+  /** Identity inside a cluster: `ip:port`, `[ip]:port` or a path. */
+  readonly key: string;
+  readonly stats: HostStats;
+  readonly http: HttpPool;
+  readonly tcp: TcpPool;
+  /** Latency estimate, when the cluster's balancer wants one. */
+  readonly estimator: PeakEwma | null;
+  hostname: string;
+  weight: number;
+  priority: number;
+  locality: Locality;
+  localityWeight: number;
+  metadata: Readonly<Record<string, unknown>> | null;
+  /** Bits of `HEALTH_FLAG`. */
+  healthFlags: number;
+  /** Requests that were given to this host and have not ended, waiting for a connection included. */
+  inflight: number;
+
+  constructor(spec: HostSpec, shared: PoolShared, estimator: PeakEwma | null) {
+    this.address = spec.address;
+    this.key = formatAddress(spec.address);
+    this.stats = new HostStats();
+    this.http = new HttpPool(this, shared);
+    this.tcp = new TcpPool(this, shared);
+    this.estimator = estimator;
+    this.hostname = spec.hostname;
+    this.weight = spec.weight;
+    this.priority = spec.priority;
+    this.locality = spec.locality;
+    this.localityWeight = spec.localityWeight;
+    this.metadata = spec.metadata;
+    this.healthFlags = edsFlags(spec);
+    this.inflight = 0;
+  }
+
+  get availability(): Availability {
+    if ((this.healthFlags & UNHEALTHY_FLAGS) !== 0) return 'unhealthy';
+    return (this.healthFlags & DEGRADED_FLAGS) !== 0 ? 'degraded' : 'healthy';
+  }
+
+  /** Takes over what discovery says now; the address stays. True when anything that balancing sees changed. */
+  update(spec: HostSpec): boolean {
+    const flags = (this.healthFlags & ~EDS_FLAGS) | edsFlags(spec);
+    const changed =
+      this.weight !== spec.weight ||
+      this.priority !== spec.priority ||
+      this.healthFlags !== flags ||
+      this.localityWeight !== spec.localityWeight ||
+      this.locality.region !== spec.locality.region ||
+      this.locality.zone !== spec.locality.zone ||
+      this.locality.subZone !== spec.locality.subZone;
+    this.hostname = spec.hostname;
+    this.weight = spec.weight;
+    this.priority = spec.priority;
+    this.locality = spec.locality;
+    this.localityWeight = spec.localityWeight;
+    this.metadata = spec.metadata;
+    this.healthFlags = flags;
+    return changed;
+  }
+
+  /**
+   * The final response head arrived `rttMs` after the request was sent (1xx heads do not count). Called once
+   * per request; a 5xx is a failure for the balancer, however fast it came.
+   */
+  onResponse(status: number, rttMs: number): void {
+    if (status >= 500) {
+      this.stats.rqError++;
+      this.estimator?.observeFailure(rttMs);
+    } else {
+      this.stats.rqSuccess++;
+      this.estimator?.observe(rttMs);
+    }
+  }
+
+  /** The request was reset by the upstream (or never got through) `elapsedMs` after it was given to the host. */
+  onFailure(elapsedMs: number): void {
+    this.stats.rqError++;
+    this.estimator?.observeFailure(elapsedMs);
+  }
+
+  /** A timeout ended the wait for the response head. */
+  onTimeout(elapsedMs: number): void {
+    this.stats.rqTimeout++;
+    this.estimator?.observeFailure(elapsedMs);
+  }
+
+  /** The client went away first: the answer would have taken at least `elapsedMs`. */
+  onAbandoned(elapsedMs: number): void {
+    this.estimator?.observeAtLeast(elapsedMs);
+  }
+
+  /** No new requests; connections close as they become idle. */
+  drain(): void {
+    this.http.drain();
+    this.tcp.drain();
+  }
+
+  /** Fails what waits for a connection, then drains. */
+  close(): void {
+    this.http.close();
+    this.tcp.close();
+  }
+}
+
+/** `healthy`, or the names of all set flags as Envoy prints them: `/failed_eds_health/degraded_active_hc`. */
+export function formatHealthFlags(flags: number): string {
+  if (flags === 0) return 'healthy';
+  let out = '';
+  for (const [bit, name] of FLAG_NAMES) if ((flags & bit) !== 0) out += `/${name}`;
+  return out;
+}
+
+const FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
+  [HEALTH_FLAG.failedActiveHc, 'failed_active_hc'],
+  [HEALTH_FLAG.failedOutlierCheck, 'failed_outlier_check'],
+  [HEALTH_FLAG.failedEdsHealth, 'failed_eds_health'],
+  [HEALTH_FLAG.degradedActiveHc, 'degraded_active_hc'],
+  [HEALTH_FLAG.degradedEdsHealth, 'degraded_eds_health'],
+  [HEALTH_FLAG.pendingActiveHc, 'pending_active_hc'],
+  [HEALTH_FLAG.edsStatusDraining, 'eds_status_draining'],
+];
+
+function edsFlags(spec: HostSpec): number {
+  switch (spec.health) {
+    case 'UNHEALTHY':
+    case 'TIMEOUT':
+      return HEALTH_FLAG.failedEdsHealth;
+    case 'DRAINING':
+      return HEALTH_FLAG.edsStatusDraining;
+    case 'DEGRADED':
+      return HEALTH_FLAG.degradedEdsHealth;
+    default:
+      return 0;
+  }
+}

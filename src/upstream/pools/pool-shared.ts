@@ -1,0 +1,55 @@
+import type { Clock } from '../../core/clock.ts';
+import type { ResetReason } from '../../core/errors.ts';
+import type { TimerWheel } from '../../core/timer-wheel.ts';
+import type { ClientConnection, ClientConnectionEvents } from '../../http/codec.ts';
+import type { Connection } from '../../net/connection.ts';
+import type { Dial, DialOptions } from '../../net/dial.ts';
+import type { Breaker } from '../breaker.ts';
+import type { ClusterStats } from '../cluster-stats.ts';
+
+/** Puts an HTTP codec on a fresh upstream connection; the cluster's protocol options are bound in it. */
+export type CreateClient = (connection: Connection, events: ClientConnectionEvents) => ClientConnection;
+
+/** What the pools of all hosts of one cluster share. */
+export interface PoolShared {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly dial: Dial;
+  readonly dialOptions: DialOptions;
+  readonly createClient: CreateClient;
+  readonly stats: ClusterStats;
+  readonly breaker: Breaker;
+  /** 0 = no limit. */
+  readonly maxRequestsPerConnection: number;
+  /** 0 = never. */
+  readonly idleTimeoutMs: number;
+  /** `max_connection_duration`, 0 = no limit. */
+  readonly maxConnectionMs: number;
+}
+
+/** A breaker's limit was hit before anything was sent. */
+export const OVERFLOW: ResetReason = {
+  kind: 'overflow',
+  fault: 'local',
+  retrySafe: true,
+  details: 'overflow',
+};
+
+/** The host left the cluster while a request waited for one of its connections. */
+export const HOST_REMOVED: ResetReason = {
+  kind: 'connection-failure',
+  fault: 'local',
+  retrySafe: true,
+  details: 'host removed',
+};
+
+/** Counts a closed upstream connection by who closed it, as Envoy's reportUpstreamCxDestroy. */
+export function countDestroy(stats: ClusterStats, local: boolean, withActiveRequest: boolean): void {
+  stats.cxDestroy.inc();
+  if (local) stats.cxDestroyLocal.inc();
+  else stats.cxDestroyRemote.inc();
+  if (!withActiveRequest) return;
+  stats.cxDestroyWithActiveRq.inc();
+  if (local) stats.cxDestroyLocalWithActiveRq.inc();
+  else stats.cxDestroyRemoteWithActiveRq.inc();
+}
