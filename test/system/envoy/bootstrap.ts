@@ -30,7 +30,11 @@ export function bootstrapFor(group: Group, placed: readonly PlacedCase[], adminP
       clusters: placed.flatMap(clustersFor),
     },
   };
-  return stringify(merge(base, parseObject(group.bootstrap ?? '{}')), { aliasDuplicateObjects: false });
+  return stringify(merge(base, parseObject(group.bootstrap ?? '{}')), {
+    aliasDuplicateObjects: false,
+    // Envoy reads YAML 1.1, where a bare `on` or `n` is a boolean: such strings must be quoted.
+    version: '1.1',
+  });
 }
 
 function listenerFor(placed: PlacedCase): YamlObject {

@@ -89,8 +89,13 @@ function nameOf(text: string): ProxyName {
   return text;
 }
 
-function differencesOf(name: string, left: unknown, right: unknown): Found[] {
-  return compare(left, right).map((difference) => ({
+function differencesOf(name: string, left: Observation | undefined, right: Observation | undefined): Found[] {
+  if (left?.rejected !== undefined && right?.rejected !== undefined) return [];
+  const differences =
+    left?.rejected === right?.rejected
+      ? compare(left, right)
+      : [{ path: 'rejected', left: left?.rejected ?? 'accepted', right: right?.rejected ?? 'accepted' }];
+  return differences.map((difference) => ({
     ...difference,
     case: name,
     explained: DIFFERENCES.find((one) => nameMatches(one, name) && one.path.test(difference.path)),

@@ -1,6 +1,19 @@
 import type { Group } from '../case.ts';
 import { h1 } from './h1.ts';
+import { hcm } from './hcm.ts';
+import { headers } from './headers.ts';
+import { origins } from './origin.ts';
+import { routes } from './routes.ts';
+import { tcpProxy } from './tcp.ts';
 import { vectors } from './vectors.ts';
 
 /** All groups, in the order in which they run. */
-export const GROUPS: readonly Group[] = [...vectors, ...h1];
+export const GROUPS: readonly Group[] = [
+  ...vectors,
+  ...h1,
+  ...routes,
+  ...headers,
+  ...hcm,
+  ...origins,
+  ...tcpProxy,
+];
