@@ -1,0 +1,374 @@
+import type { ResetReason } from '../../core/errors.ts';
+import type { Connection, ConnectionEvents } from '../../net/connection.ts';
+import type { ClientConnection, ClientConnectionEvents } from '../codec.ts';
+import type { Headers } from '../headers.ts';
+import type { ClientStream, RequestHead, ResponseHead, StreamEvents } from '../stream.ts';
+import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
+import { type ClientStreamOwner, H1ClientStream } from './client-stream.ts';
+import { HeadFields } from './head-fields.ts';
+import { HEAD_COMPLETE, HEAD_INCOMPLETE, HeadReader } from './head-reader.ts';
+import type { H1ClientOptions } from './options.ts';
+import { Output, type OutputOwner } from './output.ts';
+import { RequestWriter } from './request-writer.ts';
+import {
+  LOCAL_FRAMING_ERROR,
+  UPSTREAM_PROTOCOL_ERROR,
+  UPSTREAM_TERMINATION,
+  UPSTREAM_TERMINATION_UNSENT,
+} from './reset-reasons.ts';
+import { matchResponseHead, parseResponseHead, refusesPartialResponse } from './response-head.ts';
+
+/** What the next bytes from the server are. */
+type Phase =
+  /** Nothing was asked: every byte is a fault. */
+  | 'idle'
+  | 'head'
+  | 'body'
+  | 'tunnel'
+  /** The response ended before the request; what still comes is dropped and the connection ends. */
+  | 'discard'
+  | 'closed';
+
+/** Speaks HTTP/1.1 to the server at the other end of `connection`, whose events it takes over. */
+export function createH1Client(
+  connection: Connection,
+  options: H1ClientOptions,
+  events: ClientConnectionEvents,
+): ClientConnection {
+  return new H1Client(connection, options, events);
+}
+
+class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner, BodySink, OutputOwner {
+  readonly connection: Connection;
+  opened: number;
+  readonly #options: H1ClientOptions;
+  readonly #events: ClientConnectionEvents;
+  readonly #output: Output;
+  readonly #writer: RequestWriter;
+  readonly #heads: HeadReader;
+  readonly #fields: HeadFields;
+  readonly #body: BodyReader;
+  #phase: Phase;
+  #stream: H1ClientStream | null;
+  #responseDone: boolean;
+  /** Not to be used for another request. */
+  #closing: boolean;
+  #method: string;
+  #upgrade: string;
+  #interim: number;
+  /** A byte of the current request may have left. */
+  #sent: boolean;
+  /** `onData` is on the stack: whether more bytes follow is not known yet. */
+  #processing: boolean;
+
+  constructor(connection: Connection, options: H1ClientOptions, events: ClientConnectionEvents) {
+    this.connection = connection;
+    this.opened = 0;
+    this.#options = options;
+    this.#events = events;
+    this.#output = new Output(connection, this);
+    this.#writer = new RequestWriter(this.#output, options.enableTrailers);
+    this.#heads = new HeadReader(matchResponseHead, options.maxHeaderBytes, false);
+    this.#fields = new HeadFields();
+    this.#body = new BodyReader(this, options);
+    this.#phase = 'idle';
+    this.#stream = null;
+    this.#responseDone = true;
+    this.#closing = false;
+    this.#method = '';
+    this.#upgrade = '';
+    this.#interim = 0;
+    this.#sent = false;
+    this.#processing = false;
+    connection.events = this;
+  }
+
+  get active(): number {
+    return this.#stream === null ? 0 : 1;
+  }
+
+  get available(): boolean {
+    return this.#phase === 'idle' && !this.#closing && !this.#processing && !this.connection.destroyed;
+  }
+
+  open(events: StreamEvents<ResponseHead>): ClientStream {
+    const stream = new H1ClientStream(this, events);
+    this.opened++;
+    this.#stream = stream;
+    this.#phase = 'head';
+    this.#responseDone = false;
+    this.#interim = 0;
+    this.#sent = false;
+    this.#writer.start();
+    return stream;
+  }
+
+  drain(): void {
+    this.#closing = true;
+    if (this.#stream === null) this.destroy();
+  }
+
+  destroy(): void {
+    this.#closing = true;
+    this.connection.destroy();
+  }
+
+  // Connection events.
+
+  onData(chunk: Buffer): void {
+    let at = 0;
+    this.#processing = true;
+    while (at < chunk.length) {
+      switch (this.#phase) {
+        case 'head':
+          at = this.#readHead(chunk, at);
+          break;
+        case 'body':
+          at = this.#body.read(chunk, at);
+          if (at < 0) at = this.#fail(chunk);
+          break;
+        case 'tunnel':
+          this.#stream?.events.onData(at === 0 ? chunk : chunk.subarray(at), false);
+          at = chunk.length;
+          break;
+        case 'idle':
+          // Bytes that nobody asked for: whatever they are, the next response could not be told from them.
+          this.#closing = true;
+          this.#phase = 'closed';
+          this.connection.destroy();
+          at = chunk.length;
+          break;
+        case 'discard':
+        case 'closed':
+          at = chunk.length;
+          break;
+        default:
+          this.#phase satisfies never;
+      }
+    }
+    this.#processing = false;
+    if (this.#phase === 'idle' && this.#stream === null) this.#settle();
+  }
+
+  onEnd(): void {
+    const stream = this.#stream;
+    this.#closing = true;
+    if (stream === null) {
+      this.connection.destroy();
+      return;
+    }
+    if (this.#phase === 'tunnel' || (this.#phase === 'body' && this.#body.endsAtClose)) {
+      this.#endResponse();
+      stream.events.onData(EMPTY, true);
+      this.#settle();
+      return;
+    }
+    if (this.#responseDone) return;
+    this.#abort(this.#sent ? UPSTREAM_TERMINATION : UPSTREAM_TERMINATION_UNSENT);
+  }
+
+  onDrain(): void {
+    this.#output.full = false;
+    const stream = this.#stream;
+    if (!stream?.blocked) return;
+    stream.blocked = false;
+    stream.events.onBlocked(false);
+  }
+
+  onClose(reason: ResetReason | undefined): void {
+    this.#phase = 'closed';
+    this.#closing = true;
+    const stream = this.#detach();
+    if (stream !== null) {
+      stream.events.onReset(reason ?? (this.#sent ? UPSTREAM_TERMINATION : UPSTREAM_TERMINATION_UNSENT));
+    }
+    this.#events.onClosed(reason);
+  }
+
+  onOutputFull(): void {
+    const stream = this.#stream;
+    if (stream === null || stream.blocked) return;
+    stream.blocked = true;
+    stream.events.onBlocked(true);
+  }
+
+  // Response side.
+
+  #readHead(chunk: Buffer, at: number): number {
+    const heads = this.#heads;
+    const result = heads.read(chunk, at);
+    const text = heads.text;
+    heads.text = '';
+    if (result === HEAD_COMPLETE) {
+      const next = heads.next;
+      const head = parseResponseHead(text, heads.end, this.#fields, this.#options);
+      return head !== null && this.#begin(head) ? next : this.#fail(chunk);
+    }
+    if (result !== HEAD_INCOMPLETE || (text !== '' && refusesPartialResponse(text))) return this.#fail(chunk);
+    return chunk.length;
+  }
+
+  /** False when the head is not an answer to what was asked. */
+  #begin(head: ResponseHead): boolean {
+    const stream = this.#stream;
+    if (stream === null) return false;
+    const status = head.status;
+    if (status < 200 && status !== 101) {
+      if (++this.#interim > this.#options.maxInterim) return false;
+      stream.events.onHead(head, false);
+      return true;
+    }
+    if (status === 101 && (this.#upgrade === '' || head.upgrade === '')) return false;
+    if (this.#fields.close) this.#closing = true;
+    if (status === 101 || (this.#method === 'CONNECT' && status < 300)) {
+      this.#closing = true;
+      this.#phase = 'tunnel';
+      this.#writer.openTunnel();
+      head.contentLength = -1;
+      stream.events.onHead(head, false);
+      return true;
+    }
+    if (this.#upgrade !== '' || this.#method === 'CONNECT') {
+      // Refused: nothing more will be sent, and whether bytes were taken as a request is not known.
+      this.#closing = true;
+      this.#writer.done = true;
+    }
+    const end = this.#startBody(head);
+    if (end) this.#endResponse();
+    stream.events.onHead(head, end);
+    if (end) this.#settle();
+    return true;
+  }
+
+  /** Prepares for the body (RFC 9112 §6.3); true when there is none. */
+  #startBody(head: ResponseHead): boolean {
+    const fields = this.#fields;
+    if (this.#method === 'HEAD' || head.status === 304) return true;
+    if (head.status === 204) {
+      // A body that must not be would be taken for the next response.
+      if (fields.contentLength > 0) this.#closing = true;
+      return true;
+    }
+    if (fields.contentLength === 0) return true;
+    this.#phase = 'body';
+    if (fields.contentLength > 0) this.#body.startLength(fields.contentLength);
+    else if (fields.chunked) this.#body.startChunked();
+    else {
+      this.#closing = true;
+      this.#body.startUntilClose();
+    }
+    return false;
+  }
+
+  onBody(chunk: Buffer, end: boolean): void {
+    const stream = this.#stream;
+    if (end) this.#endResponse();
+    stream?.events.onData(chunk, end);
+    if (end) this.#settle();
+  }
+
+  onBodyTrailers(trailers: Headers): void {
+    const stream = this.#stream;
+    this.#endResponse();
+    stream?.events.onTrailers(trailers);
+    this.#settle();
+  }
+
+  #endResponse(): void {
+    this.#responseDone = true;
+    this.#phase = this.#writer.done ? 'idle' : 'discard';
+    if (this.#writer.done) this.#detach();
+  }
+
+  /** After the end of a response was delivered: what becomes of the connection. */
+  #settle(): void {
+    if (this.#stream !== null || !this.#responseDone) {
+      // Answered early: the request may still be sent to its end, but nothing else on this connection.
+      this.#closing = true;
+      return;
+    }
+    if (this.#phase === 'closed') return;
+    if (this.#closing) {
+      this.#phase = 'closed';
+      this.#output.flush();
+      this.connection.destroy();
+    } else if (!this.#processing) this.#events.onAvailable();
+  }
+
+  // Request side.
+
+  requestHead(head: RequestHead, end: boolean): void {
+    this.#method = head.method;
+    this.#upgrade = head.upgrade;
+    this.#writer.head(head, end);
+    this.#sent = true;
+    if (this.#writer.cutShort) this.#abort(LOCAL_FRAMING_ERROR);
+    else if (end) this.#endRequest();
+  }
+
+  requestData(chunk: Buffer, end: boolean): void {
+    if (this.#writer.done) return;
+    if (!this.#writer.data(chunk, end)) {
+      this.#abort(LOCAL_FRAMING_ERROR);
+      return;
+    }
+    if (end) this.#endRequest();
+  }
+
+  requestTrailers(trailers: Headers): void {
+    if (this.#writer.done) return;
+    if (this.#writer.trailers(trailers)) this.#endRequest();
+    else this.#abort(LOCAL_FRAMING_ERROR);
+  }
+
+  #endRequest(): void {
+    this.#output.flush();
+    if (this.#phase === 'tunnel') this.connection.end();
+    if (!this.#responseDone) return;
+    this.#detach();
+    this.#closing = true;
+    this.#settle();
+  }
+
+  resetStream(_reason: ResetReason): void {
+    this.#detach();
+    this.#closing = true;
+    this.#phase = 'closed';
+    this.#output.discard();
+    this.connection.destroy();
+  }
+
+  pauseStream(): void {
+    this.connection.pause();
+  }
+
+  resumeStream(): void {
+    this.connection.resume();
+  }
+
+  // Ends.
+
+  #fail(chunk: Buffer): number {
+    this.#abort(UPSTREAM_PROTOCOL_ERROR);
+    return chunk.length;
+  }
+
+  #abort(reason: ResetReason): void {
+    this.#closing = true;
+    this.#phase = 'closed';
+    this.#output.discard();
+    const stream = this.#detach();
+    this.connection.destroy();
+    stream?.events.onReset(reason);
+  }
+
+  #detach(): H1ClientStream | null {
+    const stream = this.#stream;
+    if (stream === null) return null;
+    this.#stream = null;
+    this.#body.stop();
+    stream.owner = null;
+    for (; stream.pauses > 0; stream.pauses--) this.connection.resume();
+    return stream;
+  }
+}

@@ -1,0 +1,44 @@
+declare global {
+  interface Buffer {
+    /** `toString('latin1', …)` without the look-up of the encoding; public in Node, absent from its types. */
+    latin1Slice(start: number, end: number): string;
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/** Bytes of a message part that arrives in pieces (borrowed chunks are copied here); grows by doubling. */
+export class HeldBytes {
+  #buffer: Buffer = EMPTY;
+  length = 0;
+
+  push(chunk: Buffer, from: number, to: number): void {
+    const needed = this.length + to - from;
+    if (needed > this.#buffer.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(256, this.#buffer.length * 2, needed));
+      this.#buffer.copy(grown, 0, 0, this.length);
+      this.#buffer = grown;
+    }
+    chunk.copy(this.#buffer, this.length, from, to);
+    this.length = needed;
+  }
+
+  at(index: number): number {
+    return index < this.length ? (this.#buffer[index] ?? -1) : -1;
+  }
+
+  /** Index of `text` at or after `from`, −1 when it is not there. */
+  indexOf(text: string, from: number): number {
+    const i = this.#buffer.indexOf(text, from, 'latin1');
+    return i < 0 || i + text.length > this.length ? -1 : i;
+  }
+
+  text(from: number, to: number): string {
+    return this.#buffer.latin1Slice(from, Math.min(to, this.length));
+  }
+
+  clear(): void {
+    this.length = 0;
+    this.#buffer = EMPTY;
+  }
+}

@@ -1,0 +1,169 @@
+import { removeHeader } from '../headers.ts';
+import { RequestHead } from '../stream.ts';
+import { FAULT, FIELD_LINES, type HeadFault, type HeadFields } from './head-fields.ts';
+import type { H1ServerOptions } from './options.ts';
+
+const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]";
+const METHOD = `${TOKEN}{1,64}`;
+
+/** Envoy keeps connections of HTTP/1.1 open unless told otherwise; 1.0 only when asked. */
+const REQUEST_HEAD = new RegExp(`${METHOD} [\\x21-\\x7e]+ HTTP/1\\.[01]\\r\\n${FIELD_LINES}\\r\\n`, 'y');
+const REQUEST_LINE = new RegExp(`^${METHOD} [\\x21-\\x7e]+ HTTP/1\\.[01]\\r\\n`);
+const HTTP_09_LINE = new RegExp(`^${METHOD} [\\x21-\\x7e]+\\r\\n`);
+const METHOD_BEGIN = new RegExp(`^${TOKEN}{0,64}(?: |$)`);
+const BAD_VALUE = new RegExp(`\\r\\n${TOKEN}+:[^\\r\\n]*[\\0-\\x08\\x0b-\\x1f\\x7f][^\\r\\n]*\\r\\n`);
+const BARE_LF = /(?:^|[^\r])\n/;
+const HOST =
+  /^(?:\[[0-9a-fA-F:.]+(?:%25[0-9A-Za-z\-._~%]+)?\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?$/;
+const ABSOLUTE = /^([A-Za-z][A-Za-z0-9+\-.]*):\/\/([^/?#]*)([^#]*)$/;
+
+/** Length of the valid head that `text` begins with, 0 when it does not begin with one. */
+export function matchRequestHead(text: string): number {
+  REQUEST_HEAD.lastIndex = 0;
+  return REQUEST_HEAD.test(text) ? REQUEST_HEAD.lastIndex : 0;
+}
+
+/** What is wrong with a whole head that did not match. */
+export function diagnoseRequestHead(text: string): HeadFault {
+  const line = REQUEST_LINE.exec(text);
+  if (line === null) return HTTP_09_LINE.test(text) ? FAULT.lowVersion : FAULT.codec;
+  if (!BARE_LF.test(text) && BAD_VALUE.test(text)) return FAULT.invalidCharacters;
+  return FAULT.codec;
+}
+
+/** A head that has not ended: what can be refused already, so that nonsense does not wait for more. */
+export function diagnosePartialRequest(text: string): HeadFault | null {
+  const eol = text.indexOf('\r\n');
+  if (eol >= 0) {
+    if (!REQUEST_LINE.test(text)) return diagnoseRequestHead(text);
+  } else if (!METHOD_BEGIN.test(text.slice(0, 65))) return FAULT.codec;
+  return BARE_LF.test(text) ? FAULT.codec : null;
+}
+
+/** Builds the head from `text` of length `end` that matched; `fields.fault` is set when it must be refused. */
+export function parseRequestHead(
+  text: string,
+  end: number,
+  fields: HeadFields,
+  options: H1ServerOptions,
+): RequestHead {
+  const afterMethod = text.indexOf(' ');
+  const afterTarget = text.indexOf(' ', afterMethod + 1);
+  const minor = text.charCodeAt(afterTarget + 8);
+  fields.read(text, afterTarget + 11, end, options.maxHeaderCount);
+  const head = new RequestHead(
+    text.slice(0, afterMethod),
+    text.slice(afterMethod + 1, afterTarget),
+    fields.host,
+    fields.headers,
+  );
+  if (minor === 48) {
+    head.protocol = 'HTTP/1.0';
+    if (!options.acceptHttp10) {
+      fields.fault = FAULT.lowVersion;
+      return head;
+    }
+  }
+  if (fields.fault !== null) return head;
+  fields.fault = checkRequest(head, fields, options);
+  return head;
+}
+
+function checkRequest(head: RequestHead, fields: HeadFields, options: H1ServerOptions): HeadFault | null {
+  if (options.headersWithUnderscoresAction !== 'ALLOW') {
+    const fault = applyUnderscores(fields.headers, options.headersWithUnderscoresAction === 'DROP_HEADER');
+    if (fault !== null) return fault;
+  }
+  if (fields.nominated !== '' && !fields.removeNominated()) return FAULT.connectionRejected;
+  const framing = checkFraming(head, fields, options);
+  if (framing !== null) return framing;
+  if (head.path.charCodeAt(0) !== 47 || head.method === 'CONNECT') {
+    const fault = resolveTarget(head, fields, options);
+    if (fault !== null) return fault;
+  } else if (head.path.includes('#')) return FAULT.fragment;
+  if (!fields.hasHost) {
+    if (head.protocol === 'HTTP/1.0' && options.defaultHostForHttp10 !== '') {
+      head.authority = options.defaultHostForHttp10;
+    } else return FAULT.missingHost;
+  }
+  if (!HOST.test(head.authority)) return FAULT.invalidAuthority;
+  if (fields.upgrade !== '') applyUpgrade(head, fields);
+  return null;
+}
+
+function checkFraming(head: RequestHead, fields: HeadFields, options: H1ServerOptions): HeadFault | null {
+  if (fields.chunked) {
+    if (head.method === 'CONNECT') return FAULT.transferEncoding;
+    if (head.protocol === 'HTTP/1.0') return FAULT.transferEncodingNotAllowed;
+    if (fields.contentLength >= 0) {
+      if (!options.allowChunkedLength) return FAULT.lengthAndChunked;
+      removeHeader(fields.headers, 'content-length');
+    }
+    head.contentLength = -1;
+  } else if (head.method === 'CONNECT') {
+    if (fields.contentLength > 0) return FAULT.bodyDisallowed;
+    if (fields.contentLength === 0) removeHeader(fields.headers, 'content-length');
+    head.contentLength = -1;
+  } else if (fields.contentLength > 0) head.contentLength = fields.contentLength;
+  // RFC 9110 §10.1.1: no 100 to HTTP/1.0, and none where no body follows.
+  head.expectContinue =
+    fields.expectContinue &&
+    head.protocol !== 'HTTP/1.0' &&
+    head.contentLength !== 0 &&
+    head.method !== 'CONNECT';
+  return null;
+}
+
+/** RFC 9112 §3.2: every target but the origin form. */
+function resolveTarget(head: RequestHead, fields: HeadFields, options: H1ServerOptions): HeadFault | null {
+  const target = head.path;
+  if (head.method === 'CONNECT') {
+    if (!/:[0-9]+$/.test(target)) return FAULT.invalidUrl;
+    head.authority = target;
+    head.path = '';
+    fields.hasHost = true;
+    return null;
+  }
+  if (target === '*') return head.method === 'OPTIONS' ? null : FAULT.invalidUrl;
+  const parts = options.allowAbsoluteUrl ? ABSOLUTE.exec(target) : null;
+  if (parts === null) return FAULT.invalidUrl;
+  const scheme = (parts[1] ?? '').toLowerCase();
+  const rest = parts[3] ?? '';
+  if (scheme !== 'http' && scheme !== 'https') return FAULT.invalidScheme;
+  if (parts[2] === '') return FAULT.invalidUrl;
+  head.scheme = scheme;
+  head.authority = parts[2] ?? '';
+  fields.hasHost = true;
+  if (rest === '') head.path = head.method === 'OPTIONS' ? '*' : '/';
+  else head.path = rest.charCodeAt(0) === 47 ? rest : `/${rest}`;
+  return null;
+}
+
+/**
+ * An upgrade counts when the connection header names it, no body comes first and the version knows it
+ * (RFC 9110 §7.8 lets a server ignore the rest); h2c is never taken, as in Envoy.
+ */
+function applyUpgrade(head: RequestHead, fields: HeadFields): void {
+  const wanted = fields.upgrade.toLowerCase();
+  if (!fields.upgradeNominated || wanted === 'h2c' || head.protocol === 'HTTP/1.0') return;
+  if (head.contentLength !== 0) return;
+  head.upgrade = wanted;
+  head.contentLength = -1;
+  head.headers.push('upgrade', fields.upgrade);
+}
+
+function applyUnderscores(headers: string[], drop: boolean): HeadFault | null {
+  let to = 0;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    if (name.includes('_')) {
+      if (!drop) return FAULT.underscore;
+      continue;
+    }
+    headers[to] = name;
+    headers[to + 1] = headers[i + 1] ?? '';
+    to += 2;
+  }
+  headers.length = to;
+  return null;
+}

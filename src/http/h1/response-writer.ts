@@ -1,0 +1,166 @@
+import type { Headers } from '../headers.ts';
+import type { RequestHead, ResponseHead } from '../stream.ts';
+import { HeadWriter, lastChunk, statusLine, upgradeLines } from './head-writer.ts';
+import type { Output } from './output.ts';
+
+/** How the body of the current response goes out. */
+type Framing =
+  /** No body whatever is given: HEAD, 204, 304. */
+  | 'none'
+  | 'length'
+  | 'chunked'
+  /** HTTP/1.0 without a length: the end of the connection is the end. */
+  | 'close'
+  | 'tunnel';
+
+/** Encodes the responses of one connection, one after the other. Small ones leave in one write. */
+export class ResponseWriter {
+  /** The final head was given. */
+  begun: boolean;
+  /** The end was given. */
+  done: boolean;
+  /** This response ends the connection. */
+  closes: boolean;
+  readonly #output: Output;
+  readonly #enableTrailers: boolean;
+  readonly #heads: HeadWriter;
+  #framing: Framing;
+  #remaining: number;
+  #method: string;
+  #http10: boolean;
+  #upgrade: string;
+
+  constructor(output: Output, enableTrailers: boolean) {
+    this.begun = false;
+    this.done = false;
+    this.closes = false;
+    this.#output = output;
+    this.#enableTrailers = enableTrailers;
+    this.#heads = new HeadWriter();
+    this.#framing = 'none';
+    this.#remaining = 0;
+    this.#method = '';
+    this.#http10 = false;
+    this.#upgrade = '';
+  }
+
+  get endsAtClose(): boolean {
+    return this.begun && !this.done && this.#framing === 'close';
+  }
+
+  get tunnelled(): boolean {
+    return this.#framing === 'tunnel';
+  }
+
+  start(request: RequestHead, http10: boolean, keepAlive: boolean): void {
+    this.begun = false;
+    this.done = false;
+    this.closes = !keepAlive;
+    this.#framing = 'none';
+    this.#method = request.method;
+    this.#http10 = http10;
+    this.#upgrade = request.upgrade;
+  }
+
+  /** A response to something that was no request. */
+  startRefusal(): void {
+    this.begun = false;
+    this.done = false;
+    this.closes = true;
+    this.#framing = 'none';
+    this.#method = '';
+    this.#http10 = false;
+    this.#upgrade = '';
+  }
+
+  /** Whether `head` grants the upgrade or CONNECT that the request asked for. */
+  opensTunnel(head: ResponseHead): boolean {
+    if (this.#upgrade !== '') return head.status === 101;
+    return this.#method === 'CONNECT' && head.status >= 200 && head.status < 300;
+  }
+
+  /** HTTP/1.0 knows no interim responses. */
+  interim(head: ResponseHead): void {
+    if (this.#http10) return;
+    this.#output.text(`${statusLine(head.status)}${this.#heads.fields(head.headers, false)}\r\n`);
+    this.#output.schedule();
+  }
+
+  tunnelHead(head: ResponseHead): void {
+    this.begun = true;
+    this.closes = true;
+    this.#framing = 'tunnel';
+    const fields = this.#heads.fields(head.headers, false);
+    this.#output.text(`${statusLine(head.status)}${fields}${upgradeLines(head)}\r\n`);
+    this.#output.schedule();
+  }
+
+  head(head: ResponseHead, end: boolean, close: boolean): void {
+    this.begun = true;
+    this.done = end;
+    const status = head.status;
+    const bodiless = status === 204 || status === 304;
+    let out = statusLine(status) + this.#heads.fields(head.headers, status !== 204);
+    if (close || this.#heads.close) this.closes = true;
+    let framing = '';
+    const length = this.#heads.contentLength;
+    if (bodiless) this.#framing = 'none';
+    else if (length >= 0) {
+      this.#framing = this.#method === 'HEAD' ? 'none' : 'length';
+      this.#remaining = length;
+    } else if (end) {
+      if (this.#method !== 'HEAD') framing = 'content-length: 0\r\n';
+      this.#framing = 'none';
+    } else if (this.#http10) {
+      this.#framing = this.#method === 'HEAD' ? 'none' : 'close';
+      this.closes = true;
+    } else {
+      framing = 'transfer-encoding: chunked\r\n';
+      this.#framing = this.#method === 'HEAD' ? 'none' : 'chunked';
+    }
+    if (this.closes) out += 'connection: close\r\n';
+    else if (this.#http10) out += 'connection: keep-alive\r\n';
+    // A length that was promised and will not come leaves the connection of no use.
+    if (end && this.#framing === 'length' && length > 0) this.closes = true;
+    this.#output.text(`${out}${framing}\r\n`);
+    if (!end) this.#output.schedule();
+  }
+
+  /** False when the chunk does not fit what the head promised. */
+  data(chunk: Buffer, end: boolean): boolean {
+    this.done = end;
+    const size = chunk.length;
+    const output = this.#output;
+    switch (this.#framing) {
+      case 'none':
+        return true;
+      case 'length':
+        this.#remaining -= size;
+        if (this.#remaining < 0 || (end && this.#remaining > 0)) return false;
+        if (size > 0) output.data(chunk);
+        break;
+      case 'chunked':
+        if (size > 0) output.chunk(chunk);
+        if (end) output.text('0\r\n\r\n');
+        break;
+      case 'close':
+      case 'tunnel':
+        if (size > 0) output.data(chunk);
+        break;
+      default:
+        this.#framing satisfies never;
+    }
+    if (!end) output.schedule();
+    return true;
+  }
+
+  /** False when the body before them is shorter than promised. Without chunks trailers are dropped (as Envoy). */
+  trailers(trailers: Headers): boolean {
+    this.done = true;
+    if (this.#framing === 'chunked') {
+      this.#output.text(this.#enableTrailers ? lastChunk(trailers) : '0\r\n\r\n');
+      return true;
+    }
+    return this.#framing !== 'length' || this.#remaining === 0;
+  }
+}

@@ -1,0 +1,421 @@
+import type { ResetReason } from '../../core/errors.ts';
+import type { Connection, ConnectionEvents } from '../../net/connection.ts';
+import type { ServerConnection, ServerConnectionEvents } from '../codec.ts';
+import type { Headers } from '../headers.ts';
+import type { ResponseHead } from '../stream.ts';
+import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
+import { FAULT, type HeadFault, HeadFields } from './head-fields.ts';
+import {
+  HEAD_COMPLETE,
+  HEAD_INCOMPLETE,
+  HEAD_MALFORMED,
+  HEAD_TOO_LARGE,
+  HeadReader,
+  type HeadResult,
+} from './head-reader.ts';
+import type { H1ServerOptions } from './options.ts';
+import { Output, type OutputOwner } from './output.ts';
+import {
+  diagnosePartialRequest,
+  diagnoseRequestHead,
+  matchRequestHead,
+  parseRequestHead,
+} from './request-head.ts';
+import { DOWNSTREAM_PROTOCOL_ERROR, DOWNSTREAM_TERMINATION, LOCAL_FRAMING_ERROR } from './reset-reasons.ts';
+import { ResponseWriter } from './response-writer.ts';
+import { H1ServerStream, type ServerStreamOwner } from './server-stream.ts';
+
+/** What the next bytes from the client are. */
+type Phase =
+  | 'head'
+  | 'body'
+  /** The request is complete, its response is not: the next one waits. */
+  | 'wait'
+  /** CONNECT or an upgrade that is not granted yet: bytes wait. */
+  | 'tunnel-wait'
+  | 'tunnel'
+  /** An answer that ends the connection is under way; what still comes is dropped. */
+  | 'discard'
+  | 'closed';
+
+/** Serves HTTP/1 on `connection`, whose events it takes over. */
+export function createH1Server(
+  connection: Connection,
+  options: H1ServerOptions,
+  events: ServerConnectionEvents,
+): ServerConnection {
+  return new H1Server(connection, options, events);
+}
+
+class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner, BodySink, OutputOwner {
+  readonly connection: Connection;
+  readonly #options: H1ServerOptions;
+  readonly #events: ServerConnectionEvents;
+  readonly #output: Output;
+  readonly #writer: ResponseWriter;
+  readonly #heads: HeadReader;
+  readonly #fields: HeadFields;
+  readonly #body: BodyReader;
+  #phase: Phase;
+  #stream: H1ServerStream | null;
+  #requestDone: boolean;
+  /** The connection ends with the current response. */
+  #closing: boolean;
+  /** `#process` is on the stack and goes on by itself. */
+  #processing: boolean;
+  #tunnel: boolean;
+  /** Own copy of bytes that came before their turn; reading is paused while it is there. */
+  #pending: Buffer | null;
+  #pendingAt: number;
+
+  constructor(connection: Connection, options: H1ServerOptions, events: ServerConnectionEvents) {
+    this.connection = connection;
+    this.#options = options;
+    this.#events = events;
+    this.#output = new Output(connection, this);
+    this.#writer = new ResponseWriter(this.#output, options.enableTrailers);
+    this.#heads = new HeadReader(matchRequestHead, options.maxHeaderBytes, true);
+    this.#fields = new HeadFields();
+    this.#body = new BodyReader(this, options);
+    this.#phase = 'head';
+    this.#stream = null;
+    this.#requestDone = true;
+    this.#closing = false;
+    this.#processing = false;
+    this.#tunnel = false;
+    this.#pending = null;
+    this.#pendingAt = 0;
+    connection.events = this;
+  }
+
+  get active(): number {
+    return this.#stream === null ? 0 : 1;
+  }
+
+  drain(): void {
+    this.#closing = true;
+    if (this.#stream === null && this.#phase === 'head' && !this.#heads.partial) this.#close();
+  }
+
+  abortHead(status: number, details: string): void {
+    if (this.#phase === 'head' && this.#heads.partial) this.#refuse({ status, details });
+  }
+
+  // Connection events.
+
+  onData(chunk: Buffer): void {
+    if (this.#pending !== null) this.#hold(chunk, 0, false);
+    else this.#process(chunk, 0, false);
+  }
+
+  onEnd(): void {
+    const stream = this.#stream;
+    if (this.#phase === 'tunnel' && stream !== null) {
+      this.#requestDone = true;
+      this.#phase = 'discard';
+      stream.events.onData(EMPTY, true);
+      if (this.#writer.done) this.#finish();
+      return;
+    }
+    if (this.#phase === 'discard' || this.#phase === 'closed') return;
+    // Envoy: FIN while a response is pending is a disconnect; a request cut short is never complete.
+    this.#abort(DOWNSTREAM_TERMINATION, false);
+  }
+
+  onDrain(): void {
+    this.#output.full = false;
+    const stream = this.#stream;
+    if (stream?.blocked) {
+      stream.blocked = false;
+      stream.events.onBlocked(false);
+    }
+    if (this.#phase === 'head' && !this.#processing) this.#resumePending();
+  }
+
+  onClose(reason: ResetReason | undefined): void {
+    this.#phase = 'closed';
+    this.#detach()?.events.onReset(reason ?? DOWNSTREAM_TERMINATION);
+    this.#events.onClosed(reason);
+  }
+
+  onOutputFull(): void {
+    const stream = this.#stream;
+    if (stream === null || stream.blocked) return;
+    stream.blocked = true;
+    stream.events.onBlocked(true);
+  }
+
+  // Request side.
+
+  #process(chunk: Buffer, from: number, owned: boolean): void {
+    let at = from;
+    this.#processing = true;
+    while (at < chunk.length) {
+      switch (this.#phase) {
+        case 'head':
+          // A response that the client does not read keeps the next request waiting: memory stays bounded.
+          if (this.#output.full) at = this.#hold(chunk, at, owned);
+          else at = this.#readHead(chunk, at);
+          break;
+        case 'body':
+          at = this.#readBody(chunk, at);
+          break;
+        case 'wait':
+        case 'tunnel-wait':
+          at = this.#hold(chunk, at, owned);
+          break;
+        case 'tunnel':
+          this.#stream?.events.onData(at === 0 ? chunk : chunk.subarray(at), false);
+          at = chunk.length;
+          break;
+        case 'discard':
+        case 'closed':
+          at = chunk.length;
+          break;
+        default:
+          this.#phase satisfies never;
+      }
+    }
+    this.#processing = false;
+  }
+
+  #readHead(chunk: Buffer, at: number): number {
+    const heads = this.#heads;
+    const result = heads.read(chunk, at);
+    if (result === HEAD_COMPLETE) {
+      const next = heads.next;
+      this.#begin(heads.text, heads.end);
+      heads.text = '';
+      return next;
+    }
+    const fault = headFault(result, heads.text);
+    heads.text = '';
+    if (fault !== null) {
+      this.#refuse(fault);
+      return chunk.length;
+    }
+    if (heads.partial) this.#events.onPartialHead();
+    return heads.next;
+  }
+
+  #begin(text: string, end: number): void {
+    const fields = this.#fields;
+    const head = parseRequestHead(text, end, fields, this.#options);
+    if (fields.fault !== null) {
+      this.#refuse(fields.fault);
+      return;
+    }
+    const http10 = head.protocol === 'HTTP/1.0';
+    const keepAlive = !fields.close && (!http10 || fields.keepAlive);
+    this.#writer.start(head, http10, keepAlive);
+    this.#tunnel = head.upgrade !== '' || head.method === 'CONNECT';
+    const stream = new H1ServerStream(this);
+    this.#stream = stream;
+    if (this.#tunnel) this.#phase = 'tunnel-wait';
+    else if (head.contentLength === 0) this.#phase = 'wait';
+    else {
+      this.#phase = 'body';
+      if (head.contentLength > 0) this.#body.startLength(head.contentLength);
+      else this.#body.startChunked();
+    }
+    this.#requestDone = this.#phase === 'wait';
+    this.#events.onStream(stream);
+    stream.events.onHead(head, this.#requestDone);
+  }
+
+  #readBody(chunk: Buffer, at: number): number {
+    const next = this.#body.read(chunk, at);
+    if (next >= 0) return next;
+    const stream = this.#stream;
+    if (stream === null || this.#writer.begun) this.#abort(DOWNSTREAM_PROTOCOL_ERROR, false);
+    else this.#refuse(this.#body.fault);
+    return chunk.length;
+  }
+
+  onBody(chunk: Buffer, end: boolean): void {
+    if (end) this.#endRequest();
+    this.#stream?.events.onData(chunk, end);
+    if (end && this.#writer.done) this.#finish();
+  }
+
+  onBodyTrailers(trailers: Headers): void {
+    this.#endRequest();
+    this.#stream?.events.onTrailers(trailers);
+    if (this.#writer.done) this.#finish();
+  }
+
+  #endRequest(): void {
+    this.#requestDone = true;
+    this.#phase = 'wait';
+  }
+
+  /** Answers what broke the rules; the connection ends with the answer. */
+  #refuse(fault: HeadFault): void {
+    this.#heads.clear();
+    this.#body.stop();
+    this.#phase = 'discard';
+    this.#requestDone = true;
+    this.#closing = true;
+    let stream = this.#stream;
+    if (stream === null) {
+      this.#writer.startRefusal();
+      this.#tunnel = false;
+      stream = new H1ServerStream(this);
+      this.#stream = stream;
+      this.#events.onStream(stream);
+    }
+    this.#events.onBadRequest(stream, fault.status, fault.details);
+  }
+
+  // Waiting bytes.
+
+  #hold(chunk: Buffer, at: number, owned: boolean): number {
+    if (this.#pending !== null) {
+      this.#pending = Buffer.concat([this.#pending.subarray(this.#pendingAt), chunk.subarray(at)]);
+      this.#pendingAt = 0;
+    } else {
+      this.#pending = owned ? chunk : Buffer.from(chunk.subarray(at));
+      this.#pendingAt = owned ? at : 0;
+      if (!owned) this.connection.pause();
+    }
+    return chunk.length;
+  }
+
+  /** The turn of the waiting bytes has come; reading goes on when all were used. */
+  #resumePending(): void {
+    const pending = this.#pending;
+    if (pending === null) return;
+    this.#pending = null;
+    this.#process(pending, this.#pendingAt, true);
+    if (this.#pending === null) this.connection.resume();
+  }
+
+  // Response side.
+
+  respondHead(head: ResponseHead, end: boolean): void {
+    const writer = this.#writer;
+    if (writer.begun) return;
+    if (head.status < 200 && head.status !== 101) {
+      writer.interim(head);
+      return;
+    }
+    if (this.#tunnel && writer.opensTunnel(head)) {
+      writer.tunnelHead(head);
+      process.nextTick(openTunnel, this);
+      if (end) this.respondData(EMPTY, true);
+      return;
+    }
+    // A refused tunnel leaves bytes behind whose meaning is open (RFC 9110 §9.3.6), so nothing follows it.
+    const unfinished = end && !this.#requestDone;
+    writer.head(head, end, this.#closing || this.#tunnel || unfinished);
+    if (end) this.#endResponse();
+  }
+
+  respondData(chunk: Buffer, end: boolean): void {
+    if (this.#writer.done || !this.#writer.begun) return;
+    if (!this.#writer.data(chunk, end)) {
+      this.#abort(LOCAL_FRAMING_ERROR, true);
+      return;
+    }
+    if (end) this.#endResponse();
+  }
+
+  respondTrailers(trailers: Headers): void {
+    if (this.#writer.done || !this.#writer.begun) return;
+    if (this.#writer.trailers(trailers)) this.#endResponse();
+    else this.#abort(LOCAL_FRAMING_ERROR, true);
+  }
+
+  resetStream(_reason: ResetReason): void {
+    this.#detach();
+    this.#phase = 'discard';
+    this.#dropPending();
+    this.#output.flush();
+    // Where the end of the body is the end of the connection, only RST tells the client that it is cut short.
+    if (this.#writer.endsAtClose || this.#tunnel) this.connection.destroy(true);
+    else this.connection.closeAfterFlush(this.#options.delayedCloseMs);
+  }
+
+  pauseStream(): void {
+    this.connection.pause();
+  }
+
+  resumeStream(): void {
+    this.connection.resume();
+  }
+
+  /** Called one turn after the tunnel was granted: the granting call is not re-entered with data. */
+  openTunnel(): void {
+    if (this.#phase !== 'tunnel-wait') return;
+    this.#phase = 'tunnel';
+    this.#resumePending();
+  }
+
+  #endResponse(): void {
+    this.#output.flush();
+    if (this.#tunnel && this.#writer.tunnelled) {
+      this.connection.end();
+      if (this.#requestDone) this.#finish();
+      return;
+    }
+    this.#finish();
+  }
+
+  /** Both directions ended, or the response ended first, which ends the connection as in Envoy. */
+  #finish(): void {
+    const stream = this.#detach();
+    if (stream === null) return;
+    if (this.#closing || this.#writer.closes || !this.#requestDone) {
+      this.#close();
+      return;
+    }
+    this.#phase = 'head';
+    if (this.#processing) return;
+    if (!this.#output.full) this.#resumePending();
+    if (this.#stream === null && this.#phase === 'head' && this.#pending === null) this.#events.onIdle();
+  }
+
+  /** Ends the relation to the current stream and takes back its pauses. */
+  #detach(): H1ServerStream | null {
+    const stream = this.#stream;
+    if (stream === null) return null;
+    this.#stream = null;
+    this.#body.stop();
+    stream.owner = null;
+    for (; stream.pauses > 0; stream.pauses--) this.connection.resume();
+    return stream;
+  }
+
+  #close(): void {
+    this.#phase = 'discard';
+    this.#dropPending();
+    this.#output.flush();
+    this.connection.closeAfterFlush(this.#options.delayedCloseMs);
+  }
+
+  /** The exchange cannot go on: its stream is told, the connection ends at once. */
+  #abort(reason: ResetReason, reset: boolean): void {
+    this.#phase = 'closed';
+    this.#heads.clear();
+    this.#output.flush();
+    this.connection.destroy(reset);
+    const stream = this.#detach();
+    stream?.events.onReset(reason);
+  }
+
+  #dropPending(): void {
+    if (this.#pending === null) return;
+    this.#pending = null;
+    this.connection.resume();
+  }
+}
+
+function headFault(result: HeadResult, text: string): HeadFault | null {
+  if (result === HEAD_TOO_LARGE) return FAULT.headersTooLarge;
+  if (result === HEAD_MALFORMED) return diagnoseRequestHead(text);
+  return result === HEAD_INCOMPLETE && text !== '' ? diagnosePartialRequest(text) : null;
+}
+
+function openTunnel(server: H1Server): void {
+  server.openTunnel();
+}
