@@ -48,6 +48,8 @@ export interface ExchangeHost {
   terminal(x: Exchange, end: boolean): void;
   /** Turns a local answer into a response head (content-type, mappers). */
   localHead(x: Exchange, answer: LocalAnswer): ResponseHead;
+  /** The route's own rules for response headers; local replies obey them too. */
+  routeResponse(x: Exchange, head: ResponseHead): void;
   /** Last touch on a response's headers before it goes to the client (server, date, via, …). */
   finishResponseHead(x: Exchange, head: ResponseHead): void;
   /** Once per exchange, after the last byte or the reset: stats and access log. */
@@ -85,8 +87,9 @@ export class Exchange implements StreamEvents<RequestHead> {
   requestId = '';
   routeName = '';
   virtualHost = '';
-  /** What the route table found; opaque to this layer, the terminal knows. */
+  /** What the route table found and the cluster drawn from it; opaque to this layer, `route/` knows. */
   route: unknown = null;
+  clusterPick: unknown = null;
   upstreamCluster = '';
   upstreamHost: Address | null = null;
   upstreamLocal: Address | null = null;
@@ -145,6 +148,11 @@ export class Exchange implements StreamEvents<RequestHead> {
   /** The terminal says where the request's body goes. */
   set sink(sink: RequestSink) {
     this.#sink = sink;
+  }
+
+  /** Monotonic milliseconds of the exchange's clock. */
+  now(): number {
+    return this.#host.now();
   }
 
   // --- from the server codec -------------------------------------------------------------------------------
@@ -215,6 +223,7 @@ export class Exchange implements StreamEvents<RequestHead> {
   sendHead(head: ResponseHead, end: boolean): void {
     if (this.#finished) return;
     this.response = head;
+    this.#host.routeResponse(this, head);
     const filters = this.#host.filters;
     for (let i = filters.length - 1; i >= 0; i--) filters[i]?.onResponse?.(this);
     this.#host.finishResponseHead(this, head);

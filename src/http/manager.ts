@@ -8,7 +8,7 @@ import type { ServerConnection, ServerConnectionEvents } from './codec.ts';
 import type { DateHeader } from './date.ts';
 import { type DownstreamInfo, Exchange, type ExchangeHost, type LocalAnswer } from './exchange.ts';
 import type { HttpFilter } from './filter.ts';
-import { getHeader, setHeader } from './headers.ts';
+import { getHeader, removeHeader, setHeader } from './headers.ts';
 import type { ManagerStats } from './manager-stats.ts';
 import { appendVia, applyRequestHeaderRules, type RequestHeaderRules } from './request-headers.ts';
 import { FLAG } from './response-flags.ts';
@@ -50,8 +50,11 @@ export interface ManagerOptions {
   /** Finds the route and fills `x.route`, `x.routeName`, …; leaves null when there is none. */
   readonly selectRoute: (x: Exchange) => void;
   readonly terminal: (x: Exchange, end: boolean) => void;
+  readonly routeResponse: (x: Exchange, head: ResponseHead) => void;
+  /** `Expect: 100-continue` goes to the upstream; otherwise it is answered here. */
+  readonly proxy100Continue: boolean;
   /** Live connections, for drain and for `/listeners`. */
-  readonly connections: Set<HttpConnection>;
+  readonly connections: Set<{ drain(): void; destroy(): void }>;
 }
 
 const NO_REQUEST = new RequestHead('', '', '', []);
@@ -127,7 +130,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const known = stream.events instanceof Exchange && !stream.events.finished;
     const x = known && stream.events instanceof Exchange ? stream.events : this.#begin(stream);
     if (status === 431) stats.rqTooLarge.inc();
-    const ours = details === 'missing_host_header' || details === 'request_headers_timeout';
+    // A slow head is no protocol error, nor is a request without a host.
+    const ours = details === 'request_header_timeout' || details === 'missing_host_header';
     if (!ours) stats.cxProtocolError.inc();
     x.reply({
       status,
@@ -197,6 +201,11 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       return false;
     }
     if (!options.normalize(x)) return false;
+    if (x.request.expectContinue && !options.proxy100Continue) {
+      x.request.expectContinue = false;
+      removeHeader(x.request.headers, 'expect');
+      x.sendInterim(new ResponseHead(100, []));
+    }
     applyRequestHeaderRules(x, options.rules);
     options.selectRoute(x);
     return true;
@@ -206,18 +215,20 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     this.#options.terminal(x, end);
   }
 
-  localHead(x: Exchange, answer: LocalAnswer): ResponseHead {
+  localHead(_x: Exchange, answer: LocalAnswer): ResponseHead {
     const headers = answer.headers?.slice() ?? [];
     // Envoy sends a body and its type, or neither; a redirect has neither.
     if (answer.body !== '') {
       headers.push('content-length', String(Buffer.byteLength(answer.body)));
       if (getHeader(headers, 'content-type') === undefined) headers.push('content-type', 'text/plain');
-    } else if (x.request.method !== 'HEAD' || answer.headers === undefined) {
-      headers.push('content-length', '0');
     }
     const head = new ResponseHead(answer.status, headers);
     head.contentLength = Buffer.byteLength(answer.body);
     return head;
+  }
+
+  routeResponse(x: Exchange, head: ResponseHead): void {
+    this.#options.routeResponse(x, head);
   }
 
   finishResponseHead(x: Exchange, head: ResponseHead): void {

@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { Cell } from '../core/cell.ts';
 import type { Address, Connection } from './connection.ts';
-import { SocketConnection } from './socket-connection.ts';
+import { type ConnectionObserver, SocketConnection } from './socket-connection.ts';
 
 /** Takes a fresh connection; must set `connection.events` before it returns. */
 export type ConnectionHandler = (connection: Connection) => void;
@@ -14,6 +14,7 @@ export interface ListenOptions {
   /** `per_connection_buffer_limit_bytes`; 0 = default. */
   readonly bufferLimitBytes: number;
   readonly nextId: () => number;
+  readonly observer: ConnectionObserver | null;
 }
 
 /**
@@ -47,7 +48,7 @@ export function listen(options: ListenOptions): Promise<Listener> {
       socket.destroy();
       return;
     }
-    accept(new SocketConnection(options.nextId(), socket, 'downstream', address.path));
+    accept(new SocketConnection(options.nextId(), socket, 'downstream', address.path, options.observer));
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);

@@ -12,6 +12,13 @@ const NOBODY: ConnectionEvents = {
   onClose: () => {},
 };
 
+/** Told about every connection of a listener; for statistics. */
+export interface ConnectionObserver {
+  onOpen(): void;
+  /** `lengthMs`: how long it lived. */
+  onClosed(lengthMs: number): void;
+}
+
 /** A Connection over one TCP or Unix socket. */
 export class SocketConnection implements Connection {
   events: ConnectionEvents;
@@ -20,17 +27,27 @@ export class SocketConnection implements Connection {
   readonly local: Address;
   readonly #socket: Socket;
   readonly #peer: Fault;
+  readonly #observer: ConnectionObserver | null;
+  readonly #openedMs: number;
   #paused: number;
   #blocked: boolean;
   #error: NodeJS.ErrnoException | null;
   #closeTimer: NodeJS.Timeout | null;
 
   /** `peer` says who is to blame when the socket dies. */
-  constructor(id: number, socket: Socket, peer: Fault, unixPath: string) {
+  constructor(
+    id: number,
+    socket: Socket,
+    peer: Fault,
+    unixPath: string,
+    observer: ConnectionObserver | null = null,
+  ) {
     this.events = NOBODY;
     this.id = id;
     this.#socket = socket;
     this.#peer = peer;
+    this.#observer = observer;
+    this.#openedMs = observer === null ? 0 : performance.now();
     this.#paused = 0;
     this.#blocked = false;
     this.#error = null;
@@ -43,6 +60,7 @@ export class SocketConnection implements Connection {
       unixPath === ''
         ? ipAddress(plainIp(socket.localAddress), socket.localPort ?? 0)
         : unixAddress(unixPath);
+    observer?.onOpen();
     socket.on('data', (chunk: Buffer) => this.events.onData(chunk));
     socket.on('end', () => this.events.onEnd());
     socket.on('drain', () => this.#onDrain());
@@ -123,6 +141,7 @@ export class SocketConnection implements Connection {
     const events = this.events;
     this.events = NOBODY;
     events.onClose(reason);
+    this.#observer?.onClosed(performance.now() - this.#openedMs);
   }
 }
 

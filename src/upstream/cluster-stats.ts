@@ -1,7 +1,12 @@
+import { ResponseCodes } from '../stats/http-codes.ts';
 import type { Counter, Gauge, Histogram, StatScope } from '../stats/scope.ts';
 
 /** Statistics of `cluster.<name>.` that belong to the cluster as a whole; `docs`: Envoy's cluster_stats. */
 export interface ClusterStats {
+  /** `upstream_rq_<code>`, `upstream_rq_<n>xx`, `upstream_rq_completed`. */
+  readonly codes: ResponseCodes;
+  /** From the request's arrival to the end of its response. */
+  readonly rqTime: Histogram;
   readonly cxTotal: Counter;
   readonly cxActive: Gauge;
   readonly cxHttp1Total: Counter;
@@ -103,6 +108,8 @@ export function createClusterStats(scope: StatScope): ClusterStats {
   return {
     ...connectionStats(scope),
     ...requestStats(scope),
+    codes: new ResponseCodes(scope, 'upstream_rq', true),
+    rqTime: scope.histogram('upstream_rq_time', 'milliseconds'),
     flowControlPausedReading: scope.counter('upstream_flow_control_paused_reading_total'),
     flowControlResumedReading: scope.counter('upstream_flow_control_resumed_reading_total'),
     flowControlBackedUp: scope.counter('upstream_flow_control_backed_up_total'),

@@ -1,0 +1,123 @@
+import type { Cell } from '../core/cell.ts';
+import type { Clock } from '../core/clock.ts';
+import { ConfigError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Random } from '../core/random.ts';
+import type { Scope } from '../core/scope.ts';
+import type { TimerWheel } from '../core/timer-wheel.ts';
+import type { NodeIdentity } from '../core/worker-protocol.ts';
+import type { AccessLogger } from '../http/access-log-info.ts';
+import type { DateHeader } from '../http/date.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { HttpFilter } from '../http/filter.ts';
+import type { ConnectionHandler } from '../net/listener.ts';
+import type { StatScope } from '../stats/scope.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+
+/** The message of a resolved `Any`: always an object, but its type is known to its extension only. */
+export function typedObject(value: unknown): object {
+  if (typeof value !== 'object' || value === null) throw new TypeError('a resolved Any holds no message');
+  return value;
+}
+
+/** Live downstream connections of a thread, whatever they speak: for drain and for shutdown. */
+export interface LiveConnection {
+  /** Finish what runs, then close. Idempotent. */
+  drain(): void;
+  destroy(): void;
+}
+
+/**
+ * What configuration is compiled with. The control thread compiles everything dry, to accept or refuse it: there
+ * `dry` is true and nothing may open sockets, files or timers.
+ */
+export interface CompileContext {
+  readonly dry: boolean;
+  /** The root scope. */
+  readonly stats: StatScope;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly wheel: TimerWheel;
+  readonly date: DateHeader;
+  readonly log: Logger;
+  readonly node: NodeIdentity;
+  readonly envoyStrict: boolean;
+  readonly extensions: ExtensionRegistry;
+  /** Owns what the compiled configuration opens. */
+  readonly scope: Scope;
+  readonly connections: Set<LiveConnection>;
+  /** This machine's address towards others, told to upstreams in place of a loopback peer. */
+  readonly localIp: string;
+  /** The cell of a cluster, empty until there is one. */
+  cluster(name: string): Cell<Cluster>;
+  readonly clusterExists: (name: string) => boolean;
+  /** The value of a runtime key, or undefined. */
+  runtime(key: string): unknown;
+  compileAccessLogs(configs: readonly object[] | undefined, path: string): AccessLogger[];
+}
+
+/** A network filter that ends a filter chain: HTTP connection manager, TCP proxy. */
+export interface NetworkExtension {
+  readonly kind: 'network';
+  /** Envoy's name, e.g. `envoy.filters.network.tcp_proxy`. */
+  readonly name: string;
+  /** Full message name of its configuration. */
+  readonly type: string;
+  compile(config: object, ctx: CompileContext): ConnectionHandler;
+}
+
+/** The end of an HTTP filter chain. */
+export type HttpTerminal = (x: Exchange, end: boolean) => void;
+
+export interface HttpFilterContext extends CompileContext {
+  /** `http.<stat_prefix>.` */
+  readonly httpScope: StatScope;
+}
+
+export interface HttpFilterExtension {
+  readonly kind: 'http';
+  readonly name: string;
+  readonly type: string;
+  compile(config: object, ctx: HttpFilterContext): HttpFilter;
+}
+
+export interface HttpTerminalExtension {
+  readonly kind: 'http-terminal';
+  readonly name: string;
+  readonly type: string;
+  compile(config: object, ctx: HttpFilterContext): HttpTerminal;
+}
+
+export type Extension = NetworkExtension | HttpFilterExtension | HttpTerminalExtension;
+
+/** Extensions by the type of their configuration; a value, made of one explicit list. */
+export class ExtensionRegistry {
+  readonly #byType = new Map<string, Extension>();
+
+  constructor(extensions: readonly Extension[]) {
+    for (const extension of extensions) this.#byType.set(extension.type, extension);
+  }
+
+  find(type: string): Extension | undefined {
+    return this.#byType.get(type);
+  }
+}
+
+/** Runs `compile` and puts `prefix` before the paths of its problems. */
+export function at<T>(prefix: string, compile: () => T): T {
+  try {
+    return compile();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(
+      error.problems.map((p) => ({ ...p, path: joinPath(prefix, p.path) })),
+      { cause: error },
+    );
+  }
+}
+
+function joinPath(prefix: string, path: string): string {
+  if (prefix === '') return path;
+  if (path === '') return prefix;
+  return path.startsWith('[') ? prefix + path : `${prefix}.${path}`;
+}

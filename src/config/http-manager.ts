@@ -1,0 +1,155 @@
+import type { RouteConfiguration } from '#plain/envoy.config.route.v3.ts';
+import type {
+  HttpConnectionManager,
+  HttpFilter as HttpFilterConfig,
+} from '#plain/envoy.extensions.filters.network.http_connection_manager.v3.ts';
+import { ConfigError } from '../core/errors.ts';
+import type { HttpFilter } from '../http/filter.ts';
+import { H1_SERVER_DEFAULTS, type H1ServerOptions } from '../http/h1/options.ts';
+import { createH1Server } from '../http/h1/server.ts';
+import { HttpConnection, type ManagerOptions, type ManagerTimeouts } from '../http/manager.ts';
+import { createManagerStats } from '../http/manager-stats.ts';
+import type { RequestHeaderRules } from '../http/request-headers.ts';
+import { newRequestId } from '../http/request-id.ts';
+import type { ConnectionHandler } from '../net/listener.ts';
+import type { Route } from '../route/action.ts';
+import { applyResponseRules } from '../route/response-rules.ts';
+import type { RouteTable } from '../route/table.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+import { at, type CompileContext, type HttpFilterContext, type HttpTerminal, typedObject } from './context.ts';
+import { compileNormalize } from './normalize.ts';
+import { compileRouteTable } from './route.ts';
+import { runtimeFractions } from './runtime.ts';
+
+const HOUR_MS = 3_600_000;
+const STREAM_IDLE_MS = 300_000;
+const DELAYED_CLOSE_MS = 1000;
+
+/** `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager` */
+export function compileHttpManager(config: HttpConnectionManager, ctx: CompileContext): ConnectionHandler {
+  if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') {
+    throw ConfigError.at('codec_type', `${config.codecType} is not supported yet; AUTO and HTTP1 are`);
+  }
+  const statPrefix = config.statPrefix ?? '';
+  const httpScope = ctx.stats.scope('http', statPrefix, { envoy_http_conn_manager_prefix: statPrefix });
+  const chain = compileChain(config.httpFilters ?? [], { ...ctx, httpScope });
+  const routes = at('route_config', () => compileRoutes(config.routeConfig, ctx));
+  const h1 = compileH1Server(config);
+  const { random } = ctx;
+  const options: ManagerOptions = {
+    createCodec: (connection, events) => createH1Server(connection, h1, events),
+    stats: createManagerStats(httpScope),
+    clock: ctx.clock,
+    wheel: ctx.wheel,
+    date: ctx.date,
+    timeouts: compileTimeouts(config),
+    maxRequestsPerConnection: config.commonHttpProtocolOptions?.maxRequestsPerConnection ?? 0,
+    rules: compileRules(config, ctx),
+    serverName: config.serverName || 'envoy',
+    serverHeader: config.serverHeaderTransformation ?? 'OVERWRITE',
+    alwaysSetRequestIdInResponse: config.alwaysSetRequestIdInResponse ?? false,
+    proxy100Continue: config.proxy100Continue ?? false,
+    accessLogs: ctx.compileAccessLogs(config.accessLog, 'access_log'),
+    filters: chain.filters,
+    normalize: compileNormalize(config),
+    selectRoute: (x) => {
+      const route = routes.match(x.request, random.uint32());
+      if (route === undefined) return;
+      x.route = route;
+      x.routeName = route.name;
+      x.virtualHost = route.virtualHost;
+      if (route.kind === 'forward' && route.idleTimeoutMs !== undefined)
+        x.idleTimeoutMs = route.idleTimeoutMs;
+    },
+    terminal: chain.terminal,
+    routeResponse: applyResponseRules,
+    connections: ctx.connections,
+  };
+  return (connection) => {
+    new HttpConnection(connection, options);
+  };
+}
+
+interface CompiledChain {
+  readonly filters: readonly HttpFilter[];
+  readonly terminal: HttpTerminal;
+}
+
+function compileChain(configs: readonly HttpFilterConfig[], ctx: HttpFilterContext): CompiledChain {
+  const filters: HttpFilter[] = [];
+  let terminal: HttpTerminal | undefined;
+  for (const [i, config] of configs.entries()) {
+    const path = `http_filters[${i}]`;
+    if (config.disabled === true) continue;
+    if (terminal !== undefined) {
+      throw ConfigError.at(path, 'stands behind a terminal filter; the router must be the last one');
+    }
+    const typed = config.typedConfig;
+    if (typed === undefined) throw ConfigError.at(`${path}.typed_config`, 'is required');
+    const extension = ctx.extensions.find(typed.type);
+    if (extension === undefined || extension.kind === 'network') {
+      throw ConfigError.at(`${path}.typed_config`, `'${typed.type}' is not an HTTP filter that inox knows`);
+    }
+    at(`${path}.typed_config`, () => {
+      if (extension.kind === 'http') filters.push(extension.compile(typedObject(typed.value), ctx));
+      else terminal = extension.compile(typedObject(typed.value), ctx);
+    });
+  }
+  if (terminal === undefined) {
+    throw ConfigError.at('http_filters', 'the last filter must be terminal: add envoy.filters.http.router');
+  }
+  return { filters, terminal };
+}
+
+function compileRoutes(
+  config: RouteConfiguration | undefined,
+  ctx: CompileContext,
+): RouteTable<Route<Cluster>> {
+  return compileRouteTable<Cluster>(config ?? {}, {
+    cluster: ctx.cluster,
+    ...(config?.validateClusters === false ? {} : { clusterExists: ctx.clusterExists }),
+    runtimeFractions: runtimeFractions(ctx),
+  });
+}
+
+function compileH1Server(config: HttpConnectionManager): H1ServerOptions {
+  const h1 = config.httpProtocolOptions;
+  const common = config.commonHttpProtocolOptions;
+  return {
+    ...H1_SERVER_DEFAULTS,
+    maxHeaderBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
+    maxHeaderCount: common?.maxHeadersCount ?? H1_SERVER_DEFAULTS.maxHeaderCount,
+    enableTrailers: h1?.enableTrailers ?? false,
+    allowChunkedLength: h1?.allowChunkedLength ?? false,
+    acceptHttp10: h1?.acceptHttp10 ?? false,
+    defaultHostForHttp10: h1?.defaultHostForHttp10 ?? '',
+    allowAbsoluteUrl: h1?.allowAbsoluteUrl ?? true,
+    headersWithUnderscoresAction: common?.headersWithUnderscoresAction ?? 'ALLOW',
+    delayedCloseMs: config.delayedCloseTimeout ?? DELAYED_CLOSE_MS,
+  };
+}
+
+function compileTimeouts(config: HttpConnectionManager): ManagerTimeouts {
+  const common = config.commonHttpProtocolOptions;
+  return {
+    idleTimeoutMs: common?.idleTimeout ?? HOUR_MS,
+    streamIdleTimeoutMs: config.streamIdleTimeout ?? STREAM_IDLE_MS,
+    requestTimeoutMs: config.requestTimeout ?? 0,
+    requestHeadersTimeoutMs: config.requestHeadersTimeout ?? 0,
+    maxConnectionDurationMs: common?.maxConnectionDuration ?? 0,
+    maxStreamDurationMs: common?.maxStreamDuration ?? 0,
+  };
+}
+
+function compileRules(config: HttpConnectionManager, ctx: CompileContext): RequestHeaderRules {
+  return {
+    useRemoteAddress: config.useRemoteAddress ?? false,
+    xffNumTrustedHops: config.xffNumTrustedHops ?? 0,
+    skipXffAppend: config.skipXffAppend ?? false,
+    generateRequestId: config.generateRequestId ?? true,
+    preserveExternalRequestId: config.preserveExternalRequestId ?? false,
+    via: config.via ?? '',
+    localIp: ctx.localIp,
+    newRequestId,
+  };
+}

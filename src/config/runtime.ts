@@ -1,0 +1,46 @@
+import type { LayeredRuntime } from '#plain/envoy.config.bootstrap.v3.ts';
+import type { FractionalPercent } from '#plain/envoy.type.v3.ts';
+import { Cell } from '../core/cell.ts';
+import { ConfigError } from '../core/errors.ts';
+import type { CompileContext } from './context.ts';
+
+/** Values of all static layers by dotted key; later layers win. */
+export function flattenRuntime(config: LayeredRuntime | undefined): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const [i, layer] of (config?.layers ?? []).entries()) {
+    if (layer.staticLayer !== undefined) flatten('', layer.staticLayer, values);
+    // An admin layer is empty at start; the others need a source that does not exist yet.
+    else if (layer.adminLayer === undefined) {
+      throw ConfigError.at(`layered_runtime.layers[${i}]`, 'only static_layer and admin_layer are supported');
+    }
+  }
+  return values;
+}
+
+function flatten(prefix: string, value: unknown, out: Record<string, unknown>): void {
+  const nested = typeof value === 'object' && value !== null && !Array.isArray(value);
+  // A FractionalPercent is a value, not a folder of keys.
+  if (!nested || (prefix !== '' && ('numerator' in value || 'denominator' in value))) {
+    out[prefix] = value;
+    return;
+  }
+  for (const [key, inner] of Object.entries(value))
+    flatten(prefix === '' ? key : `${prefix}.${key}`, inner, out);
+}
+
+/** Fractions by runtime key: a number is per cent, an object a FractionalPercent. */
+export function runtimeFractions(
+  ctx: Pick<CompileContext, 'runtime'>,
+): (key: string) => Cell<FractionalPercent> {
+  return (key) => new Cell(toFraction(ctx.runtime(key)));
+}
+
+function toFraction(value: unknown): FractionalPercent | undefined {
+  if (typeof value === 'number') return { numerator: value, denominator: 'HUNDRED' };
+  if (typeof value !== 'object' || value === null || !('numerator' in value)) return undefined;
+  const { numerator } = value;
+  const denominator = 'denominator' in value ? value.denominator : 'HUNDRED';
+  if (typeof numerator !== 'number') return undefined;
+  if (denominator === 'TEN_THOUSAND' || denominator === 'MILLION') return { numerator, denominator };
+  return { numerator, denominator: 'HUNDRED' };
+}

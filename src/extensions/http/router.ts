@@ -1,0 +1,101 @@
+import type { Router } from '#plain/envoy.extensions.filters.http.router.v3.ts';
+import type { HttpFilterContext, HttpTerminal, HttpTerminalExtension } from '../../config/context.ts';
+import { type Forwarder, forwardHttp } from '../../forward/http.ts';
+import type { Exchange } from '../../http/exchange.ts';
+import { clusterNotFound, routeNotFound } from '../../http/local-reply.ts';
+import type { ForwardRoute } from '../../route/action.ts';
+import { routeOf } from '../../route/response-rules.ts';
+import { finalizeRequest, rewriteAuthority } from '../../route/rewrite.ts';
+import type { Counter, StatScope } from '../../stats/scope.ts';
+import type { Cluster } from '../../upstream/cluster.ts';
+
+/** The end of every HTTP filter chain: does what the route says. */
+export const routerFilter: HttpTerminalExtension = {
+  kind: 'http-terminal',
+  name: 'envoy.filters.http.router',
+  type: 'envoy.extensions.filters.http.router.v3.Router',
+  compile: compileRouter,
+};
+
+/** `http.<stat_prefix>.*` of the router. */
+interface RouterStats {
+  readonly noRoute: Counter;
+  readonly noCluster: Counter;
+  readonly rqTotal: Counter;
+  readonly rqRedirect: Counter;
+  readonly rqDirectResponse: Counter;
+}
+
+function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
+  const config: Router = value;
+  const stats = routerStats(ctx.httpScope);
+  const envoyHeaders = config.suppressEnvoyHeaders !== true;
+  const { random } = ctx;
+  const forwarder: Forwarder = {
+    wheel: ctx.wheel,
+    suppressEnvoyHeaders: !envoyHeaders,
+    onHost: (x, host) => {
+      const route = routeOf<Cluster>(x);
+      if (route?.kind !== 'forward' || !route.autoHostRewrite || host.hostname === '') return;
+      rewriteAuthority(x.request, host.hostname, route.appendXForwardedHost, envoyHeaders);
+    },
+  };
+  return (x, end) => {
+    stats.rqTotal.inc();
+    const route = routeOf<Cluster>(x);
+    if (route === null) {
+      stats.noRoute.inc();
+      x.reply(routeNotFound());
+      return;
+    }
+    switch (route.kind) {
+      case 'redirect':
+        stats.rqRedirect.inc();
+        x.reply({
+          status: route.status,
+          body: '',
+          details: 'direct_response',
+          flags: 0,
+          headers: ['location', route.location(x.request)],
+        });
+        return;
+      case 'direct':
+        stats.rqDirectResponse.inc();
+        x.reply({ status: route.status, body: route.body, details: 'direct_response', flags: 0 });
+        return;
+      case 'forward':
+        forward(x, route, end);
+        return;
+      default:
+        route satisfies never;
+    }
+  };
+
+  function forward(x: Exchange, route: ForwardRoute<Cluster>, end: boolean): void {
+    const pick = route.pickCluster(random.uint32(), x.request);
+    x.clusterPick = pick;
+    const cluster = pick.cell.value;
+    if (cluster === undefined) {
+      stats.noCluster.inc();
+      x.reply(clusterNotFound(route.clusterNotFoundStatus));
+      return;
+    }
+    finalizeRequest(route, pick, x, envoyHeaders);
+    if (envoyHeaders && route.timeoutMs > 0) {
+      x.request.headers.push('x-envoy-expected-rq-timeout-ms', String(route.timeoutMs));
+    }
+    forwardHttp(x, cluster, route, forwarder, end);
+  }
+}
+
+function routerStats(scope: StatScope): RouterStats {
+  scope.counter('rq_reset_after_downstream_response_started');
+  scope.counter('rq_retry_skipped_request_not_complete');
+  return {
+    noRoute: scope.counter('no_route'),
+    noCluster: scope.counter('no_cluster'),
+    rqTotal: scope.counter('rq_total'),
+    rqRedirect: scope.counter('rq_redirect'),
+    rqDirectResponse: scope.counter('rq_direct_response'),
+  };
+}

@@ -1,0 +1,79 @@
+import type { TcpProxy } from '#plain/envoy.extensions.filters.network.tcp_proxy.v3.ts';
+import type { CompileContext, NetworkExtension } from '../../config/context.ts';
+import type { Cell } from '../../core/cell.ts';
+import { ConfigError } from '../../core/errors.ts';
+import { forwardTcp, type TcpStats, type TcpTarget } from '../../forward/tcp.ts';
+import type { ConnectionHandler } from '../../net/listener.ts';
+import type { StatScope } from '../../stats/scope.ts';
+import type { Cluster } from '../../upstream/cluster.ts';
+
+export const tcpProxy: NetworkExtension = {
+  kind: 'network',
+  name: 'envoy.filters.network.tcp_proxy',
+  type: 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
+  compile: compileTcpProxy,
+};
+
+const HOUR_MS = 3_600_000;
+
+function compileTcpProxy(value: object, ctx: CompileContext): ConnectionHandler {
+  const config: TcpProxy = value;
+  const prefix = config.statPrefix ?? '';
+  const plan = {
+    stats: tcpStats(ctx.stats.scope('tcp', prefix, { envoy_tcp_prefix: prefix })),
+    clock: ctx.clock,
+    wheel: ctx.wheel,
+    pickTarget: compileTargets(config, ctx),
+    maxConnectAttempts: config.maxConnectAttempts ?? 1,
+    idleTimeoutMs: config.idleTimeout ?? HOUR_MS,
+    maxDurationMs: config.maxDownstreamConnectionDuration ?? 0,
+    accessLogs: ctx.compileAccessLogs(config.accessLog, 'access_log'),
+    sessions: ctx.connections,
+  };
+  return (connection) => forwardTcp(connection, plan);
+}
+
+function compileTargets(config: TcpProxy, ctx: CompileContext): () => TcpTarget {
+  const weighted = config.weightedClusters?.clusters;
+  if (weighted === undefined) {
+    const target = compileTarget(config.cluster ?? '', 'cluster', ctx);
+    return () => target;
+  }
+  let total = 0;
+  const entries = weighted.map((entry, i) => {
+    total += entry.weight ?? 0;
+    return {
+      upTo: total,
+      target: compileTarget(entry.name ?? '', `weighted_clusters.clusters[${i}].name`, ctx),
+    };
+  });
+  const last = entries.at(-1);
+  if (last === undefined || total === 0) {
+    throw ConfigError.at('weighted_clusters.clusters', 'needs at least one cluster with a weight');
+  }
+  return () => {
+    const draw = ctx.random.uint32() % total;
+    return (entries.find((entry) => draw < entry.upTo) ?? last).target;
+  };
+}
+
+function compileTarget(name: string, path: string, ctx: CompileContext): TcpTarget {
+  if (!ctx.clusterExists(name)) throw ConfigError.at(path, `unknown cluster '${name}'`);
+  const cell: Cell<Cluster> = ctx.cluster(name);
+  return { name, cell };
+}
+
+function tcpStats(scope: StatScope): TcpStats {
+  return {
+    cxTotal: scope.counter('downstream_cx_total'),
+    cxNoRoute: scope.counter('downstream_cx_no_route'),
+    cxRxBytesTotal: scope.counter('downstream_cx_rx_bytes_total'),
+    cxTxBytesTotal: scope.counter('downstream_cx_tx_bytes_total'),
+    cxRxBytesBuffered: scope.gauge('downstream_cx_rx_bytes_buffered'),
+    cxTxBytesBuffered: scope.gauge('downstream_cx_tx_bytes_buffered'),
+    idleTimeout: scope.counter('idle_timeout'),
+    maxDownstreamConnectionDuration: scope.counter('max_downstream_connection_duration'),
+    flowControlPaused: scope.counter('downstream_flow_control_paused_reading_total'),
+    flowControlResumed: scope.counter('downstream_flow_control_resumed_reading_total'),
+  };
+}

@@ -1,0 +1,320 @@
+import type { Cell } from '../core/cell.ts';
+import type { Clock } from '../core/clock.ts';
+import type { ResetReason } from '../core/errors.ts';
+import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
+import type { AccessLogger, AccessLogInfo } from '../http/access-log-info.ts';
+import type { DownstreamInfo } from '../http/exchange.ts';
+import type { Headers } from '../http/headers.ts';
+import { FLAG } from '../http/response-flags.ts';
+import type { RequestHead, ResponseHead } from '../http/stream.ts';
+import type { Address, Connection, ConnectionEvents } from '../net/connection.ts';
+import type { Counter, Gauge } from '../stats/scope.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+import type { TcpRequest, TcpUpstream } from '../upstream/pools/tcp-pool.ts';
+
+/** `tcp.<stat_prefix>.*` */
+export interface TcpStats {
+  readonly cxTotal: Counter;
+  readonly cxNoRoute: Counter;
+  readonly cxRxBytesTotal: Counter;
+  readonly cxTxBytesTotal: Counter;
+  readonly cxRxBytesBuffered: Gauge;
+  readonly cxTxBytesBuffered: Gauge;
+  readonly idleTimeout: Counter;
+  readonly maxDownstreamConnectionDuration: Counter;
+  readonly flowControlPaused: Counter;
+  readonly flowControlResumed: Counter;
+}
+
+export interface TcpTarget {
+  readonly name: string;
+  /** Empty while there is no such cluster. */
+  readonly cell: Cell<Cluster>;
+}
+
+/** A compiled tcp_proxy; shared by its sessions. */
+export interface TcpPlan {
+  readonly stats: TcpStats;
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+  /** Chooses the cluster of a connection. */
+  readonly pickTarget: () => TcpTarget;
+  readonly maxConnectAttempts: number;
+  /** 0 = off. */
+  readonly idleTimeoutMs: number;
+  readonly maxDurationMs: number;
+  readonly accessLogs: readonly AccessLogger[];
+  /** Live sessions, for drain and shutdown. */
+  readonly sessions: Set<{ drain(): void; destroy(): void }>;
+}
+
+/** Joins a downstream connection to a host of a cluster: bytes, half-closes and backpressure both ways. */
+export function forwardTcp(connection: Connection, plan: TcpPlan): void {
+  new TcpSession(connection, plan).start();
+}
+
+/** One proxied connection; also what its access log entry is made of. */
+export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, AccessLogInfo {
+  readonly downstream: DownstreamInfo;
+  readonly startWallMs: number;
+  readonly startMs: number;
+  readonly request: RequestHead | null = null;
+  readonly response: ResponseHead | null = null;
+  readonly responseTrailers: Headers | null = null;
+  readonly remoteIp: string;
+  readonly remotePort: number;
+  responseFlags = 0;
+  responseCodeDetails = '';
+  connectionTerminationDetails = '';
+  readonly requestId = '';
+  readonly routeName = '';
+  upstreamCluster = '';
+  upstreamHost: Address | null = null;
+  upstreamLocal: Address | null = null;
+  upstreamTransportFailure = '';
+  upstreamAttempts = 0;
+  bytesReceived = 0;
+  bytesSent = 0;
+  readonly requestHeaderBytes = 0;
+  readonly responseHeaderBytes = 0;
+  requestEndMs = -1;
+  upstreamFirstTxMs = -1;
+  upstreamLastTxMs = -1;
+  upstreamFirstRxMs = -1;
+  upstreamLastRxMs = -1;
+  firstTxMs = -1;
+  endMs = -1;
+
+  readonly #plan: TcpPlan;
+  readonly #down: Connection;
+  #up: Connection | null = null;
+  #upstream: TcpUpstream | null = null;
+  #downEnded = false;
+  #upEnded = false;
+  #over = false;
+  #closing: 'downstream' | 'upstream' | 'local' | null = null;
+  #activeMs: number;
+  #timer: WheelTimer | null = null;
+  #cluster: Cluster | null = null;
+
+  constructor(connection: Connection, plan: TcpPlan) {
+    this.#plan = plan;
+    this.#down = connection;
+    this.downstream = {
+      connectionId: connection.id,
+      directRemote: connection.remote,
+      local: connection.local,
+      serverName: '',
+    };
+    this.remoteIp = connection.remote.ip;
+    this.remotePort = connection.remote.port;
+    this.startMs = plan.clock.now();
+    this.startWallMs = plan.clock.wall();
+    this.#activeMs = this.startMs;
+  }
+
+  start(): void {
+    const { stats, sessions, idleTimeoutMs, maxDurationMs } = this.#plan;
+    stats.cxTotal.inc();
+    sessions.add(this);
+    this.#down.events = this;
+    // Nothing is read before there is somewhere to put it.
+    this.#down.pause();
+    if (idleTimeoutMs > 0 || maxDurationMs > 0) {
+      this.#timer = new WheelTimer(this);
+      this.#arm();
+    }
+    this.#connect();
+  }
+
+  /** A TCP session has no end that we could ask for: it lives until the peers or the deadline end it. */
+  drain(): void {
+    // Nothing to do, on purpose.
+  }
+
+  /** Ends both sides at once (drain deadline, shutdown). */
+  destroy(): void {
+    this.#closing ??= 'local';
+    this.#closeBoth(false);
+  }
+
+  // --- downstream ------------------------------------------------------------------------------------------
+
+  onData(chunk: Buffer): void {
+    this.#activeMs = this.#plan.clock.now();
+    this.bytesReceived += chunk.length;
+    this.#plan.stats.cxRxBytesTotal.add(chunk.length);
+    if (this.upstreamFirstTxMs < 0) this.upstreamFirstTxMs = this.#activeMs;
+    if (this.#up !== null && !this.#up.writeBorrowed(chunk)) {
+      this.#plan.stats.flowControlPaused.inc();
+      this.#down.pause();
+    }
+  }
+
+  onEnd(): void {
+    this.#downEnded = true;
+    this.requestEndMs = this.#plan.clock.now();
+    this.#up?.end();
+    this.#endWhenBothEnded();
+  }
+
+  onDrain(): void {
+    this.#up?.resume();
+  }
+
+  onClose(reason: ResetReason | undefined): void {
+    this.#closing ??= 'downstream';
+    if (reason !== undefined && this.#up === null && this.responseFlags === 0) {
+      this.responseFlags |= FLAG.downstreamConnectionTermination;
+    }
+    this.#upstream?.cancel();
+    if (this.#up === null) this.#finish();
+    else if (reason === undefined || this.#downEnded) this.#up.closeAfterFlush(FLUSH_MS);
+    else this.#up.destroy(true);
+  }
+
+  // --- upstream --------------------------------------------------------------------------------------------
+
+  onTcpReady(connection: Connection, upstream: TcpUpstream): void {
+    this.#up = connection;
+    this.#upstream = upstream;
+    this.upstreamLocal = connection.local;
+    connection.events = {
+      onData: (chunk) => this.#onUpstreamData(chunk),
+      onEnd: () => this.#onUpstreamEnd(),
+      onDrain: () => {
+        this.#plan.stats.flowControlResumed.inc();
+        this.#down.resume();
+      },
+      onClose: (reason) => this.#onUpstreamClose(reason),
+    };
+    this.#down.resume();
+  }
+
+  onTcpFailure(reason: ResetReason): void {
+    this.#upstream = null;
+    this.upstreamTransportFailure = reason.details;
+    if (reason.kind === 'overflow') {
+      this.responseFlags |= FLAG.upstreamOverflow;
+      this.#fail();
+      return;
+    }
+    this.responseFlags |= FLAG.upstreamConnectionFailure;
+    if (this.upstreamAttempts < this.#plan.maxConnectAttempts) {
+      this.#connect();
+      return;
+    }
+    const cluster = this.#cluster;
+    if (cluster !== null) cluster.stats.cxConnectAttemptsExceeded.inc();
+    this.responseFlags |= FLAG.upstreamRetryLimitExceeded;
+    this.#fail();
+  }
+
+  onTimer(): void {
+    const { stats, idleTimeoutMs, maxDurationMs, clock } = this.#plan;
+    const nowMs = clock.now();
+    if (maxDurationMs > 0 && nowMs - this.startMs >= maxDurationMs) {
+      stats.maxDownstreamConnectionDuration.inc();
+      this.responseFlags |= FLAG.durationTimeout;
+      this.connectionTerminationDetails = 'max connection duration reached';
+      this.destroy();
+    } else if (idleTimeoutMs > 0 && nowMs - this.#activeMs >= idleTimeoutMs) {
+      stats.idleTimeout.inc();
+      this.responseFlags |= FLAG.streamIdleTimeout;
+      this.connectionTerminationDetails = 'tcp session idle timeout reached';
+      this.destroy();
+    } else this.#arm();
+  }
+
+  // --- inside ----------------------------------------------------------------------------------------------
+
+  #connect(): void {
+    const target = this.#plan.pickTarget();
+    this.upstreamCluster = target.name;
+    const cluster = target.cell.value;
+    this.#cluster = cluster ?? null;
+    if (cluster === undefined) {
+      this.#plan.stats.cxNoRoute.inc();
+      this.responseFlags |= FLAG.noClusterFound;
+      this.#fail();
+      return;
+    }
+    const host = cluster.pick();
+    if (host === undefined) {
+      this.responseFlags |= FLAG.noHealthyUpstream;
+      this.#fail();
+      return;
+    }
+    this.upstreamAttempts++;
+    this.upstreamHost = host.address;
+    this.#upstream = host.tcp.dial(this);
+  }
+
+  /** No upstream: the client's connection is closed as Envoy does, with a FIN. */
+  #fail(): void {
+    this.#closing ??= 'local';
+    this.#down.destroy();
+  }
+
+  #onUpstreamData(chunk: Buffer): void {
+    this.#activeMs = this.#plan.clock.now();
+    this.bytesSent += chunk.length;
+    this.#plan.stats.cxTxBytesTotal.add(chunk.length);
+    if (this.upstreamFirstRxMs < 0) this.upstreamFirstRxMs = this.#activeMs;
+    if (this.firstTxMs < 0) this.firstTxMs = this.#activeMs;
+    if (!this.#down.writeBorrowed(chunk)) this.#up?.pause();
+  }
+
+  #onUpstreamEnd(): void {
+    this.#upEnded = true;
+    this.#down.end();
+    this.#endWhenBothEnded();
+  }
+
+  #onUpstreamClose(reason: ResetReason | undefined): void {
+    this.#upstream?.onClosed(this.#closing !== null);
+    this.#closing ??= 'upstream';
+    this.#up = null;
+    if (this.#down.destroyed) this.#finish();
+    else if (reason === undefined || this.#upEnded) this.#down.closeAfterFlush(FLUSH_MS);
+    else {
+      this.responseFlags |= FLAG.upstreamConnectionTermination;
+      this.#down.closeAfterFlush(FLUSH_MS);
+    }
+  }
+
+  /** Both FINs were passed on: the sockets close by themselves once their buffers are flushed. */
+  #endWhenBothEnded(): void {
+    if (!this.#downEnded || !this.#upEnded) return;
+    this.#up?.closeAfterFlush(FLUSH_MS);
+    this.#down.closeAfterFlush(FLUSH_MS);
+  }
+
+  #closeBoth(reset: boolean): void {
+    this.#upstream?.cancel();
+    this.#up?.destroy(reset);
+    this.#down.destroy(reset);
+  }
+
+  #arm(): void {
+    const { idleTimeoutMs, maxDurationMs, wheel, clock } = this.#plan;
+    let atMs = idleTimeoutMs > 0 ? this.#activeMs + idleTimeoutMs : Infinity;
+    if (maxDurationMs > 0) atMs = Math.min(atMs, this.startMs + maxDurationMs);
+    const nowMs = clock.now();
+    if (this.#timer !== null) wheel.schedule(this.#timer, Math.max(0, atMs - nowMs), nowMs);
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.endMs = this.#plan.clock.now();
+    this.upstreamLastTxMs = this.endMs;
+    this.upstreamLastRxMs = this.endMs;
+    if (this.#timer !== null) this.#plan.wheel.cancel(this.#timer);
+    this.#plan.sessions.delete(this);
+    for (const log of this.#plan.accessLogs) log.log(this);
+  }
+}
+
+/** How long a peer may take to read the last bytes after the other side is gone. */
+const FLUSH_MS = 10_000;
