@@ -48,7 +48,11 @@ export interface ClientConnection {
 export interface ClientConnectionEvents {
   /** A stream ended in both directions and the connection is `available` again. */
   onAvailable(): void;
-  /** Once, after the open streams got their `onReset`. */
+  /**
+   * Once, after the open streams got their `onReset`. `reason` is undefined only when no stream was cut short:
+   * the connection was idle, or it closed after a complete exchange. A stream that was reset by its owner, or
+   * aborted by the codec, leaves its reason here, because statistics tell who closed and whether a request was on.
+   */
   onClosed(reason: ResetReason | undefined): void;
 }
 

@@ -91,7 +91,7 @@ export class FakeClient implements ClientConnection {
       sendHead() {},
       sendData() {},
       sendTrailers() {},
-      reset: () => this.fail(undefined),
+      reset: (reason) => this.fail(reason),
       pause() {},
       resume() {},
     };

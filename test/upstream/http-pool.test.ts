@@ -1,6 +1,10 @@
 import t, { type Test } from 'tap';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import type { ResetReason } from '../../src/core/errors.ts';
 import { createWorld, FakeRequest, onlyHost, REMOTE_CLOSE, staticCluster } from './fakes.ts';
+
+const CANCELLED: ResetReason = { kind: 'cancelled', fault: 'downstream', retrySafe: false, details: '' };
+const BAD_BYTES: ResetReason = { kind: 'protocol-error', fault: 'upstream', retrySafe: false, details: '' };
 
 function setUp(t: Test, more: ClusterConfig = {}) {
   const world = createWorld();
@@ -224,6 +228,27 @@ t.test('an idle connection that the upstream closes leaves the pool', async (t) 
   t.equal(world.stat('upstream_cx_destroy_remote'), 1);
   t.equal(world.stat('upstream_cx_destroy_with_active_rq'), 0);
   t.equal(host.stats.cxActive, 0);
+});
+
+t.test('who closed a connection, and whether a request was on it, is told by the reason', async (t) => {
+  const cases = [
+    { name: 'upstream closes it idle', idle: true, reason: undefined, local: 0, active: 0 },
+    { name: 'response said connection: close', idle: false, reason: undefined, local: 1, active: 0 },
+    { name: 'upstream dies', idle: false, reason: REMOTE_CLOSE, local: 0, active: 1 },
+    { name: 'client went away', idle: false, reason: CANCELLED, local: 1, active: 1 },
+    { name: 'bad bytes', idle: false, reason: BAD_BYTES, local: 1, active: 1 },
+  ];
+  for (const { name, idle, reason, local, active } of cases) {
+    const { world, open } = setUp(t);
+    open();
+    const client = world.connect(0);
+    if (idle) client.complete();
+    client.fail(reason);
+    t.equal(world.stat('upstream_cx_destroy_local'), local, name);
+    t.equal(world.stat('upstream_cx_destroy_remote'), 1 - local, name);
+    t.equal(world.stat('upstream_cx_destroy_with_active_rq'), active, name);
+    t.equal(world.stat('upstream_rq_active'), 0, name);
+  }
 });
 
 t.test('idle connections are closed after idle_timeout, the others stay', async (t) => {

@@ -94,7 +94,7 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
       return;
     }
     this.#dial?.cancel();
-    this.#finish(true);
+    this.#finish(true, false);
     this.pool.onConnectionClosed(this);
   }
 
@@ -113,7 +113,7 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
 
   onFailed(reason: ResetReason): void {
     this.#dial = null;
-    this.#finish(reason.fault === 'local' || reason.kind === 'connection-timeout');
+    this.#finish(reason.fault === 'local' || reason.kind === 'connection-timeout', false);
     this.pool.onConnectFailed(this, reason);
   }
 
@@ -126,16 +126,16 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
     if (this.#closed) return;
     if (reason?.kind === 'protocol-error') this.pool.shared.stats.cxProtocolError.inc();
     this.#countBytes();
-    this.#finish(this.#closedByUs || reason === undefined || reason.fault === 'local');
+    this.#finish(this.#closedByUs || closedLocally(reason, this.busy), this.busy && reason !== undefined);
     this.pool.onConnectionClosed(this);
   }
 
   /** Releases what the connection holds, before the pool decides about a new one. */
-  #finish(local: boolean): void {
+  #finish(local: boolean, cutShort: boolean): void {
     this.#closed = true;
     const { shared, host } = this.pool;
     const { stats } = shared;
-    countDestroy(stats, local, this.busy);
+    countDestroy(stats, local, cutShort);
     stats.cxActive.dec();
     stats.cxLengthMs.record(shared.clock.now() - this.#startedMs);
     if (this.streams > 0) stats.rqPerCx.record(this.streams);
@@ -162,4 +162,13 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
     this.pool.shared.stats.cxMaxDurationReached.inc();
     if (!this.busy) this.close();
   }
+}
+
+/**
+ * Whether our side ended a connection that the pool did not close. Without a reason an idle one was closed by
+ * the upstream, and a busy one by us, after a response that said `connection: close`.
+ */
+function closedLocally(reason: ResetReason | undefined, busy: boolean): boolean {
+  if (reason === undefined) return busy;
+  return reason.fault !== 'upstream' || reason.kind === 'protocol-error';
 }
