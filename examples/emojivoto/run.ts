@@ -89,7 +89,15 @@ function startApp({ name, app }: Service, guard: Guard): Running {
 function startSidecar({ name, config }: Service, proxy: string | undefined, guard: Guard): Running {
   const args = ['-c', config, '--concurrency', '1', '-l', 'warning', '--disable-hot-restart'];
   const command = proxy === undefined ? [join(root, 'bin', 'inox'), 'run', ...args] : [proxy, ...args];
-  return start({ role: `${name}'s sidecar`, command, log: join(logs, `${name}-sidecar.log`) }, guard);
+  return start(
+    {
+      role: `${name}'s sidecar`,
+      command,
+      log: join(logs, `${name}-sidecar.log`),
+      env: { INOX_LB_PEAK_EWMA: '1' },
+    },
+    guard,
+  );
 }
 
 function startBot(services: readonly Service[], guard: Guard): Running {

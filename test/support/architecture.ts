@@ -23,7 +23,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   cli: [...dataPlane, 'proto', 'xds', 'istio', 'control'],
 };
 
-/** Packages that must not reach a data thread: the descriptors of Envoy's messages cost 50 ms and 20 MB each. */
+/** Packages that must not reach a data thread: the descriptors of Envoy's messages take 50 ms to load. */
 const controlOnly: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['proto', 'xds', 'istio', 'control', 'cli'],
   yaml: ['proto', 'xds', 'istio', 'control', 'cli'],
