@@ -1,5 +1,6 @@
 import { asciiLower } from '../core/wire.ts';
 import { getHeader } from '../http/headers.ts';
+import { portStart } from '../http/normalize.ts';
 import type { RequestHead } from '../http/stream.ts';
 import { pathEnd } from './rewrite.ts';
 import type { RouteIndex } from './route-index.ts';
@@ -71,7 +72,10 @@ export class RouteTable<R> {
     const hosts = this.#hosts;
     if (request.authority === '') return hosts.fallback;
     let host = asciiLower(request.authority);
-    if (this.#options.ignorePortInHostMatching) host = withoutPort(host);
+    if (this.#options.ignorePortInHostMatching) {
+      const port = portStart(host);
+      if (port >= 0) host = host.slice(0, port);
+    }
     return (
       hosts.exact.get(host) ??
       findSuffix(hosts.suffixes, host) ??
@@ -103,15 +107,6 @@ function findPrefix<R>(domains: readonly WildcardDomains<R>[], host: string): Vi
 function needsTls(required: RequireTls, request: RequestHead): boolean {
   if (request.scheme === 'https') return false;
   return required === 'ALL' || getHeader(request.headers, 'x-envoy-internal') !== 'true';
-}
-
-/** Cuts a trailing `:digits`, outside the brackets of an IPv6 address. */
-function withoutPort(host: string): string {
-  const colon = host.lastIndexOf(':');
-  if (colon < 0 || colon < host.lastIndexOf(']')) return host;
-  // More than one colon without brackets is an IPv6 address without a port.
-  if (!host.startsWith('[') && host.indexOf(':') !== colon) return host;
-  return /^\d+$/.test(host.slice(colon + 1)) ? host.slice(0, colon) : host;
 }
 
 /** Drops `;parameters` of every segment. */
