@@ -29,10 +29,16 @@ export interface ResetReason {
   readonly details: string;
 }
 
-/** One mistake in a configuration. `path` is a field path such as `static_resources.clusters[0].name`. */
+/**
+ * One mistake in a configuration. `path` is a field path such as `static_resources.clusters[0].name`.
+ * Where the text is known, `file`, `line` and `column` (from 1) say where it is written.
+ */
 export interface ConfigProblem {
   readonly path: string;
   readonly message: string;
+  readonly file?: string;
+  readonly line?: number;
+  readonly column?: number;
 }
 
 /** Thrown while configuration is decoded or compiled; carries every mistake that was found. */

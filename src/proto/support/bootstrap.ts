@@ -1,0 +1,61 @@
+import { inert, noted, type SupportTable } from './table.ts';
+
+export const bootstrapSupport: SupportTable = {
+  'envoy.config.bootstrap.v3.Bootstrap': {
+    node: 'implemented',
+    static_resources: 'implemented',
+    admin: 'implemented',
+    layered_runtime: 'implemented',
+    node_context_params: inert('only read by xDS'),
+    flags_path: 'inert',
+    stats_config: inert('metrics keep the default tags and names'),
+    stats_flush_interval: inert('there are no stats sinks, metrics are always current'),
+    stats_flush_on_admin: inert('metrics are always current'),
+    stats_server_version_override: 'inert',
+    deferred_stat_options: inert('memory hint'),
+    watchdog: inert('the control thread replaces workers that hang'),
+    watchdogs: inert('the control thread replaces workers that hang'),
+    enable_dispatcher_stats: 'inert',
+    application_log_config: inert('the log has one format'),
+    perf_tracing_file_path: 'inert',
+    memory_allocator_manager: 'inert',
+    grpc_async_client_manager_config: 'inert',
+    fatal_actions: 'inert',
+  },
+  'envoy.config.bootstrap.v3.Bootstrap.StaticResources': {
+    listeners: 'implemented',
+    clusters: 'implemented',
+  },
+  'envoy.config.bootstrap.v3.Admin': {
+    access_log: 'implemented',
+    address: 'implemented',
+    profile_path: 'inert',
+    ignore_global_conn_limit: 'inert',
+  },
+  'envoy.config.bootstrap.v3.LayeredRuntime': {
+    layers: 'implemented',
+  },
+  'envoy.config.bootstrap.v3.RuntimeLayer': {
+    name: 'implemented',
+    static_layer: 'implemented',
+    admin_layer: inert('runtime cannot be changed through the admin port'),
+  },
+  'envoy.config.core.v3.Node': {
+    id: noted('shown by the admin port'),
+    cluster: noted('shown by the admin port'),
+    metadata: noted('shown by the admin port'),
+    locality: noted('shown by the admin port'),
+    dynamic_parameters: inert('only read by xDS'),
+    user_agent_name: 'inert',
+    user_agent_version: 'inert',
+    user_agent_build_version: 'inert',
+    extensions: 'inert',
+    client_features: 'inert',
+    listening_addresses: 'inert',
+  },
+  'envoy.config.core.v3.Locality': {
+    region: 'implemented',
+    zone: 'implemented',
+    sub_zone: 'implemented',
+  },
+};

@@ -1,0 +1,115 @@
+import { inert, noted, only, type SupportTable } from './table.ts';
+
+export const clusterSupport: SupportTable = {
+  'envoy.config.cluster.v3.Cluster': {
+    name: 'implemented',
+    alt_stat_name: 'implemented',
+    type: only('STATIC', 'STRICT_DNS'),
+    connect_timeout: 'implemented',
+    per_connection_buffer_limit_bytes: 'implemented',
+    lb_policy: only('ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM', 'LOAD_BALANCING_POLICY_CONFIG'),
+    load_balancing_policy: 'implemented',
+    least_request_lb_config: 'implemented',
+    round_robin_lb_config: noted('without slow start'),
+    load_assignment: 'implemented',
+    circuit_breakers: 'implemented',
+    typed_extension_protocol_options: noted('HttpProtocolOptions only'),
+    dns_refresh_rate: 'implemented',
+    dns_failure_refresh_rate: 'implemented',
+    respect_dns_ttl: 'implemented',
+    dns_lookup_family: 'implemented',
+    dns_resolvers: 'implemented',
+    typed_dns_resolver_config: noted('c-ares only'),
+    upstream_connection_options: 'implemented',
+    transport_socket: noted('raw_buffer only'),
+    wait_for_warm_on_init: 'inert',
+    cleanup_interval: inert('only read by ORIGINAL_DST clusters'),
+    ignore_health_on_host_removal: inert('there are no active health checks yet'),
+    track_timeout_budgets: 'inert',
+    track_cluster_stats: 'inert',
+    preconnect_policy: inert('connections are made when they are needed'),
+    metadata: 'inert',
+  },
+  'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig': {
+    choice_count: 'implemented',
+    active_request_bias: 'implemented',
+  },
+  'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': {},
+  'envoy.config.cluster.v3.Cluster.RefreshRate': {
+    base_interval: 'implemented',
+    max_interval: 'implemented',
+  },
+  'envoy.config.cluster.v3.CircuitBreakers': {
+    thresholds: 'implemented',
+  },
+  'envoy.config.cluster.v3.CircuitBreakers.Thresholds': {
+    priority: only('DEFAULT'),
+    max_connections: 'implemented',
+    max_pending_requests: 'implemented',
+    max_requests: 'implemented',
+    max_retries: inert('there are no retries yet'),
+    retry_budget: inert('there are no retries yet'),
+    track_remaining: 'inert',
+    max_connection_pools: 'inert',
+  },
+  'envoy.config.cluster.v3.UpstreamConnectionOptions': {
+    tcp_keepalive: 'implemented',
+    set_local_interface_name_on_upstream_connections: 'inert',
+  },
+  'envoy.config.core.v3.TcpKeepalive': {
+    keepalive_time: 'implemented',
+    keepalive_probes: inert("the kernel's default is used"),
+    keepalive_interval: inert("the kernel's default is used"),
+  },
+  'envoy.config.cluster.v3.LoadBalancingPolicy': {
+    policies: 'implemented',
+  },
+  'envoy.config.cluster.v3.LoadBalancingPolicy.Policy': {
+    typed_extension_config: 'implemented',
+  },
+  'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin': {},
+  'envoy.extensions.load_balancing_policies.random.v3.Random': {},
+  'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': {
+    choice_count: 'implemented',
+    active_request_bias: 'implemented',
+  },
+  'envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.PeakEwma': {
+    decay_time: 'implemented',
+    default_rtt: 'implemented',
+    aggregation_interval: inert('each worker has its own view, nothing is merged'),
+    max_samples_per_host: inert('no samples are kept'),
+    penalty_value: 'inert',
+  },
+  'envoy.config.endpoint.v3.ClusterLoadAssignment': {
+    cluster_name: 'implemented',
+    endpoints: 'implemented',
+  },
+  'envoy.config.endpoint.v3.LocalityLbEndpoints': {
+    locality: 'implemented',
+    lb_endpoints: 'implemented',
+    load_balancing_weight: inert('only read by locality-weighted balancing'),
+    proximity: 'inert',
+    metadata: 'inert',
+  },
+  'envoy.config.endpoint.v3.LbEndpoint': {
+    endpoint: 'implemented',
+    health_status: 'implemented',
+    load_balancing_weight: 'implemented',
+    metadata: 'inert',
+  },
+  'envoy.config.endpoint.v3.Endpoint': {
+    address: 'implemented',
+    hostname: 'implemented',
+    health_check_config: inert('there are no active health checks yet'),
+  },
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+    common_http_protocol_options: 'implemented',
+    explicit_http_config: 'implemented',
+  },
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig': {
+    http_protocol_options: 'implemented',
+  },
+  'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig': {
+    resolvers: 'implemented',
+  },
+};

@@ -1,0 +1,82 @@
+import { inert, only, type SupportTable } from './table.ts';
+
+/** Messages that many others use. */
+export const commonSupport: SupportTable = {
+  'envoy.config.core.v3.Address': {
+    socket_address: 'implemented',
+    pipe: 'implemented',
+  },
+  'envoy.config.core.v3.SocketAddress': {
+    protocol: only('TCP'),
+    address: 'implemented',
+    port_value: 'implemented',
+  },
+  'envoy.config.core.v3.Pipe': {
+    path: 'implemented',
+    mode: 'implemented',
+  },
+  'envoy.config.core.v3.TypedExtensionConfig': {
+    name: 'implemented',
+    typed_config: 'implemented',
+  },
+  'envoy.config.core.v3.TransportSocket': {
+    name: 'implemented',
+    typed_config: 'implemented',
+  },
+  'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer': {},
+  'envoy.config.core.v3.DataSource': {
+    filename: 'implemented',
+    inline_bytes: 'implemented',
+    inline_string: 'implemented',
+    environment_variable: 'implemented',
+  },
+  'envoy.config.core.v3.HeaderValueOption': {
+    header: 'implemented',
+    append: 'implemented',
+    append_action: 'implemented',
+    keep_empty_value: 'implemented',
+  },
+  'envoy.config.core.v3.HeaderValue': {
+    key: 'implemented',
+    value: 'implemented',
+  },
+  'envoy.config.core.v3.RuntimeUInt32': {
+    default_value: 'implemented',
+    runtime_key: 'implemented',
+  },
+  'envoy.config.core.v3.RuntimeDouble': {
+    default_value: 'implemented',
+    runtime_key: 'implemented',
+  },
+  'envoy.config.core.v3.RuntimeFractionalPercent': {
+    default_value: 'implemented',
+    runtime_key: 'implemented',
+  },
+  'envoy.type.matcher.v3.RegexMatcher': {
+    regex: 'implemented',
+    google_re2: inert('expressions run in linear time, without a limit of their own'),
+  },
+  'envoy.type.matcher.v3.RegexMatchAndSubstitute': {
+    pattern: 'implemented',
+    substitution: 'implemented',
+  },
+  'envoy.type.matcher.v3.StringMatcher': {
+    exact: 'implemented',
+    prefix: 'implemented',
+    suffix: 'implemented',
+    safe_regex: 'implemented',
+    contains: 'implemented',
+    ignore_case: 'implemented',
+  },
+  'envoy.type.v3.FractionalPercent': {
+    numerator: 'implemented',
+    denominator: 'implemented',
+  },
+  'envoy.type.v3.Percent': {
+    value: 'implemented',
+  },
+  'envoy.type.v3.Int64Range': {
+    start: 'implemented',
+    end: 'implemented',
+  },
+};
