@@ -1,12 +1,15 @@
 /**
  * The way that TLS will be terminated (peek at the first bytes, put them back, wrap the socket by hand), proven
- * down to the Connection that a codec reads from.
+ * up to what the HTTP/1 codec makes of the bytes.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
 import t from 'tap';
+import { H1_SERVER_DEFAULTS } from '../../src/http/h1/options.ts';
+import { createH1Server } from '../../src/http/h1/server.ts';
+import { ResponseHead } from '../../src/http/stream.ts';
 import type { Connection } from '../../src/net/connection.ts';
 import { SocketConnection } from '../../src/net/socket-connection.ts';
 
@@ -59,27 +62,56 @@ async function serveBoth(
   return (server.address() as net.AddressInfo).port;
 }
 
-/** Answers each request head with the number of head bytes: enough to see what the bytes above TLS are. */
-function countHeads(connection: Connection): void {
-  let text = '';
-  connection.events = {
-    onData: (chunk) => {
-      text += chunk.toString('latin1');
-      for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
-        connection.write(`HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n${String(end + 4).padStart(3, '0')}`);
-        text = text.slice(end + 4);
-      }
+/** The HTTP/1 codec on the connection; each answer says what the codec read. */
+function serveHttp(connection: Connection): void {
+  createH1Server(connection, H1_SERVER_DEFAULTS, {
+    onStream: (stream) => {
+      let line = '';
+      let length = 0;
+      const answer = (): void => {
+        const body = Buffer.from(`${line} ${length};`);
+        const head = new ResponseHead(200, []);
+        head.contentLength = body.length;
+        stream.sendHead(head, false);
+        stream.sendData(body, true);
+      };
+      stream.events = {
+        onHead: (head, end) => {
+          line = `${head.method} ${head.authority}${head.path}`;
+          if (end) answer();
+        },
+        onData: (chunk, end) => {
+          length += chunk.length;
+          if (end) answer();
+        },
+        onTrailers: answer,
+        onReset: () => {},
+        onBlocked: () => {},
+      };
     },
-    onEnd: () => connection.end(),
-    onDrain: () => {},
-    onClose: () => {},
-  };
+    onBadRequest: (stream, status) => stream.sendHead(new ResponseHead(status, []), true),
+    onPartialHead: () => {},
+    onIdle: () => {},
+    onClosed: () => {},
+  });
 }
 
 type Test = { teardown(stop: () => void): unknown };
 
-const request = 'GET / HTTP/1.1\r\nhost: localhost\r\n\r\n';
-const answer = `HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n${String(request.length).padStart(3, '0')}`;
+const request =
+  'GET /a HTTP/1.1\r\nhost: one\r\n\r\n' +
+  'POST /b HTTP/1.1\r\nhost: two\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n';
+const answers = ['GET one/a 0', 'POST two/b 5'];
+
+/** Sends requests and returns the bodies of as many answers. */
+async function ask(socket: net.Socket, text: string, count: number): Promise<string[]> {
+  socket.setEncoding('latin1');
+  socket.write(text);
+  let received = '';
+  while (received.split(';').length <= count) received += (await once(socket, 'data'))[0];
+  socket.destroy();
+  return [...received.matchAll(/^(.*);/gm)].map((match) => match[1] ?? '');
+}
 
 /** Writes, ends and returns all that comes back. */
 async function talk(socket: net.Socket, text: string): Promise<string> {
@@ -99,7 +131,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
         secure?.on('secure', () => {
           seen = [secure.getProtocol(), 'servername' in secure ? secure.servername : undefined];
         });
-        countHeads(connection);
+        serveHttp(connection);
       });
       const limits = { minVersion: version, maxVersion: version, ALPNProtocols: ['http/1.1'] } as const;
       const client = tls.connect({
@@ -109,7 +141,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
         ca: cert,
         ...limits,
       });
-      t.equal(await talk(client, request + request), answer + answer);
+      t.same(await ask(client, request + request, 4), [...answers, ...answers]);
       t.equal(client.alpnProtocol, 'http/1.1');
       t.same(seen, [version, 'a.example.test']);
     },
@@ -117,7 +149,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
 }
 
 t.test('a ClientHello that comes byte by byte is waited for', async (t) => {
-  const port = await serveBoth(t, countHeads);
+  const port = await serveBoth(t, serveHttp);
   const slow = net.createServer({ allowHalfOpen: true }, (from) => {
     const to = net.connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
     t.teardown(() => to.destroy());
@@ -145,12 +177,12 @@ t.test('a ClientHello that comes byte by byte is waited for', async (t) => {
     ca: cert,
     servername: 'localhost',
   });
-  t.equal(await talk(client, request), answer);
+  t.same(await ask(client, request, 2), answers);
 });
 
 t.test('plain text on the same port keeps its first bytes', async (t) => {
-  const port = await serveBoth(t, countHeads);
-  t.equal(await talk(net.connect(port, '127.0.0.1'), request), answer);
+  const port = await serveBoth(t, serveHttp);
+  t.same(await ask(net.connect(port, '127.0.0.1'), request, 2), answers);
 });
 
 t.test('a megabyte each way above TLS arrives whole under backpressure', async (t) => {
