@@ -1,0 +1,155 @@
+import type { LogLevel } from '../../core/log.ts';
+import type { Address } from '../../net/connection.ts';
+import type { StatAggregator } from '../../stats/aggregator.ts';
+import type { Exposition } from '../../stats/exposition.ts';
+import type { ServerState } from '../../stats/process.ts';
+
+export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
+export interface JsonObject {
+  readonly [field: string]: Json | undefined;
+}
+
+/**
+ * What the admin interface shows and does; the supervisor of the process provides it.
+ *
+ * Functions are called in the control thread, once per request that needs them. JSON is canonical proto JSON with
+ * the field names of the .proto files (`lb_endpoints`), as Envoy prints it.
+ */
+export interface AdminContext {
+  readonly aggregator: StatAggregator;
+  readonly exposition: Exposition;
+  /** Brings `server.*` up to date before statistics are read. */
+  refreshStats(): void;
+
+  state(): ServerState;
+  serverInfo(): ServerInfo;
+  configDump(): ConfigDumpSource;
+  listeners(): readonly ListenerStatus[];
+  /** Asks the workers; hosts of several workers are merged by the provider. */
+  clusters(): Promise<readonly ClusterStatus[]>;
+  runtime(): RuntimeStatus;
+  /** Entries of `envoy.admin.v3.Certificates.certificates`. */
+  certificates(): readonly JsonObject[];
+
+  /** Level per logger, in the order to show. */
+  loggers(): readonly (readonly [name: string, level: LogLevel])[];
+  /** `logger` undefined means all. Only called with names that `loggers` gives. */
+  setLogLevel(logger: string | undefined, level: LogLevel): void;
+  /** Undefined when there is no admin layer to write to. An empty value removes the key. */
+  modifyRuntime?(values: Readonly<Record<string, string>>): void;
+  setHealthCheckFailed(failed: boolean): void;
+  drainListeners(options: DrainOptions): void;
+  reopenLogs(): void;
+  /** Ends the process as SIGTERM does; called after the answer was sent. */
+  quit(): void;
+}
+
+export interface ServerInfo {
+  /** `<commit>/<version>/Clean/RELEASE/<TLS library>`, as Envoy spells it. */
+  readonly version: string;
+  readonly startedAt: Date;
+  readonly commandLineOptions: JsonObject;
+  readonly node: JsonObject;
+}
+
+export interface DrainOptions {
+  readonly graceful: boolean;
+  readonly inboundOnly: boolean;
+  readonly skipExit: boolean;
+}
+
+export interface ListenerStatus {
+  readonly name: string;
+  readonly addresses: readonly Address[];
+}
+
+export interface ConfigDumpSource {
+  /** `envoy.config.bootstrap.v3.Bootstrap`. */
+  readonly bootstrap: JsonObject;
+  readonly loadedAt: Date;
+  /** `envoy.config.cluster.v3.Cluster`, and so on; static ones only until there is xDS. */
+  readonly staticClusters: readonly JsonObject[];
+  readonly staticListeners: readonly JsonObject[];
+  readonly staticRoutes: readonly JsonObject[];
+  /** Paths of settings that are accepted without effect. */
+  readonly inert: readonly string[];
+}
+
+export interface RuntimeStatus {
+  /** Names of the layers, lowest first. */
+  readonly layers: readonly string[];
+  /** Value per layer (empty string: not set there) and the value that counts. */
+  readonly entries: Readonly<Record<string, { layerValues: readonly string[]; finalValue: string }>>;
+}
+
+export interface CircuitBreakerStatus {
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  readonly maxRetries: number;
+}
+
+export interface ClusterStatus {
+  readonly name: string;
+  readonly observabilityName: string;
+  readonly addedViaApi: boolean;
+  readonly edsServiceName?: string;
+  readonly defaultPriority: CircuitBreakerStatus;
+  readonly highPriority: CircuitBreakerStatus;
+  /** Only with outlier detection; −1 where there are too few hosts or requests. */
+  readonly outlier?: OutlierStatus;
+  readonly hosts: readonly HostStatus[];
+}
+
+export interface OutlierStatus {
+  readonly successRateAverage: number;
+  readonly successRateEjectionThreshold: number;
+  readonly localOriginSuccessRateAverage: number;
+  readonly localOriginSuccessRateEjectionThreshold: number;
+}
+
+export const HEALTH_FLAGS = [
+  'failed_active_hc',
+  'failed_outlier_check',
+  'failed_eds_health',
+  'degraded_active_hc',
+  'degraded_eds_health',
+  'pending_dynamic_removal',
+  'pending_active_hc',
+  'excluded_via_immediate_hc_fail',
+  'active_hc_timeout',
+  'eds_status_draining',
+] as const;
+export type HealthFlag = (typeof HEALTH_FLAGS)[number];
+
+/** Envoy's per-host counters and gauges. */
+export interface HostStats {
+  readonly cx_active: number;
+  readonly cx_connect_fail: number;
+  readonly cx_total: number;
+  readonly rq_active: number;
+  readonly rq_error: number;
+  readonly rq_pending_active: number;
+  readonly rq_success: number;
+  readonly rq_timeout: number;
+  readonly rq_total: number;
+}
+
+export interface HostStatus {
+  readonly address: Address;
+  readonly hostname: string;
+  readonly stats: HostStats;
+  /** More numbers of our own, shown after Envoy's: `{ peak_ewma_cost_min: 1.5, peak_ewma_cost_max: 3 }`. */
+  readonly gauges?: Readonly<Record<string, number>>;
+  /** Empty means healthy. */
+  readonly healthFlags: readonly HealthFlag[];
+  readonly weight: number;
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+  readonly canary: boolean;
+  readonly priority: number;
+  /** Percent, −1 when unknown. */
+  readonly successRate: number;
+  readonly localOriginSuccessRate: number;
+}

@@ -1,0 +1,47 @@
+import type { Json, JsonObject } from './context.ts';
+
+/** Fields that Envoy's protos mark `(udpa.annotations.sensitive)`; names that only mean a secret below a parent say so. */
+const SENSITIVE: ReadonlySet<string> = new Set([
+  'private_key',
+  'private_key_provider',
+  'pkcs12',
+  'password',
+  'auth_password',
+  'auth_username',
+  'inline_password',
+  'session_ticket_keys.keys',
+  'generic_secret.secret',
+  'generic_secret.secrets',
+  'users',
+]);
+
+const REDACTED = '[redacted]';
+
+/** A copy in which secrets are replaced: strings become `[redacted]`, other values inside them vanish. */
+export function redactSecrets(value: Json, parent = ''): Json {
+  if (Array.isArray(value)) return value.map((item: Json) => redactSecrets(item, parent));
+  if (!isObject(value)) return value;
+  const copy: Record<string, Json | undefined> = {};
+  for (const [field, inner] of Object.entries(value)) {
+    if (inner === undefined) continue;
+    const secret = SENSITIVE.has(field) || SENSITIVE.has(`${parent}.${field}`);
+    copy[field] = secret ? blackOut(inner) : redactSecrets(inner, field);
+  }
+  return copy;
+}
+
+function blackOut(value: Json): Json | undefined {
+  if (typeof value === 'string') return REDACTED;
+  if (Array.isArray(value)) return value.map((item: Json) => blackOut(item) ?? null);
+  if (!isObject(value)) return undefined;
+  const copy: Record<string, Json | undefined> = {};
+  for (const [field, inner] of Object.entries(value)) {
+    if (inner === undefined) continue;
+    copy[field] = field === '@type' ? inner : blackOut(inner);
+  }
+  return copy;
+}
+
+function isObject(value: Json): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
