@@ -5,14 +5,7 @@ import type { LbEndpoint, LocalityLbEndpoints } from '#plain/envoy.config.endpoi
 import { ConfigError } from '../core/errors.ts';
 import type { Address } from '../net/connection.ts';
 import { type ClusterHosts, DEFAULT_OVERPROVISIONING, type HostSpec } from '../upstream/cluster-hosts.ts';
-
-/** An endpoint whose name is to be resolved; everything else about its hosts is known. */
-export interface DnsTarget {
-  readonly name: string;
-  readonly port: number;
-  /** What its hosts have in common; the address is filled in per answer. */
-  readonly spec: HostSpec;
-}
+import type { DnsTarget } from '../upstream/discovery/strict-dns.ts';
 
 /** The endpoints of `load_assignment`, which must all be IP addresses or Unix sockets. */
 export function compileStaticHosts(config: ClusterConfig): ClusterHosts {

@@ -10,7 +10,8 @@ import { createClusterStats } from '../upstream/cluster-stats.ts';
 import type { ClusterContext } from '../upstream/context.ts';
 import type { PoolShared } from '../upstream/pools/pool-shared.ts';
 import { compileBalancing } from './cluster-balancing.ts';
-import { compileStaticHosts, dnsTargets } from './cluster-hosts.ts';
+import { compileDnsResolver, compileStrictDns } from './cluster-dns.ts';
+import { compileStaticHosts } from './cluster-hosts.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
@@ -43,8 +44,13 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     random: context.random,
     metadata: config.metadata?.filterMetadata ?? null,
   });
-  if (isStrictDns(config)) dnsTargets(config);
-  else cluster.update(compileStaticHosts(config));
+  if (isStrictDns(config)) {
+    // Resolving is the control thread's; here the settings are only checked.
+    compileStrictDns(config);
+    compileDnsResolver(config, undefined);
+  } else {
+    cluster.update(compileStaticHosts(config));
+  }
   return cluster;
 }
 
