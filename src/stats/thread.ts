@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
 import type { Stop } from '../core/scope.ts';
-import type { StatScope } from './scope.ts';
+import type { Counter, StatScope } from './scope.ts';
 
 /** How often a thread publishes what it measured. */
 const SAMPLE_MS = 5000;
@@ -35,9 +35,8 @@ export function watchThread(root: StatScope, thread: string): Stop {
 
 function watchDelay(root: StatScope, scope: StatScope, thread: string): Stop {
   const server = root.scope('server');
-  const ownServer = server.scope(thread);
-  const misses = [server.counter('watchdog_miss'), ownServer.counter('watchdog_miss')];
-  const megaMisses = [server.counter('watchdog_mega_miss'), ownServer.counter('watchdog_mega_miss')];
+  const misses = watchdogCounters(root, thread, 'watchdog_miss');
+  const megaMisses = watchdogCounters(root, thread, 'watchdog_mega_miss');
   const allocated = server.gauge('memory_allocated');
   const heapSize = server.gauge('memory_heap_size');
   const lag = (name: string) => scope.gauge(`eventloop_lag${name}_seconds`);
@@ -68,6 +67,17 @@ function watchDelay(root: StatScope, scope: StatScope, thread: string): Stop {
     clearInterval(timer);
     delay.disable();
   };
+}
+
+/** Envoy counts a thread's misses under its own name and under that of its kind. */
+function watchdogCounters(root: StatScope, thread: string, name: string): readonly Counter[] {
+  const server = root.scope('server');
+  if (!thread.startsWith('worker_')) {
+    return [root.scope(thread).counter(name), server.scope(thread).counter(name)];
+  }
+  const tags = { envoy_worker_id: thread.slice('worker_'.length) };
+  const own = server.counter(`${thread}.${name}`, { name: `worker.${name}`, tags });
+  return [root.scope('workers').counter(name), own];
 }
 
 function watchCollections(scope: StatScope): Stop {

@@ -46,6 +46,11 @@ t.test('a thread publishes its loop delay, heap and collections', async (t) => {
     extracted: 'nodejs.eventloop_lag_p99_seconds',
     tags: { thread: 'worker_0' },
   });
+  t.match(find('server.worker_0.watchdog_miss'), {
+    extracted: 'server.worker.watchdog_miss',
+    tags: { envoy_worker_id: '0' },
+  });
+  t.ok(find('workers.watchdog_mega_miss'));
   const minor = find('nodejs.worker_0.gc.minor.count');
   t.match(minor, {
     extracted: 'nodejs.gc_duration_seconds_count',
