@@ -60,6 +60,10 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
   #sent: boolean;
   /** `onData` is on the stack: whether more bytes follow is not known yet. */
   #processing: boolean;
+  /** Why we ended the connection ourselves. */
+  #reason: ResetReason | undefined;
+  /** We ended it between requests: no reason to speak of. */
+  #orderly: boolean;
 
   constructor(connection: Connection, options: H1ClientOptions, events: ClientConnectionEvents) {
     this.connection = connection;
@@ -80,6 +84,8 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     this.#interim = 0;
     this.#sent = false;
     this.#processing = false;
+    this.#reason = undefined;
+    this.#orderly = false;
     connection.events = this;
   }
 
@@ -110,6 +116,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
 
   destroy(): void {
     this.#closing = true;
+    if (this.#stream === null) this.#orderly = true;
     this.connection.destroy();
   }
 
@@ -133,9 +140,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
           break;
         case 'idle':
           // Bytes that nobody asked for: whatever they are, the next response could not be told from them.
-          this.#closing = true;
-          this.#phase = 'closed';
-          this.connection.destroy();
+          this.#abort(UPSTREAM_PROTOCOL_ERROR);
           at = chunk.length;
           break;
         case 'discard':
@@ -154,7 +159,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     const stream = this.#stream;
     this.#closing = true;
     if (stream === null) {
-      this.connection.destroy();
+      this.destroy();
       return;
     }
     if (this.#phase === 'tunnel' || (this.#phase === 'body' && this.#body.endsAtClose)) {
@@ -182,7 +187,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     if (stream !== null) {
       stream.events.onReset(reason ?? (this.#sent ? UPSTREAM_TERMINATION : UPSTREAM_TERMINATION_UNSENT));
     }
-    this.#events.onClosed(reason);
+    this.#events.onClosed(this.#orderly ? undefined : (this.#reason ?? reason));
   }
 
   onOutputFull(): void {
@@ -290,7 +295,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     if (this.#phase === 'closed') return;
     if (this.#closing) {
       this.#phase = 'closed';
-      this.#output.flush();
+      this.#orderly = true;
       this.connection.destroy();
     } else if (!this.#processing) this.#events.onAvailable();
   }
@@ -354,6 +359,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
   }
 
   #abort(reason: ResetReason): void {
+    this.#reason = reason;
     this.#closing = true;
     this.#phase = 'closed';
     this.#output.discard();

@@ -95,7 +95,8 @@ export class ResponseWriter {
     this.#output.schedule();
   }
 
-  head(head: ResponseHead, end: boolean, close: boolean): void {
+  /** `amendable`: `closesEarly` may follow. */
+  head(head: ResponseHead, end: boolean, close: boolean, amendable: boolean): void {
     this.begun = true;
     this.done = end;
     const status = head.status;
@@ -108,13 +109,14 @@ export class ResponseWriter {
     else if (length >= 0) {
       this.#framing = this.#method === 'HEAD' ? 'none' : 'length';
       this.#remaining = length;
-    } else if (end) {
-      if (this.#method !== 'HEAD') framing = 'content-length: 0\r\n';
+    } else if (end && this.#method !== 'HEAD') {
+      framing = 'content-length: 0\r\n';
       this.#framing = 'none';
     } else if (this.#http10) {
       this.#framing = this.#method === 'HEAD' ? 'none' : 'close';
       this.closes = true;
     } else {
+      // Envoy says chunked to HEAD too: what GET would be answered with.
       framing = 'transfer-encoding: chunked\r\n';
       this.#framing = this.#method === 'HEAD' ? 'none' : 'chunked';
     }
@@ -122,8 +124,15 @@ export class ResponseWriter {
     else if (this.#http10) out += 'connection: keep-alive\r\n';
     // A length that was promised and will not come leaves the connection of no use.
     if (end && this.#framing === 'length' && length > 0) this.closes = true;
-    this.#output.text(`${out}${framing}\r\n`);
+    if (amendable && !end && !this.closes) this.#output.openHead(out + framing);
+    else this.#output.text(`${out}${framing}\r\n`);
     if (!end) this.#output.schedule();
+  }
+
+  /** The response is about to end before its request: said in the head when that has not left yet. */
+  closesEarly(): void {
+    this.closes = true;
+    this.#output.amendHead('connection: close\r\n');
   }
 
   /** False when the chunk does not fit what the head promised. */

@@ -67,6 +67,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   /** Own copy of bytes that came before their turn; reading is paused while it is there. */
   #pending: Buffer | null;
   #pendingAt: number;
+  /** Why we ended the connection ourselves. */
+  #reason: ResetReason | undefined;
 
   constructor(connection: Connection, options: H1ServerOptions, events: ServerConnectionEvents) {
     this.connection = connection;
@@ -85,6 +87,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     this.#tunnel = false;
     this.#pending = null;
     this.#pendingAt = 0;
+    this.#reason = undefined;
     connection.events = this;
   }
 
@@ -135,7 +138,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   onClose(reason: ResetReason | undefined): void {
     this.#phase = 'closed';
     this.#detach()?.events.onReset(reason ?? DOWNSTREAM_TERMINATION);
-    this.#events.onClosed(reason);
+    this.#events.onClosed(this.#reason ?? reason);
   }
 
   onOutputFull(): void {
@@ -306,13 +309,14 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
       return;
     }
     // A refused tunnel leaves bytes behind whose meaning is open (RFC 9110 §9.3.6), so nothing follows it.
-    const unfinished = end && !this.#requestDone;
-    writer.head(head, end, this.#closing || this.#tunnel || unfinished);
+    const early = !this.#requestDone;
+    writer.head(head, end, this.#closing || this.#tunnel || (end && early), early);
     if (end) this.#endResponse();
   }
 
   respondData(chunk: Buffer, end: boolean): void {
     if (this.#writer.done || !this.#writer.begun) return;
+    if (end && !this.#requestDone && !this.#tunnel) this.#writer.closesEarly();
     if (!this.#writer.data(chunk, end)) {
       this.#abort(LOCAL_FRAMING_ERROR, true);
       return;
@@ -396,6 +400,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   /** The exchange cannot go on: its stream is told, the connection ends at once. */
   #abort(reason: ResetReason, reset: boolean): void {
     this.#phase = 'closed';
+    this.#reason = reason;
     this.#heads.clear();
     this.#output.flush();
     this.connection.destroy(reset);
