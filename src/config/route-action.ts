@@ -14,7 +14,7 @@ import { ConfigError } from '../core/errors.ts';
 import { toWire } from '../core/wire.ts';
 import { getHeader } from '../http/headers.ts';
 import type { RequestHead } from '../http/stream.ts';
-import type { ClusterPick, ForwardRoute, Route, RouteBase } from '../route/action.ts';
+import type { ClusterPick, DirectRoute, ForwardRoute, Route, RouteBase } from '../route/action.ts';
 import type { RuntimeFractions } from '../route/match.ts';
 import { compileHeaderMutations, type HeaderMutations, orderMutations } from '../route/policy.ts';
 import { compileLocation, REDIRECT_STATUS } from '../route/redirect.ts';
@@ -78,7 +78,7 @@ function compileDirect(
   config: DirectResponseAction,
   limit: number,
   path: string,
-): { status: number; body: string } {
+): Pick<DirectRoute, 'status' | 'body' | 'location'> {
   const status = config.status ?? 0;
   if (status < 200 || status > 599) throw ConfigError.at(`${path}.status`, 'must be from 200 to 599');
   const body = config.body === undefined ? '' : readBody(config.body, `${path}.body`);
@@ -86,7 +86,8 @@ function compileDirect(
   if (size > limit) {
     throw ConfigError.at(`${path}.body`, `the body is ${size} bytes long, ${limit} are allowed`);
   }
-  return { status, body };
+  const redirects = status === 201 || (status >= 300 && status < 400);
+  return { status, body, location: redirects ? compileLocation({}, 0, path) : undefined };
 }
 
 function readBody(source: DataSource, path: string): string {

@@ -62,6 +62,8 @@ export interface DirectRoute extends RouteBase {
   readonly status: number;
   /** '' for none. */
   readonly body: string;
+  /** Envoy answers 201 and 3xx with the request's own URL. */
+  readonly location: ((request: RequestHead) => string) | undefined;
 }
 
 export type Route<C = unknown> = ForwardRoute<C> | RedirectRoute | DirectRoute;
