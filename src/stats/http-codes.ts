@@ -1,8 +1,5 @@
 import type { Counter, StatScope } from './scope.ts';
 
-const FIRST_CODE = 100;
-const CODES = 500;
-
 /**
  * Counts responses by status: `<prefix>_completed`, `<prefix>_<n>xx` and, when `exact`, `<prefix>_<code>`.
  *
@@ -12,7 +9,8 @@ const CODES = 500;
 export class ResponseCodes {
   readonly #scope: StatScope;
   readonly #prefix: string;
-  readonly #exact: (Counter | undefined)[];
+  /** Rows of a hundred codes, made on first use: most clusters see two classes at most. */
+  readonly #exact: ((Counter | undefined)[] | undefined)[];
   readonly #classes: (Counter | undefined)[];
   readonly #isExact: boolean;
   #completed: Counter | undefined;
@@ -23,7 +21,7 @@ export class ResponseCodes {
     this.#scope = scope;
     this.#prefix = prefix;
     this.#isExact = exact;
-    this.#exact = new Array<Counter | undefined>(exact ? CODES : 0).fill(undefined);
+    this.#exact = new Array<(Counter | undefined)[] | undefined>(6).fill(undefined);
     this.#classes = new Array<Counter | undefined>(6).fill(undefined);
     if (exact) return;
     this.#makeCompleted();
@@ -33,14 +31,13 @@ export class ResponseCodes {
   /** Counts one response. Codes outside 100 to 599 count as completed and, when `exact`, as `_unknown`. */
   count(status: number): void {
     (this.#completed ?? this.#makeCompleted()).inc();
-    const index = status - FIRST_CODE;
-    if (index < 0 || index >= CODES) {
+    const digit = (status / 100) | 0;
+    if (digit < 1 || digit > 5) {
       if (this.#isExact) (this.#unknown ?? this.#makeUnknown()).inc();
       return;
     }
-    const digit = (status / 100) | 0;
     (this.#classes[digit] ?? this.#makeClass(digit)).inc();
-    if (this.#isExact) (this.#exact[index] ?? this.#makeExact(status)).inc();
+    if (this.#isExact) (this.#exact[digit]?.[status % 100] ?? this.#makeExact(status)).inc();
   }
 
   #makeCompleted(): Counter {
@@ -63,7 +60,10 @@ export class ResponseCodes {
   #makeExact(status: number): Counter {
     const tags = { envoy_response_code: String(status) };
     const counter = this.#scope.counter(`${this.#prefix}_${status}`, { name: this.#prefix, tags });
-    this.#exact[status - FIRST_CODE] = counter;
+    const digit = (status / 100) | 0;
+    const row = this.#exact[digit] ?? new Array<Counter | undefined>(100).fill(undefined);
+    row[status % 100] = counter;
+    this.#exact[digit] = row;
     return counter;
   }
 }

@@ -3,7 +3,7 @@ import t from 'tap';
 import { StatAggregator } from '../../src/stats/aggregator.ts';
 import { collectProcessMetrics, createServerStats, type ServerFacts } from '../../src/stats/process.ts';
 import { StatStore } from '../../src/stats/store.ts';
-import { watchThread } from '../../src/stats/thread.ts';
+import { watchThread } from '../../src/stats/thread-metrics.ts';
 
 function setUp(): { store: StatStore; aggregator: StatAggregator } {
   const store = new StatStore();
