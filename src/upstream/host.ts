@@ -148,15 +148,7 @@ export class Host {
   }
 }
 
-/** `healthy`, or the names of all set flags as Envoy prints them: `/failed_eds_health/degraded_active_hc`. */
-export function formatHealthFlags(flags: number): string {
-  if (flags === 0) return 'healthy';
-  let out = '';
-  for (const [bit, name] of FLAG_NAMES) if ((flags & bit) !== 0) out += `/${name}`;
-  return out;
-}
-
-const FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
+const FLAG_NAMES = [
   [HEALTH_FLAG.failedActiveHc, 'failed_active_hc'],
   [HEALTH_FLAG.failedOutlierCheck, 'failed_outlier_check'],
   [HEALTH_FLAG.failedEdsHealth, 'failed_eds_health'],
@@ -164,7 +156,13 @@ const FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
   [HEALTH_FLAG.degradedEdsHealth, 'degraded_eds_health'],
   [HEALTH_FLAG.pendingActiveHc, 'pending_active_hc'],
   [HEALTH_FLAG.edsStatusDraining, 'eds_status_draining'],
-];
+] as const;
+export type HealthFlagName = (typeof FLAG_NAMES)[number][1];
+
+/** Envoy's names of the flags that are set, in its order; none for a healthy host. */
+export function healthFlagNames(flags: number): HealthFlagName[] {
+  return FLAG_NAMES.filter(([bit]) => (flags & bit) !== 0).map(([, name]) => name);
+}
 
 function edsFlags(spec: HostSpec): number {
   switch (spec.health) {
