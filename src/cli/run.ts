@@ -1,0 +1,167 @@
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { createLog } from '../control/log-output.ts';
+import { ControlPlane } from '../control/serve.ts';
+import { ConfigError } from '../core/errors.ts';
+import { type LogLevel, parseLogLevel } from '../core/log.ts';
+import { formatAddress, ipAddress } from '../net/address.ts';
+import type { Address } from '../net/connection.ts';
+import { formatProblems, type LoadedConfig } from '../proto/bootstrap.ts';
+import { ENVOY_FLAGS, optionKey } from './envoy-flags.ts';
+import { loadConfig, validate } from './validate.ts';
+
+/** The flags of `inox run` as commander names them. */
+export interface RunFlags {
+  readonly configPath?: string;
+  readonly configYaml?: string;
+  readonly mode?: string;
+  readonly concurrency?: string;
+  readonly logLevel?: string;
+  readonly logPath?: string;
+  readonly logJson: boolean;
+  readonly envoyStrict: boolean;
+  readonly metricsAddress?: string;
+  readonly serviceNode?: string;
+  readonly serviceCluster?: string;
+  readonly serviceZone?: string;
+  readonly drainTimeS?: string;
+  readonly adminAddressPath?: string;
+}
+
+const MAX_DEFAULT_CONCURRENCY = 2;
+const DEFAULT_DRAIN_S = 25;
+
+/** Runs the proxy until a signal ends it; sets the exit code. */
+export async function run(flags: RunFlags): Promise<void> {
+  const mode = flags.mode ?? 'serve';
+  if (mode === 'validate') {
+    process.exitCode = validate(flags);
+    return;
+  }
+  if (mode !== 'serve' && mode !== 'init_only') return fail(`unknown --mode '${mode}': serve, validate or init_only`);
+  const level = parseLogLevel(flags.logLevel ?? 'info');
+  if (level === undefined) return fail(`unknown log level '${flags.logLevel}'`);
+  const concurrency = parseConcurrency(flags.concurrency);
+  if (concurrency === undefined) return fail(`--concurrency must be a whole number, not '${flags.concurrency}'`);
+  const metrics = parseAddress(flags.metricsAddress ?? process.env['INOX_METRICS_ADDRESS']);
+  if (metrics === null) return fail(`--metrics-address must be ip:port, not '${flags.metricsAddress}'`);
+  const config = tryLoad(flags);
+  if (config === undefined) return;
+  await serve(withNode(config, flags), flags, { level, concurrency, metrics, initOnly: mode === 'init_only' });
+}
+
+interface Parsed {
+  readonly level: LogLevel;
+  readonly concurrency: number;
+  readonly metrics: Address | undefined;
+  readonly initOnly: boolean;
+}
+
+async function serve(config: LoadedConfig, flags: RunFlags, parsed: Parsed): Promise<void> {
+  const log = createLog(parsed.level, flags.logJson ? 'json' : 'text', flags.logPath);
+  warnAboutIgnored(flags, (message) => log.log('warning', 'main', message));
+  for (const warning of config.warnings) log.log('warning', 'config', formatProblems([warning]));
+  if (config.inert.length > 0) {
+    log.log('warning', 'config', `${config.inert.length} settings have no effect; 'inox validate' lists them`);
+  }
+  const control = new ControlPlane(
+    {
+      config,
+      concurrency: parsed.concurrency,
+      envoyStrict: flags.envoyStrict,
+      drainMs: Number(flags.drainTimeS ?? DEFAULT_DRAIN_S) * 1000,
+      metricsAddress: parsed.metrics,
+      onAdminAddress: (address) => {
+        if (flags.adminAddressPath !== undefined) writeFileSync(flags.adminAddressPath, formatAddress(address));
+      },
+      commandLine: commandLine(flags),
+      log,
+    },
+    (code) => process.exit(code),
+  );
+  handleSignals(control);
+  try {
+    await control.start();
+  } catch (error) {
+    log.log('critical', 'main', `cannot start: ${error instanceof Error ? error.message : String(error)}`);
+    await control.exitNow(1);
+  }
+  if (parsed.initOnly) await control.exitNow(0);
+}
+
+/** SIGTERM drains; SIGINT, or a second SIGTERM, ends at once. */
+function handleSignals(control: ControlPlane): void {
+  let terminating = false;
+  process.on('SIGTERM', () => {
+    if (terminating || control.state === 'INITIALIZING') void control.exitNow(0);
+    else void control.drainAndExit();
+    terminating = true;
+  });
+  process.on('SIGINT', () => void control.exitNow(0));
+  process.on('SIGUSR1', () => control.supervisor.broadcast({ type: 'reopen-logs' }));
+  process.on('SIGHUP', () => {
+    // Envoy ignores it; the default action would end the proxy with its terminal.
+  });
+}
+
+function tryLoad(flags: RunFlags): LoadedConfig | undefined {
+  try {
+    return loadConfig(flags);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${formatProblems(error.problems)}\n`);
+    process.exitCode = 1;
+    return undefined;
+  }
+}
+
+function withNode(config: LoadedConfig, flags: RunFlags): LoadedConfig {
+  const { node } = config.bootstrap;
+  const id = node?.id || flags.serviceNode;
+  const cluster = node?.cluster || flags.serviceCluster;
+  const zone = node?.locality?.zone || flags.serviceZone;
+  const named = {
+    ...node,
+    ...(id === undefined ? {} : { id }),
+    ...(cluster === undefined ? {} : { cluster }),
+    ...(zone === undefined ? {} : { locality: { ...node?.locality, zone } }),
+  };
+  return { ...config, bootstrap: { ...config.bootstrap, node: named } };
+}
+
+function warnAboutIgnored(flags: RunFlags, warn: (message: string) => void): void {
+  const given = new Set(Object.keys(flags));
+  for (const flag of ENVOY_FLAGS) {
+    if (!flag.acts && given.has(optionKey(flag.flags))) warn(`${flag.flags.split(' ', 1)[0]} has no effect in inox`);
+  }
+}
+
+function commandLine(flags: RunFlags): Record<string, string | number | boolean> {
+  const out: Record<string, string | number | boolean> = {};
+  for (const [key, value] of Object.entries(flags)) {
+    // An inline configuration may hold secrets, and it is in /config_dump anyway.
+    if (key === 'configYaml') continue;
+    if (typeof value === 'string' || typeof value === 'boolean') out[key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value;
+  }
+  return out;
+}
+
+function parseConcurrency(text: string | undefined): number | undefined {
+  if (text === undefined) return Math.min(MAX_DEFAULT_CONCURRENCY, availableParallelism());
+  if (!/^\d{1,3}$/.test(text)) return undefined;
+  // Envoy's 0 means one worker.
+  return Math.max(1, Number(text));
+}
+
+/** undefined: none given; null: not an address. */
+function parseAddress(text: string | undefined): Address | undefined | null {
+  if (text === undefined || text === '') return undefined;
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
+  if (match === null) return null;
+  return ipAddress(match[1] ?? match[2] ?? '', Number(match[3]));
+}
+
+function fail(message: string): void {
+  process.stderr.write(`inox: ${message}\n`);
+  process.exitCode = 1;
+}

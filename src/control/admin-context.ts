@@ -1,0 +1,108 @@
+import { listenAddress } from '../config/listener.ts';
+import { LOG_LEVELS } from '../core/log.ts';
+import { inoxVersion } from '../core/version.ts';
+import type { AdminContext, ConfigDumpSource, JsonObject, RuntimeStatus } from './admin/context.ts';
+import { mergeClusterStatus } from './cluster-view.ts';
+import type { ControlPlane } from './serve.ts';
+
+/** `<commit>/<version>/<modified>/<build>/<TLS>`, the form that scripts around Envoy expect. */
+export const VERSION_LINE = `0000000000000000000000000000000000000000/${inoxVersion}/Clean/RELEASE/OpenSSL`;
+
+/** What the admin interface may see and do of a running process. */
+export function createAdminContext(control: ControlPlane): AdminContext {
+  const { options, aggregator, exposition } = control;
+  return {
+    aggregator,
+    exposition,
+    refreshStats: () => control.serverStats.refresh(),
+    state: () => (control.healthCheckFailed && control.state === 'LIVE' ? 'DRAINING' : control.state),
+    serverInfo: () => ({
+      version: VERSION_LINE,
+      startedAt: control.startedAt,
+      commandLineOptions: { ...options.commandLine, concurrency: options.concurrency },
+      node: nodeJson(options.config.json),
+    }),
+    configDump: () => configDump(control),
+    listeners: () =>
+      control.listeners.map((listener) => ({
+        name: listener.name ?? '',
+        addresses: [listenAddress(listener.address)],
+      })),
+    clusters: async () => mergeClusterStatus(await control.supervisor.query('clusters')),
+    runtime: () => runtimeStatus(control),
+    certificates: () => [],
+    loggers: () => LOGGERS.map((name) => [name, options.log.level] as const),
+    setLogLevel: (_logger, level) => {
+      if (LOG_LEVELS.includes(level)) control.setLogLevel(level);
+    },
+    setHealthCheckFailed: (failed) => {
+      control.healthCheckFailed = failed;
+    },
+    drainListeners: (drain) => {
+      // Graceful: connections may finish; in both forms nothing new is accepted.
+      control.supervisor.broadcast({ type: 'drain', stopAccepting: true });
+      if (!drain.graceful) options.log.log('info', 'main', 'listeners closed by /drain_listeners');
+    },
+    reopenLogs: () => control.supervisor.broadcast({ type: 'reopen-logs' }),
+    quit: () => void control.exitNow(0),
+  };
+}
+
+/** One level governs all: inox has no loggers of their own per component yet. */
+const LOGGERS = ['admin', 'config', 'http', 'main', 'upstream'] as const;
+
+function object(value: unknown): JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};
+}
+
+function list(value: unknown): readonly JsonObject[] {
+  return Array.isArray(value) ? value.map(object) : [];
+}
+
+function nodeJson(bootstrap: unknown): JsonObject {
+  return {
+    ...object(object(bootstrap)['node']),
+    user_agent_name: 'inox',
+    user_agent_build_version: { version: versionNumbers(), metadata: {} },
+  };
+}
+
+function versionNumbers(): JsonObject {
+  const [major = 0, minor = 0, patch = 0] = inoxVersion.split('.').map(Number);
+  return { major_number: major, minor_number: minor, patch };
+}
+
+function configDump(control: ControlPlane): ConfigDumpSource {
+  const bootstrap = object(control.options.config.json);
+  const resources = object(bootstrap['static_resources']);
+  const listeners = list(resources['listeners']);
+  return {
+    bootstrap,
+    loadedAt: control.startedAt,
+    staticClusters: list(resources['clusters']),
+    staticListeners: listeners,
+    staticRoutes: listeners.flatMap(routesOf),
+    inert: control.options.config.inert.map((field) => field.path),
+  };
+}
+
+/** The route configurations that stand inside a listener's connection managers. */
+function routesOf(listener: JsonObject): JsonObject[] {
+  const chains = [...list(listener['filter_chains']), object(listener['default_filter_chain'])];
+  return chains
+    .flatMap((chain) => list(chain['filters']))
+    .map((filter) => object(filter['typed_config'])['route_config'])
+    .filter((config) => config !== undefined)
+    .map(object);
+}
+
+function runtimeStatus(control: ControlPlane): RuntimeStatus {
+  const layers = (control.bootstrap.layeredRuntime?.layers ?? []).map((layer) => layer.name ?? '');
+  const entries: Record<string, { layerValues: readonly string[]; finalValue: string }> = {};
+  for (const [key, value] of Object.entries(control.runtime)) {
+    const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+    entries[key] = { layerValues: layers.map((_, i) => (i === layers.length - 1 ? text : '')), finalValue: text };
+  }
+  return { layers, entries };
+}
+

@@ -1,0 +1,43 @@
+import type { LoadedConfig } from '../proto/bootstrap.ts';
+import { flattenRuntime } from '../config/runtime.ts';
+import { at } from '../config/context.ts';
+import { ConfigError } from '../core/errors.ts';
+import { createRandom } from '../core/random.ts';
+import { systemClock } from '../core/clock.ts';
+import { StatStore } from '../stats/store.ts';
+import { createDataPlane } from '../worker/data-plane.ts';
+import { nodeIdentity } from './serve.ts';
+
+/**
+ * Compiles a configuration as the workers will, without opening anything. Throws a ConfigError that names file,
+ * line and field of every mistake.
+ */
+export function checkConfig(config: LoadedConfig): void {
+  const { bootstrap } = config;
+  try {
+    createDataPlane(
+      {
+        clusters: bootstrap.staticResources?.clusters ?? [],
+        listeners: bootstrap.staticResources?.listeners ?? [],
+        runtime: at('layered_runtime', () => flattenRuntime(bootstrap.layeredRuntime)),
+        holdings: {},
+        index: 0,
+        envoyStrict: false,
+      },
+      {
+        dry: true,
+        stats: new StatStore().root,
+        clock: systemClock,
+        random: createRandom(1),
+        log: { enabled: () => false, log: () => {} },
+        dial: () => {
+          throw new Error('a dry compile must not dial');
+        },
+        node: nodeIdentity(bootstrap),
+      },
+    );
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(config.locate(error.problems), { cause: error });
+  }
+}

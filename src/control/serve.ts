@@ -1,0 +1,213 @@
+import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
+import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
+import { listenAddress } from '../config/listener.ts';
+import { at } from '../config/context.ts';
+import { flattenRuntime } from '../config/runtime.ts';
+import type { LevelLogger, LogLevel } from '../core/log.ts';
+import { inoxVersion } from '../core/version.ts';
+import type { NodeIdentity, WorkerInit } from '../core/worker-protocol.ts';
+import { formatAddress } from '../net/address.ts';
+import type { Address } from '../net/connection.ts';
+import type { LoadedConfig } from '../proto/bootstrap.ts';
+import { StatAggregator } from '../stats/aggregator.ts';
+import { Exposition } from '../stats/exposition.ts';
+import type { StatsMessage } from '../stats/messages.ts';
+import { createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
+import { StatStore } from '../stats/store.ts';
+import { watchThread } from '../stats/thread-metrics.ts';
+import { createHoldingsMemory } from '../worker/data-plane.ts';
+import { createAdminContext } from './admin-context.ts';
+import { startAdmin } from './admin/server.ts';
+import { startMetrics } from './admin/metrics-server.ts';
+import { startDiscovery } from './discovery.ts';
+import { workerHeapLimits } from './heap-limits.ts';
+import { claimAddresses } from './listen-check.ts';
+import { Supervisor } from './supervisor.ts';
+
+const CONTROL_THREAD = 0;
+
+export interface ServeOptions {
+  readonly config: LoadedConfig;
+  readonly concurrency: number;
+  readonly envoyStrict: boolean;
+  /** Connections may take so long to end after SIGTERM. */
+  readonly drainMs: number;
+  /** Read-only port for scrapes and readiness, none when undefined. */
+  readonly metricsAddress: Address | undefined;
+  /** Written once the admin listens (`--admin-address-path`). */
+  readonly onAdminAddress: (address: Address) => void;
+  readonly commandLine: Readonly<Record<string, string | number | boolean>>;
+  readonly log: LevelLogger;
+}
+
+/** The running process, as the signal handlers and the admin interface see it. */
+export class ControlPlane {
+  readonly options: ServeOptions;
+  readonly bootstrap: Bootstrap;
+  readonly aggregator = new StatAggregator();
+  readonly store = new StatStore();
+  readonly exposition: Exposition;
+  readonly serverStats: ServerStats;
+  readonly supervisor: Supervisor;
+  readonly startedAt = new Date();
+  readonly runtime: Readonly<Record<string, unknown>>;
+  listeners: readonly ListenerConfig[] = [];
+  state: ServerState = 'INITIALIZING';
+  healthCheckFailed = false;
+  readonly #hosts: Record<string, object> = {};
+  readonly #holdings: Record<string, Int32Array> = {};
+  readonly #closers: (() => void)[] = [];
+  #stopping: Promise<number> | null = null;
+  readonly #exit: (code: number) => void;
+
+  constructor(options: ServeOptions, exit: (code: number) => void) {
+    const { config, log, concurrency } = options;
+    this.options = options;
+    this.bootstrap = config.bootstrap;
+    this.#exit = exit;
+    this.runtime = at('layered_runtime', () => flattenRuntime(config.bootstrap.layeredRuntime));
+    this.store.onRegister((message) => this.aggregator.attach(CONTROL_THREAD, message));
+    this.#closers.push(watchThread(this.store.root, 'main_thread'));
+    this.exposition = new Exposition(this.aggregator);
+    this.serverStats = createServerStats(this.store.root, this.aggregator, () => ({
+      state: this.state,
+      concurrency,
+      version: 0,
+    }));
+    for (const cluster of this.clusters) this.#holdings[cluster.name ?? ''] = createHoldingsMemory(concurrency);
+    this.supervisor = new Supervisor((index) => this.#seed(index), workerHeapLimits(concurrency), {
+      onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
+      onDeath: (index, threadId, cause) => this.#onWorkerDeath(index, threadId, cause),
+      onGivenUp: (cause) => {
+        log.log('critical', 'main', cause);
+        this.#exit(1);
+      },
+      onLog: (level, component, message) => log.log(level, component, message),
+    });
+  }
+
+  get clusters(): readonly ClusterConfig[] {
+    return this.bootstrap.staticResources?.clusters ?? [];
+  }
+
+  /** Everything up to the moment when connections are accepted. Rejects with a readable error. */
+  async start(): Promise<void> {
+    const began = performance.now();
+    const { config, concurrency, metricsAddress, log } = this.options;
+    await this.#openAdmin();
+    if (metricsAddress !== undefined) {
+      const server = await startMetrics(metricsAddress, createAdminContext(this), (error) => this.#onBug(error));
+      this.#closers.push(() => server.close());
+      log.log('info', 'main', `metrics and readiness on ${formatAddress(server.address)}`);
+    }
+    this.listeners = await claimAddresses(config.bootstrap.staticResources?.listeners ?? []);
+    const discovery = await startDiscovery(this.clusters, this.bootstrap.typedDnsResolverConfig, this.store.root, (cluster, hosts) => {
+      this.#hosts[cluster] = hosts;
+      this.supervisor.broadcast({ type: 'hosts', cluster, hosts });
+    });
+    this.#closers.push(() => discovery.close());
+    await this.supervisor.start(concurrency);
+    this.state = 'LIVE';
+    this.serverStats.initialized(performance.now() - began);
+    for (const listener of this.listeners) {
+      log.log('info', 'main', `listener '${listener.name ?? ''}' on ${formatAddress(listenAddress(listener.address))}`);
+    }
+    log.log('info', 'main', `started: inox ${inoxVersion}, ${concurrency} workers, pid ${process.pid}`);
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.options.log.level = level;
+    this.supervisor.broadcast({ type: 'log-level', level });
+  }
+
+  /** Stops accepting, lets connections end until the deadline, then exits. A second call changes nothing. */
+  drainAndExit(): Promise<number> {
+    this.#stopping ??= this.#drain();
+    return this.#stopping;
+  }
+
+  async exitNow(code: number): Promise<void> {
+    for (const close of this.#closers.splice(0)) close();
+    await this.supervisor.stop();
+    this.#exit(code);
+  }
+
+  async #drain(): Promise<number> {
+    const { log, drainMs } = this.options;
+    const began = performance.now();
+    this.state = 'DRAINING';
+    log.log('info', 'main', 'draining: no new connections, the present ones may finish');
+    this.supervisor.broadcast({ type: 'drain', stopAccepting: true });
+    // The workers report every 50 ms.
+    do await new Promise((resolve) => setTimeout(resolve, 60));
+    while (this.supervisor.openConnections > 0 && performance.now() - began < drainMs);
+    const left = this.supervisor.openConnections;
+    const took = ((performance.now() - began) / 1000).toFixed(1);
+    log.log('info', 'main', `drained in ${took} s, ${left} connections closed by the deadline`);
+    await this.exitNow(0);
+    return 0;
+  }
+
+  #seed(index: number): WorkerInit {
+    const { options, bootstrap } = this;
+    return {
+      index,
+      concurrency: options.concurrency,
+      logLevel: options.log.level,
+      envoyStrict: options.envoyStrict,
+      node: nodeIdentity(bootstrap),
+      listeners: this.listeners,
+      clusters: this.clusters,
+      hosts: this.#hosts,
+      runtime: this.runtime,
+      holdings: this.#holdings,
+    };
+  }
+
+  #onWorkerDeath(index: number, threadId: number, cause: string): void {
+    this.options.log.log('critical', 'main', `worker ${index} died and is replaced: ${cause}`);
+    this.aggregator.detach(threadId);
+    this.store.root.scope('server').counter('worker_restarts').inc();
+    for (const memory of Object.values(this.#holdings)) releaseHoldings(memory, index, this.options.concurrency);
+  }
+
+  async #openAdmin(): Promise<void> {
+    const { log, onAdminAddress } = this.options;
+    if (this.bootstrap.admin?.address === undefined) return;
+    const address = at('admin', () => listenAddress(this.bootstrap.admin?.address));
+    try {
+      const server = await startAdmin(address, createAdminContext(this), (error) => this.#onBug(error));
+      this.#closers.push(() => server.close());
+      log.log('info', 'main', `admin on ${formatAddress(server.address)}`);
+      onAdminAddress(server.address);
+    } catch (error) {
+      throw new Error(`admin on ${formatAddress(address)}: ${error instanceof Error ? error.message : error}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #onBug(error: unknown): void {
+    this.options.log.log('error', 'admin', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  }
+}
+
+/** A dead worker holds nothing: clears its slice in both priorities. */
+function releaseHoldings(memory: Int32Array, index: number, workers: number): void {
+  const slice = memory.length / 2 / workers;
+  memory.fill(0, index * slice, (index + 1) * slice);
+  memory.fill(0, memory.length / 2 + index * slice, memory.length / 2 + (index + 1) * slice);
+}
+
+export function nodeIdentity(bootstrap: Bootstrap): NodeIdentity {
+  const { node } = bootstrap;
+  return {
+    id: node?.id ?? '',
+    cluster: node?.cluster ?? '',
+    region: node?.locality?.region ?? '',
+    zone: node?.locality?.zone ?? '',
+    subZone: node?.locality?.subZone ?? '',
+    metadata: node?.metadata ?? {},
+  };
+}

@@ -1,0 +1,97 @@
+import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
+import { promotesLeastRequest, PROMOTE_RUNTIME_KEY } from '../config/cluster-balancing.ts';
+import { ExtensionRegistry, type LiveConnection } from '../config/context.ts';
+import { type BaseContext, type CompiledResources, compileResources } from '../config/static-resources.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Logger } from '../core/log.ts';
+import type { Random } from '../core/random.ts';
+import { Scope } from '../core/scope.ts';
+import { TimerWheel } from '../core/timer-wheel.ts';
+import type { NodeIdentity, WorkerInit } from '../core/worker-protocol.ts';
+import { EXTENSIONS } from '../extensions/index.ts';
+import { DateHeader } from '../http/date.ts';
+import { createH1Client } from '../http/h1/client.ts';
+import type { Dial } from '../net/dial.ts';
+import { localIp } from '../net/local-address.ts';
+import type { StatScope } from '../stats/scope.ts';
+import { createHoldings, createLocalHoldings, HOLDING_KINDS } from '../upstream/holdings.ts';
+
+/** What a data plane is made with; `dry` opens nothing. */
+export interface DataPlaneParts {
+  readonly dry: boolean;
+  readonly stats: StatScope;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly dial: Dial;
+  readonly node: NodeIdentity;
+}
+
+export interface DataPlane extends CompiledResources {
+  readonly connections: ReadonlySet<LiveConnection>;
+  readonly wheel: TimerWheel;
+  /** Stops what the configuration opened (logs, timers). */
+  readonly scope: Scope;
+}
+
+/** The composition root of the data plane: plain configuration in, clusters and listeners out. */
+export function createDataPlane(
+  init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'>,
+  parts: DataPlaneParts,
+): DataPlane {
+  const { clock, random, stats, dry } = parts;
+  const wheel = new TimerWheel(clock);
+  const scope = new Scope();
+  const connections = new Set<LiveConnection>();
+  const base: BaseContext = {
+    dry,
+    stats,
+    clock,
+    random,
+    wheel,
+    date: new DateHeader(),
+    log: parts.log,
+    node: parts.node,
+    envoyStrict: init.envoyStrict,
+    extensions: new ExtensionRegistry(EXTENSIONS),
+    scope,
+    connections,
+    localIp: localIp(),
+    runtime: (key) => init.runtime[key],
+    compileAccessLogs: () => [],
+  };
+  const promote = init.runtime[PROMOTE_RUNTIME_KEY];
+  const resources = compileResources(
+    init.clusters as readonly ClusterConfig[],
+    init.listeners as readonly ListenerConfig[],
+    base,
+    {
+      stats,
+      clock,
+      random,
+      timers: wheel,
+      dial: parts.dial,
+      createHttp1: createH1Client,
+      holdings: (cluster, priority) => {
+        const memory = init.holdings[cluster];
+        if (memory === undefined) return createLocalHoldings();
+        const half = memory.length / 2;
+        const part = priority === 'default' ? memory.subarray(0, half) : memory.subarray(half);
+        return createHoldings(part, init.index);
+      },
+      addedViaApi: false,
+      primary: init.index === 0,
+      promoteLeastRequest: promotesLeastRequest(
+        typeof promote === 'boolean' ? promote : undefined,
+        process.env['INOX_LB_PEAK_EWMA'],
+      ),
+    },
+  );
+  return { ...resources, connections, wheel, scope };
+}
+
+/** Shared memory for the circuit breakers of one cluster: both priorities, one slice a worker each. */
+export function createHoldingsMemory(workers: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(2 * workers * HOLDING_KINDS * Int32Array.BYTES_PER_ELEMENT));
+}

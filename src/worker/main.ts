@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from '../core/clock.ts';
+import { LevelLogger } from '../core/log.ts';
+import { createRandom } from '../core/random.ts';
+import type { FromWorker, ToWorker, WorkerInit } from '../core/worker-protocol.ts';
+import { formatAddress } from '../net/address.ts';
+import { type Listener, listen } from '../net/listener.ts';
+import { createTcpDial } from '../net/tcp-dial.ts';
+import { StatStore } from '../stats/store.ts';
+import { watchThread } from '../stats/thread-metrics.ts';
+import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
+import { createDataPlane, type DataPlane } from './data-plane.ts';
+
+/** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
+function main(): void {
+  const port = parentPort;
+  if (port === null) throw new Error('worker/main runs in a worker thread only');
+  const init = workerData as WorkerInit;
+  const send = (message: FromWorker): void => port.postMessage(message);
+  const log = new LevelLogger(init.logLevel, (level, component, message) => {
+    send({ type: 'log', level, component, message });
+  });
+  const store = new StatStore();
+  store.onRegister((message) => port.postMessage(message));
+  watchThread(store.root, `worker_${init.index}`);
+  // Connection ids are unique in the process: each worker counts in steps of the number of workers.
+  let lastId = init.index - init.concurrency;
+  const nextId = (): number => {
+    lastId += init.concurrency;
+    return lastId;
+  };
+  const plane = createDataPlane(init, {
+    dry: false,
+    stats: store.root,
+    clock: systemClock,
+    random: createRandom(randomBytes(4).readUInt32LE()),
+    log,
+    dial: createTcpDial(nextId),
+    node: init.node,
+  });
+  for (const [name, hosts] of Object.entries(init.hosts)) plane.clusters.get(name)?.update(hosts as ClusterHosts);
+  const listeners = openListeners(plane, init, nextId, send);
+  store.flush();
+  port.on('message', (message: ToWorker) => obey(message, plane, listeners, log, send));
+  listeners.then(
+    () => send({ type: 'ready' }),
+    () => {
+      // Reported by openListeners; the control thread ends the process.
+    },
+  );
+}
+
+async function openListeners(
+  plane: DataPlane,
+  init: WorkerInit,
+  nextId: () => number,
+  send: (message: FromWorker) => void,
+): Promise<readonly Listener[]> {
+  const open: Listener[] = [];
+  for (const compiled of plane.listeners) {
+    // Without SO_REUSEPORT only one thread can listen: the first.
+    const shared = compiled.reusePort && compiled.address.path === '';
+    if (!shared && init.index > 0) continue;
+    try {
+      const listener = await listen({
+        address: compiled.address,
+        reusePort: shared,
+        backlog: compiled.backlog,
+        bufferLimitBytes: compiled.bufferLimitBytes,
+        nextId,
+        observer: compiled.observer,
+      });
+      listener.handler.value = compiled.handler;
+      open.push(listener);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      send({ type: 'listen-failed', listener: `${compiled.name} (${formatAddress(compiled.address)})`, message });
+      throw error;
+    }
+  }
+  return open;
+}
+
+function obey(
+  message: ToWorker,
+  plane: DataPlane,
+  listeners: Promise<readonly Listener[]>,
+  log: LevelLogger,
+  send: (message: FromWorker) => void,
+): void {
+  switch (message.type) {
+    case 'hosts':
+      plane.clusters.get(message.cluster)?.update(message.hosts as ClusterHosts);
+      return;
+    case 'log-level':
+      log.level = message.level;
+      return;
+    case 'query':
+      send({ type: 'answer', id: message.id, data: answer(message.what, plane) });
+      return;
+    case 'drain':
+      if (message.stopAccepting) closeListeners(listeners);
+      for (const connection of [...plane.connections]) connection.drain();
+      reportConnections(plane, send);
+      return;
+    case 'reopen-logs':
+      return;
+    case 'shutdown':
+      closeListeners(listeners);
+      for (const connection of [...plane.connections]) connection.destroy();
+      for (const cluster of plane.clusters.values()) cluster.close();
+      plane.scope.close();
+      // Sockets close in the next turns; file writes end by themselves.
+      setTimeout(() => process.exit(0), 50);
+      return;
+    case 'fail':
+      setImmediate(() => {
+        throw new Error(message.message);
+      });
+      return;
+    default:
+      message satisfies never;
+  }
+}
+
+function answer(what: 'clusters' | 'listeners', plane: DataPlane): unknown {
+  if (what === 'clusters') return [...plane.clusters.values()].map((cluster) => cluster.name);
+  return plane.listeners.map((listener) => ({ name: listener.name, address: listener.address }));
+}
+
+function closeListeners(listeners: Promise<readonly Listener[]>): void {
+  listeners.then(
+    (open) => {
+      for (const listener of open) listener.close();
+    },
+    () => {
+      // Never opened.
+    },
+  );
+}
+
+/** After a drain began: how many connections are left, until there are none. */
+function reportConnections(plane: DataPlane, send: (message: FromWorker) => void): void {
+  const timer = setInterval(() => {
+    send({ type: 'connections', open: plane.connections.size });
+    if (plane.connections.size === 0) clearInterval(timer);
+  }, 50);
+}
+
+main();
