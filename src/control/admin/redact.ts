@@ -1,18 +1,25 @@
 import type { Json, JsonObject } from './context.ts';
 
-/** Fields that Envoy's protos mark `(udpa.annotations.sensitive)`; names that only mean a secret below a parent say so. */
-const SENSITIVE: ReadonlySet<string> = new Set([
+/**
+ * Fields that Envoy's protos mark `(udpa.annotations.sensitive)`, by their proto names; those whose name is no secret
+ * by itself stand below a parent.
+ */
+export const SENSITIVE: ReadonlySet<string> = new Set([
   'private_key',
-  'private_key_provider',
+  'private_key_provider.typed_config',
   'pkcs12',
   'password',
   'auth_password',
   'auth_username',
-  'inline_password',
+  'downstream_auth_password',
+  'downstream_auth_username',
   'session_ticket_keys.keys',
   'generic_secret.secret',
   'generic_secret.secrets',
   'users',
+  'backend_token',
+  'secret_data',
+  'context_extensions',
 ]);
 
 const REDACTED = '[redacted]';

@@ -1,5 +1,7 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { redactSecrets } from '../../../src/control/admin/redact.ts';
+import { redactSecrets, SENSITIVE } from '../../../src/control/admin/redact.ts';
 import { startAdmin } from '../../../src/control/admin/server.ts';
 import { type Answer, ask, type FakeContext, fakeCluster, fakeContext, fakeHost } from './support.ts';
 
@@ -147,4 +149,23 @@ t.test('redaction keeps the shape and drops what is not text', async (t) => {
       secret: 'kept',
     },
   );
+});
+
+t.test('every field that the protos mark as sensitive is redacted', async (t) => {
+  const deps = join(import.meta.dirname, '../../../node_modules/@grpc/grpc-js-xds/deps/envoy-api/envoy');
+  const known = new Set([...SENSITIVE].map((field) => field.slice(field.lastIndexOf('.') + 1)));
+  const missing = new Set<string>();
+  let marked = 0;
+  for (const file of globSync('{config,extensions}/**/v3/*.proto', { cwd: deps })) {
+    const text = readFileSync(join(deps, file), 'utf8');
+    if (!text.includes('sensitive) = true')) continue;
+    for (const [, field = ''] of text.matchAll(
+      /(\w+) = \d+\s*\[[^\]]*udpa\.annotations\.sensitive\) = true/g,
+    )) {
+      marked++;
+      if (!known.has(field)) missing.add(`${field} (${file})`);
+    }
+  }
+  t.ok(marked > 8, 'fields were found');
+  t.strictSame([...missing], []);
 });
