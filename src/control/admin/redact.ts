@@ -12,6 +12,7 @@ export const SENSITIVE: ReadonlySet<string> = new Set([
   'auth_password',
   'auth_username',
   'downstream_auth_password',
+  'downstream_auth_passwords',
   'downstream_auth_username',
   'session_ticket_keys.keys',
   'generic_secret.secret',
@@ -20,6 +21,13 @@ export const SENSITIVE: ReadonlySet<string> = new Set([
   'backend_token',
   'secret_data',
   'context_extensions',
+  // Not marked in the protos, secrets all the same.
+  'access_token',
+  'refresh_token',
+  'authorization_token',
+  'json_key',
+  'secret_access_key',
+  'session_token',
 ]);
 
 const REDACTED = '[redacted]';
