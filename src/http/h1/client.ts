@@ -6,7 +6,7 @@ import type { ClientStream, RequestHead, ResponseHead, StreamEvents } from '../s
 import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
 import { type ClientStreamOwner, H1ClientStream } from './client-stream.ts';
 import { HeadFields } from './head-fields.ts';
-import { HEAD_COMPLETE, HEAD_INCOMPLETE, HeadReader } from './head-reader.ts';
+import { HeadReader } from './head-reader.ts';
 import type { H1ClientOptions } from './options.ts';
 import { Output, type OutputOwner } from './output.ts';
 import { RequestWriter } from './request-writer.ts';
@@ -204,12 +204,13 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     const result = heads.read(chunk, at);
     const text = heads.text;
     heads.text = '';
-    if (result === HEAD_COMPLETE) {
+    if (result === 'complete') {
       const next = heads.next;
       const head = parseResponseHead(text, heads.end, this.#fields, this.#options);
+      this.#fields.release();
       return head !== null && this.#begin(head) ? next : this.#fail(chunk);
     }
-    if (result !== HEAD_INCOMPLETE || (text !== '' && refusesPartialResponse(text))) return this.#fail(chunk);
+    if (result !== 'incomplete' || (text !== '' && refusesPartialResponse(text))) return this.#fail(chunk);
     return chunk.length;
   }
 

@@ -53,7 +53,7 @@ export class HeadFields {
   nominated: string;
 
   constructor() {
-    this.headers = [];
+    this.headers = NONE;
     this.fault = null;
     this.contentLength = -1;
     this.chunked = false;
@@ -105,6 +105,14 @@ export class HeadFields {
       if (!PROTECTED.has(token)) removeAll(this.headers, token);
     }
     return true;
+  }
+
+  /** Lets go of the strings, so that an idle connection does not keep its last head alive. */
+  release(): void {
+    this.headers = NONE;
+    this.host = '';
+    this.upgrade = '';
+    this.nominated = '';
   }
 
   #reset(): void {
@@ -195,6 +203,7 @@ export class HeadFields {
   }
 }
 
+const NONE: Headers = [];
 const DIGITS = /^[0-9]+$/;
 
 /** Fields that a connection header cannot take away: framing, routing, and what the proxy itself vouches for. */

@@ -7,16 +7,7 @@ const FIRST_LOOK_BYTES = 4096;
 /** Up to here every piece of a head is looked at: its first token must be one. */
 const SHORT = 80;
 
-export const HEAD_INCOMPLETE = 0;
-export const HEAD_COMPLETE = 1;
-export const HEAD_MALFORMED = 2;
-export const HEAD_TOO_LARGE = 3;
-
-export type HeadResult =
-  | typeof HEAD_INCOMPLETE
-  | typeof HEAD_COMPLETE
-  | typeof HEAD_MALFORMED
-  | typeof HEAD_TOO_LARGE;
+export type HeadResult = 'complete' | 'incomplete' | 'malformed' | 'too-large';
 
 /**
  * Finds heads in a byte stream. The usual head lies whole in one chunk and costs one latin1 conversion and one
@@ -26,11 +17,11 @@ export class HeadReader {
   /** After `read`: where the next byte is. */
   next: number;
   /**
-   * After HEAD_COMPLETE: text that begins with the head. After HEAD_MALFORMED: what there is. After HEAD_INCOMPLETE
+   * After `complete`: text that begins with the head. After `malformed`: what there is. After `incomplete`
    * too, but '' when a look at it cannot tell more than the last one did.
    */
   text: string;
-  /** After HEAD_COMPLETE: length of the head in `text`. */
+  /** After `complete`: length of the head in `text`. */
   end: number;
   readonly #match: (text: string) => number;
   readonly #limit: number;
@@ -61,7 +52,7 @@ export class HeadReader {
         if (from === chunk.length) {
           this.next = from;
           this.text = '';
-          return HEAD_INCOMPLETE;
+          return 'incomplete';
         }
       }
       const text = chunk.latin1Slice(from, Math.min(chunk.length, from + FIRST_LOOK_BYTES));
@@ -95,30 +86,30 @@ export class HeadReader {
     const text = held.text(0, length);
     if (length > this.#limit) {
       this.text = text;
-      return hasBareLineFeed(text.slice(0, this.#limit)) ? HEAD_MALFORMED : HEAD_TOO_LARGE;
+      return hasBareLineFeed(text.slice(0, this.#limit)) ? 'malformed' : 'too-large';
     }
     if (found < 0) {
       this.text = text;
       this.next = chunk.length;
-      return HEAD_INCOMPLETE;
+      return 'incomplete';
     }
     this.#held = null;
     if (this.#match(text) === length) return this.#complete(text, length, at + length - before);
     this.text = text;
-    return HEAD_MALFORMED;
+    return 'malformed';
   }
 
   #nothing(next: number): HeadResult {
     this.next = next;
     this.text = '';
-    return HEAD_INCOMPLETE;
+    return 'incomplete';
   }
 
   #complete(text: string, end: number, next: number): HeadResult {
     this.text = text;
     this.end = end;
     this.next = next;
-    return HEAD_COMPLETE;
+    return 'complete';
   }
 }
 

@@ -5,16 +5,10 @@ import type { Headers } from '../headers.ts';
 import type { ResponseHead } from '../stream.ts';
 import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
 import { FAULT, type HeadFault, HeadFields } from './head-fields.ts';
-import {
-  HEAD_COMPLETE,
-  HEAD_INCOMPLETE,
-  HEAD_MALFORMED,
-  HEAD_TOO_LARGE,
-  HeadReader,
-  type HeadResult,
-} from './head-reader.ts';
+import { HeadReader, type HeadResult } from './head-reader.ts';
 import type { H1ServerOptions } from './options.ts';
 import { Output, type OutputOwner } from './output.ts';
+import { PendingBytes } from './pending-bytes.ts';
 import {
   diagnosePartialRequest,
   diagnoseRequestHead,
@@ -64,9 +58,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   /** `#process` is on the stack and goes on by itself. */
   #processing: boolean;
   #tunnel: boolean;
-  /** Own copy of bytes that came before their turn; reading is paused while it is there. */
-  #pending: Buffer | null;
-  #pendingAt: number;
+  readonly #pending: PendingBytes;
   /** Why we ended the connection ourselves. */
   #reason: ResetReason | undefined;
 
@@ -85,8 +77,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     this.#closing = false;
     this.#processing = false;
     this.#tunnel = false;
-    this.#pending = null;
-    this.#pendingAt = 0;
+    this.#pending = new PendingBytes(connection);
     this.#reason = undefined;
     connection.events = this;
   }
@@ -107,7 +98,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   // Connection events.
 
   onData(chunk: Buffer): void {
-    if (this.#pending !== null) this.#hold(chunk, 0, false);
+    if (!this.#pending.empty) this.#hold(chunk, 0, false);
     else this.#process(chunk, 0, false);
   }
 
@@ -185,10 +176,11 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   #readHead(chunk: Buffer, at: number): number {
     const heads = this.#heads;
     const result = heads.read(chunk, at);
-    if (result === HEAD_COMPLETE) {
+    if (result === 'complete') {
       const next = heads.next;
-      this.#begin(heads.text, heads.end);
+      const text = heads.text;
       heads.text = '';
+      this.#begin(text, heads.end);
       return next;
     }
     const fault = headFault(result, heads.text);
@@ -204,6 +196,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   #begin(text: string, end: number): void {
     const fields = this.#fields;
     const head = parseRequestHead(text, end, fields, this.#options);
+    fields.release();
     if (fields.fault !== null) {
       this.#refuse(fields.fault);
       return;
@@ -273,24 +266,16 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   // Waiting bytes.
 
   #hold(chunk: Buffer, at: number, owned: boolean): number {
-    if (this.#pending !== null) {
-      this.#pending = Buffer.concat([this.#pending.subarray(this.#pendingAt), chunk.subarray(at)]);
-      this.#pendingAt = 0;
-    } else {
-      this.#pending = owned ? chunk : Buffer.from(chunk.subarray(at));
-      this.#pendingAt = owned ? at : 0;
-      if (!owned) this.connection.pause();
-    }
+    this.#pending.hold(chunk, at, owned);
     return chunk.length;
   }
 
   /** The turn of the waiting bytes has come; reading goes on when all were used. */
   #resumePending(): void {
-    const pending = this.#pending;
-    if (pending === null) return;
-    this.#pending = null;
-    this.#process(pending, this.#pendingAt, true);
-    if (this.#pending === null) this.connection.resume();
+    const bytes = this.#pending.take();
+    if (bytes === null) return;
+    this.#process(bytes, 0, true);
+    this.#pending.settle();
   }
 
   // Response side.
@@ -333,7 +318,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   resetStream(_reason: ResetReason): void {
     this.#detach();
     this.#phase = 'discard';
-    this.#dropPending();
+    this.#pending.drop();
     this.#output.flush();
     // Where the end of the body is the end of the connection, only RST tells the client that it is cut short.
     if (this.#writer.endsAtClose || this.#tunnel) this.connection.destroy(true);
@@ -376,7 +361,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     this.#phase = 'head';
     if (this.#processing) return;
     if (!this.#output.full) this.#resumePending();
-    if (this.#stream === null && this.#phase === 'head' && this.#pending === null) this.#events.onIdle();
+    if (this.#stream === null && this.#phase === 'head' && this.#pending.empty) this.#events.onIdle();
   }
 
   /** Ends the relation to the current stream and takes back its pauses. */
@@ -392,7 +377,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
 
   #close(): void {
     this.#phase = 'discard';
-    this.#dropPending();
+    this.#pending.drop();
     this.#output.flush();
     this.connection.closeAfterFlush(this.#options.delayedCloseMs);
   }
@@ -407,18 +392,12 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     const stream = this.#detach();
     stream?.events.onReset(reason);
   }
-
-  #dropPending(): void {
-    if (this.#pending === null) return;
-    this.#pending = null;
-    this.connection.resume();
-  }
 }
 
 function headFault(result: HeadResult, text: string): HeadFault | null {
-  if (result === HEAD_TOO_LARGE) return FAULT.headersTooLarge;
-  if (result === HEAD_MALFORMED) return diagnoseRequestHead(text);
-  return result === HEAD_INCOMPLETE && text !== '' ? diagnosePartialRequest(text) : null;
+  if (result === 'too-large') return FAULT.headersTooLarge;
+  if (result === 'malformed') return diagnoseRequestHead(text);
+  return result === 'incomplete' && text !== '' ? diagnosePartialRequest(text) : null;
 }
 
 function openTunnel(server: H1Server): void {

@@ -9,8 +9,8 @@ import { type Exchanged, H1ClientHarness, H1ServerHarness, replyOk } from '../..
  * once, what is delivered does not depend on chunk boundaries, and a marked request behind the mutated one is either
  * delivered as it is or not at all. A long run: `FUZZ_RUNS=1000000 node test/http/h1/fuzz.test.ts`.
  */
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 20_000);
-const SEED = Number(process.env['FUZZ_SEED'] ?? 1);
+const RUNS = Number(process.env.FUZZ_RUNS ?? 20_000);
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 interface Vector {
   readonly raw: string;
@@ -108,7 +108,7 @@ function runServer(parts: readonly string[]): H1ServerHarness {
   return h;
 }
 
-/** The answers on the wire, parsed by our own client codec: an independent count. */
+/** The answers on the wire. */
 function countAnswers(h: H1ServerHarness): number {
   let count = 0;
   for (let at = 0; ; count++) {
