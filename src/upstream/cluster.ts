@@ -48,7 +48,7 @@ export class Cluster {
   /** Empty until the first `update`: the cluster is warm when it has a value, which may be an empty set. */
   readonly hosts: Cell<HostSet>;
   #balancer: LoadBalancer | null;
-  readonly #byAddress: Map<string, Host>;
+  readonly #byKey: Map<string, Host>;
 
   constructor(settings: ClusterSettings) {
     this.name = settings.name;
@@ -59,7 +59,7 @@ export class Cluster {
     this.connectTimeoutMs = settings.shared.dialOptions.connectTimeoutMs;
     this.hosts = new Cell();
     this.#balancer = null;
-    this.#byAddress = new Map();
+    this.#byKey = new Map();
   }
 
   get warm(): boolean {
@@ -84,15 +84,13 @@ export class Cluster {
     let membersChanged = false;
     const kept = new Set<string>();
     for (const spec of found.hosts) {
-      const key = formatAddress(spec.address);
-      // The first of several endpoints with the same address counts, as in Envoy.
-      if (kept.has(key)) continue;
+      const key = freeKey(kept, formatAddress(spec.address));
       kept.add(key);
-      let host = this.#byAddress.get(key);
+      let host = this.#byKey.get(key);
       if (host === undefined) {
         const { peakEwma } = this.settings.balancing;
-        host = new Host(spec, this.settings.shared, peakEwma === null ? null : new PeakEwma(peakEwma));
-        this.#byAddress.set(key, host);
+        host = new Host(key, spec, this.settings.shared, peakEwma === null ? null : new PeakEwma(peakEwma));
+        this.#byKey.set(key, host);
         membersChanged = true;
       } else if (host.update(spec)) {
         changed = true;
@@ -100,7 +98,7 @@ export class Cluster {
       hosts.push(host);
     }
     const removed = before?.hosts.filter((host) => !kept.has(host.key)) ?? [];
-    for (const host of removed) this.#byAddress.delete(host.key);
+    for (const host of removed) this.#byKey.delete(host.key);
     membersChanged ||= removed.length > 0;
     if (membersChanged && this.settings.countMembership) this.stats.membershipChange.inc();
     if (changed || membersChanged) this.#publish(createHostSet(hosts, found.overprovisioningFactor));
@@ -142,4 +140,11 @@ export class Cluster {
     this.stats.membershipExcluded.set(0);
     this.stats.maxHostWeight.set(heaviest);
   }
+}
+
+/** Several endpoints with one address are several hosts, as in Envoy. */
+function freeKey(taken: ReadonlySet<string>, address: string): string {
+  let key = address;
+  for (let n = 2; taken.has(key); n++) key = `${address}#${n}`;
+  return key;
 }

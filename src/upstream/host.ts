@@ -1,4 +1,3 @@
-import { formatAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import type { HostSpec, Locality } from './cluster-hosts.ts';
 import type { PeakEwma } from './lb/peak-ewma-estimator.ts';
@@ -43,7 +42,7 @@ export class HostStats {
 /** One endpoint as one worker sees it; it lives as long as its address stays in the cluster. */
 export class Host {
   readonly address: Address;
-  /** Identity inside a cluster: `ip:port`, `[ip]:port` or a path. */
+  /** Identity inside a cluster: `ip:port`, `[ip]:port` or a path; `#2` follows when an address comes twice. */
   readonly key: string;
   readonly stats: HostStats;
   readonly http: HttpPool;
@@ -61,9 +60,9 @@ export class Host {
   /** Requests that were given to this host and have not ended, waiting for a connection included. */
   inflight: number;
 
-  constructor(spec: HostSpec, shared: PoolShared, estimator: PeakEwma | null) {
+  constructor(key: string, spec: HostSpec, shared: PoolShared, estimator: PeakEwma | null) {
     this.address = spec.address;
-    this.key = formatAddress(spec.address);
+    this.key = key;
     this.stats = new HostStats();
     this.http = new HttpPool(this, shared);
     this.tcp = new TcpPool(this, shared);

@@ -83,9 +83,16 @@ t.test('membership is counted', async (t) => {
   t.match(world.stats(...names), { membership_change: 2, membership_healthy: 0 });
 });
 
-t.test('two endpoints with one address are one host', async (t) => {
-  const cluster = createWorld().cluster(staticCluster([{ port: 1 }, { port: 1 }]));
-  t.equal(cluster.hosts.value?.hosts.length, 1);
+t.test('two endpoints with one address are two hosts, as in Envoy', async (t) => {
+  const world = createWorld();
+  const cluster = world.cluster(staticCluster([{ port: 1 }, { port: 1 }]));
+  const before = cluster.hosts.value;
+  t.equal(world.stat('membership_total'), 2);
+  cluster.update(found(spec(1), spec(1)));
+  t.equal(cluster.hosts.value, before);
+  cluster.update(found(spec(1)));
+  t.equal(cluster.hosts.value?.hosts[0], before?.hosts[0]);
+  t.equal(world.stat('membership_total'), 1);
 });
 
 t.test('hosts are grouped by priority and locality', async (t) => {

@@ -248,6 +248,7 @@ t.test('who closed a connection, and whether a request was on it, is told by the
     t.equal(world.stat('upstream_cx_destroy_remote'), 1 - local, name);
     t.equal(world.stat('upstream_cx_destroy_with_active_rq'), active, name);
     t.equal(world.stat('upstream_rq_active'), 0, name);
+    t.equal(world.stat('upstream_cx_close_notify'), name.includes('close') && !idle ? 1 : 0, name);
   }
 });
 

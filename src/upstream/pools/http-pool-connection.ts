@@ -124,7 +124,9 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
 
   onClosed(reason: ResetReason | undefined): void {
     if (this.#closed) return;
-    if (reason?.kind === 'protocol-error') this.pool.shared.stats.cxProtocolError.inc();
+    const { stats } = this.pool.shared;
+    if (reason?.kind === 'protocol-error') stats.cxProtocolError.inc();
+    else if (reason === undefined && this.busy && !this.#closedByUs) stats.cxCloseNotify.inc();
     this.#countBytes();
     this.#finish(this.#closedByUs || closedLocally(reason, this.busy), this.busy && reason !== undefined);
     this.pool.onConnectionClosed(this);
