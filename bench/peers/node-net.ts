@@ -1,0 +1,3 @@
+import { nodePeer } from './node-peer.ts';
+
+export const nodeNet = nodePeer('node:net pipe', 'node-net-proxy.ts', 'tcp');

@@ -1,0 +1,94 @@
+import { writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import type { BenchCase, Metric, Sample } from './topology.ts';
+
+/** All runs of one peer in one case, or why there are none. */
+export interface PeerResult {
+  readonly peer: string;
+  readonly samples: readonly Sample[];
+  readonly skipped: string;
+}
+
+export interface CaseResult {
+  readonly bench: BenchCase;
+  readonly peers: readonly PeerResult[];
+}
+
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Peer that the ratio column divides by. */
+const REFERENCE = 'haproxy';
+
+export function spreadOf(samples: readonly Sample[], key: string): Spread | undefined {
+  const values = samples
+    .map((sample) => sample[key])
+    .filter((value): value is number => value !== undefined && Number.isFinite(value))
+    .sort((a, b) => a - b);
+  const [min] = values;
+  if (min === undefined) return undefined;
+  const middle = values.length >> 1;
+  const upper = values[middle] ?? min;
+  const median = values.length % 2 === 1 ? upper : ((values[middle - 1] ?? min) + upper) / 2;
+  return { median, min, max: values.at(-1) ?? min };
+}
+
+/** An aligned text table: medians, with the lowest and highest run in brackets. */
+export function caseTable(result: CaseResult): string {
+  const { bench, peers } = result;
+  const reference = peers.find((peer) => peer.peer === REFERENCE);
+  const base = reference === undefined ? undefined : spreadOf(reference.samples, bench.ratioOf);
+  const ratioLabel = bench.metrics.find((metric) => metric.key === bench.ratioOf)?.label ?? bench.ratioOf;
+  const rows: string[][] = [['', ...bench.metrics.map((m) => m.label), `${ratioLabel} ÷ ${REFERENCE}`]];
+  const notes: string[] = [];
+  for (const peer of peers) {
+    if (peer.skipped !== '') {
+      notes.push(`  ${peer.peer}: not run: ${peer.skipped}`);
+      continue;
+    }
+    const own = spreadOf(peer.samples, bench.ratioOf);
+    const ratio = own === undefined || base === undefined ? '-' : `${(own.median / base.median).toFixed(2)}×`;
+    rows.push([peer.peer, ...bench.metrics.map((metric) => cell(peer.samples, metric)), ratio]);
+  }
+  return [`${bench.name}: ${bench.title}`, ...aligned(rows), ...notes].join('\n');
+}
+
+function cell(samples: readonly Sample[], metric: Metric): string {
+  const spread = spreadOf(samples, metric.key);
+  if (spread === undefined) return '-';
+  const text = (value: number): string => value.toFixed(metric.digits);
+  if (samples.length === 1 || text(spread.min) === text(spread.max)) return text(spread.median);
+  return `${text(spread.median)} (${text(spread.min)}–${text(spread.max)})`;
+}
+
+function aligned(rows: readonly string[][]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    `  ${row.map((text, i) => (i === 0 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))).join('  ')}`.trimEnd(),
+  );
+}
+
+/** Everything that was measured, with the machine it was measured on. */
+export function writeJson(file: string, results: readonly CaseResult[], options: object): void {
+  const [cpu] = cpus();
+  const report = {
+    date: new Date().toISOString(),
+    machine: { cpu: cpu?.model, cores: cpus().length, memoryBytes: totalmem(), kernel: release() },
+    node: process.version,
+    options,
+    cases: results.map(({ bench, peers }) => ({
+      name: bench.name,
+      title: bench.title,
+      peers: peers.map((peer) => ({
+        ...peer,
+        median: Object.fromEntries(
+          bench.metrics.map((m) => [m.key, spreadOf(peer.samples, m.key)?.median ?? null]),
+        ),
+      })),
+    })),
+  };
+  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
+}
