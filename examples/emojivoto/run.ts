@@ -87,8 +87,12 @@ function startApp({ name, app }: Service, guard: Guard): Running {
 }
 
 function startSidecar({ name, config }: Service, proxy: string | undefined, guard: Guard): Running {
-  const args = ['-c', config, '--concurrency', '1', '-l', 'warning', '--disable-hot-restart'];
-  const command = proxy === undefined ? [join(root, 'bin', 'inox'), 'run', ...args] : [proxy, ...args];
+  const args = ['-c', config, '--concurrency', '1', '-l', 'warning'];
+  // Envoys on one machine would take each other for the next generation of one process.
+  const command =
+    proxy === undefined
+      ? [join(root, 'bin', 'inox'), 'run', ...args]
+      : [proxy, ...args, '--disable-hot-restart'];
   return start(
     {
       role: `${name}'s sidecar`,
