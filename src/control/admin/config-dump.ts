@@ -138,7 +138,9 @@ function buildSections(
 }
 
 function endpointsSection(clusters: readonly ClusterStatus[], accepts: NameTest): JsonObject {
-  const shown = clusters.filter((cluster) => accepts?.(cluster.name) !== false);
+  const shown = clusters
+    .filter((cluster) => accepts?.(cluster.name) !== false)
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   const configs = shown.map((cluster) => ({
     endpoint_config: {
       '@type': 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',

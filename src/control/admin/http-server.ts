@@ -14,12 +14,26 @@ export interface SmallServer {
 
 export type Respond = (request: IncomingMessage) => AdminReply | Promise<AdminReply>;
 
-const HEADERS_TIMEOUT_MS = 5_000;
-const REQUEST_TIMEOUT_MS = 10_000;
-/** A client that takes nothing of an answer for this long is dropped. */
-const IDLE_TIMEOUT_MS = 30_000;
-const MAX_HEADER_BYTES = 16_384;
-const MAX_CONNECTIONS = 256;
+export interface ServerLimits {
+  readonly headersTimeoutMs: number;
+  /** For the whole request, its body too. */
+  readonly requestTimeoutMs: number;
+  /** A client that neither sends nor takes anything for this long is dropped. */
+  readonly idleTimeoutMs: number;
+  /** How often the first two are looked at. */
+  readonly checkIntervalMs: number;
+  readonly maxHeaderBytes: number;
+  readonly maxConnections: number;
+}
+
+const DEFAULT_LIMITS: ServerLimits = {
+  headersTimeoutMs: 5_000,
+  requestTimeoutMs: 10_000,
+  idleTimeoutMs: 30_000,
+  checkIntervalMs: 1_000,
+  maxHeaderBytes: 16_384,
+  maxConnections: 256,
+};
 
 /**
  * Serves `respond` on an address with tight limits. Bodies are thrown away: a request that has
@@ -29,16 +43,17 @@ export async function serveSmall(
   address: Address,
   respond: Respond,
   onError: (error: unknown) => void,
+  limits: ServerLimits = DEFAULT_LIMITS,
 ): Promise<SmallServer> {
   const server = createServer({
-    maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionsCheckingInterval: 1_000,
-    keepAliveTimeout: IDLE_TIMEOUT_MS,
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    connectionsCheckingInterval: limits.checkIntervalMs,
+    keepAliveTimeout: limits.idleTimeoutMs,
   });
-  server.maxConnections = MAX_CONNECTIONS;
-  server.timeout = IDLE_TIMEOUT_MS;
+  server.maxConnections = limits.maxConnections;
+  server.timeout = limits.idleTimeoutMs;
   server.on('request', (request, response) => {
     answer(request, response, respond).catch((error: unknown) => {
       onError(error);
