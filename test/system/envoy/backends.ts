@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Backend, Reply } from './case.ts';
 import { type Message, Reader } from './h1-reader.ts';
+import { listenSilently } from './silent-listener.ts';
 
 /** What one backend saw: HTTP requests, or for TCP backends the bytes of each connection. */
 export interface Seen {
@@ -30,6 +31,7 @@ export class ScriptedBackend {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #replies = 0;
+  #giveBack: () => void = () => undefined;
 
   constructor(name: string, port: number, spec: Backend) {
     this.name = name;
@@ -40,6 +42,10 @@ export class ScriptedBackend {
 
   async listen(): Promise<void> {
     if (this.#spec.kind === 'refused') return;
+    if (this.#spec.kind === 'silent') {
+      this.#giveBack = await listenSilently(this.port);
+      return;
+    }
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(this.port, '127.0.0.1', resolve);
@@ -56,6 +62,7 @@ export class ScriptedBackend {
 
   close(): void {
     this.reset();
+    this.#giveBack();
     this.#server.close();
   }
 

@@ -11,6 +11,8 @@ export interface PlacedCase {
   readonly id: string;
   readonly port: number;
   readonly log: string;
+  /** A file to read, for `{{data}}`. */
+  readonly data: string;
   readonly backends: Readonly<Record<string, number>>;
 }
 
@@ -26,7 +28,7 @@ export function bootstrapFor(group: Group, placed: readonly PlacedCase[], adminP
   const base: YamlObject = {
     admin: { address: socketAddress(adminPort) },
     static_resources: {
-      listeners: placed.map(listenerFor),
+      listeners: placed.flatMap(listenersFor),
       clusters: placed.flatMap(clustersFor),
     },
   };
@@ -37,7 +39,7 @@ export function bootstrapFor(group: Group, placed: readonly PlacedCase[], adminP
   });
 }
 
-function listenerFor(placed: PlacedCase): YamlObject {
+function listenersFor(placed: PlacedCase): Yaml[] {
   const { case: spec, id } = placed;
   const filters = spec.filters === undefined ? [managerFor(placed)] : parseList(fill(spec.filters, placed));
   const base: YamlObject = {
@@ -45,7 +47,8 @@ function listenerFor(placed: PlacedCase): YamlObject {
     address: socketAddress(placed.port),
     filter_chains: [{ filters }],
   };
-  return merge(base, parseObject(fill(spec.listener ?? '{}', placed)));
+  const first = merge(base, parseObject(fill(spec.listener ?? '{}', placed)));
+  return [first, ...parseList(fill(spec.listeners ?? '[]', placed))];
 }
 
 function managerFor(placed: PlacedCase): YamlObject {
@@ -117,6 +120,7 @@ export function fill(text: string, placed: PlacedCase): string {
     if (name === 'id') return placed.id;
     if (name === 'port') return String(placed.port);
     if (name === 'log') return placed.log;
+    if (name === 'data') return placed.data;
     const port = placed.backends[name];
     if (port === undefined) throw new Error(`${placed.case.name}: ${whole} names no backend`);
     return String(port);

@@ -3,7 +3,7 @@
  * counters must agree. All of it is data, so that the same case can run against any proxy.
  *
  * YAML texts may use `{{id}}` (unique name, the default stat_prefix and cluster name), `{{port}}` (the case's
- * listener), `{{log}}` (its access log file) and `{{name}}` for the port of the backend called `name`.
+ * listener), `{{log}}` (its access log file), `{{data}}` (a file to read) and `{{name}}` for the port of the backend called `name`.
  */
 export interface Case {
   readonly name: string;
@@ -21,6 +21,8 @@ export interface Case {
   readonly clusters?: string;
   /** Merged over the listener. */
   readonly listener?: string;
+  /** More listeners. */
+  readonly listeners?: string;
   /** Network filters instead of the HTTP connection manager. */
   readonly filters?: string;
   /** Access log entries instead of the default one; they write to `{{log}}`. */
@@ -37,8 +39,10 @@ export interface Case {
   readonly admin?: readonly AdminRequest[];
   /** Compare how requests spread over backends only roughly: shares in steps of this many percent. */
   readonly sharesWithinPercent?: number;
-  /** Log lines come from several connections: compare them as a set. */
-  readonly unorderedLog?: boolean;
+  /** Connections race each other: compare what they got as a set. */
+  readonly unorderedClient?: boolean;
+  /** Digits in log lines differ from run to run: compare lines with digits masked. */
+  readonly maskLogNumbers?: boolean;
 }
 
 /** A set of cases that share one process of each proxy. */
@@ -83,7 +87,10 @@ export type Act =
   | { readonly reset: true };
 
 export interface Backend {
-  /** `http` reads requests and answers each; `tcp` plays its replies on connect; `refused` has no listener. */
+  /**
+   * `http` reads requests and answers each; `tcp` plays its replies on connect; `refused` has no listener;
+   * connecting to `silent` hangs.
+   */
   readonly kind: 'http' | 'tcp' | 'tcp-echo' | 'refused' | 'silent';
   /** Taken in turn, the last one repeats; none: a JSON echo of the request. */
   readonly replies?: readonly Reply[];

@@ -43,6 +43,8 @@ export class GroupRun {
 
   static async create(group: Group, folder: string, ports: PortAllocator): Promise<GroupRun> {
     mkdirSync(folder, { recursive: true });
+    const data = join(folder, 'data.txt');
+    writeFileSync(data, 'from a file');
     const cases: LiveCase[] = [];
     for (const [index, spec] of group.cases.entries()) {
       const id = `${group.name.replaceAll(/\W/g, '_')}_${index}`;
@@ -56,6 +58,7 @@ export class GroupRun {
         id,
         port: await ports.next(),
         log: join(folder, `${id}.log`),
+        data,
         backends,
         servers,
       });
@@ -103,13 +106,14 @@ export class GroupRun {
     try {
       return { proxy: await RunningProxy.start(kind, file, this.#adminPort), accepted: this.#cases };
     } catch (error) {
-      const accepted = this.#cases.filter((live) => {
+      const accepted: LiveCase[] = [];
+      for (const live of this.#cases) {
         const single = join(this.#folder, `${live.id}.yaml`);
         writeFileSync(single, bootstrapFor(this.#group, [live], this.#adminPort));
-        const words = validate(kind, single);
-        if (words !== undefined) results.set(live.case.name, { ...EMPTY, rejected: words });
-        return words === undefined;
-      });
+        const words = await validate(kind, single);
+        if (words === undefined) accepted.push(live);
+        else results.set(live.case.name, { ...EMPTY, rejected: words });
+      }
       if (accepted.length === this.#cases.length) throw error;
       if (accepted.length === 0) return { proxy: undefined, accepted };
       const some = join(this.#folder, `bootstrap-${kind.name}.yaml`);
@@ -126,6 +130,10 @@ export class GroupRun {
     const client: unknown[] = [];
     if (spec.parallel === true) client.push(...(await Promise.all(connections.map(run))));
     else for (const one of connections) client.push(await run(one));
+    if (spec.unorderedClient === true)
+      client.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+    // The proxy closes towards the backend after the client has gone.
+    await sleep(60);
     return spec.sharesWithinPercent === undefined
       ? { client: named(client, live), backends: named(seenBy(live), live) }
       : { client: [...new Set(client.map(startLines))], backends: shareOf(live, spec.sharesWithinPercent) };
@@ -182,7 +190,7 @@ function seenBy(live: LiveCase): Record<string, unknown> {
       server.name,
       server.seen.requests.length > 0
         ? { requests: server.seen.requests.map(observedRequest) }
-        : { connections: server.seen.connections },
+        : { connections: server.seen.connections.map((one) => ({ ...one, bytes: mask(one.bytes) })) },
     ]),
   );
 }
@@ -193,13 +201,16 @@ function shareOf(live: LiveCase, step: number): Record<string, string> {
 }
 
 function logOf(live: LiveCase): readonly string[] {
+  if (live.case.sharesWithinPercent !== undefined) return [];
   try {
     const text = namePorts(mask(readFileSync(live.log, 'utf8')), live);
     const lines = text
       .split('\n')
       .filter((line) => line !== '')
       .map(shorten);
-    return live.case.unorderedLog === true || live.case.parallel === true ? lines.toSorted() : lines;
+    const masked =
+      live.case.maskLogNumbers === true ? lines.map((line) => line.replaceAll(/\d+/g, 'N')) : lines;
+    return live.case.parallel === true ? masked.toSorted() : masked;
   } catch {
     return [];
   }

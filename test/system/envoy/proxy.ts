@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -14,6 +14,8 @@ export interface ProxyKind {
   readonly command: readonly string[];
 }
 
+/** Cases may read this variable. */
+const ENVIRONMENT = { ...process.env, INOX_TEST_VALUE: 'from the environment' };
 const ROOT = resolve(import.meta.dirname, '../../..');
 
 /** Where `scripts/install-envoy.ts` puts the binary; `INOX_ENVOY` names another one. */
@@ -32,14 +34,19 @@ export function proxyKind(name: ProxyName): ProxyKind {
   return { name, command: [join(ROOT, 'bin', 'inox'), 'run', '--envoy-strict'] };
 }
 
-/** Asks the proxy whether it takes a file; returns its words when it does not. */
-export function validate(kind: ProxyKind, file: string): string | undefined {
+/** Asks the proxy whether it takes a file; resolves with its words when it does not. */
+export function validate(kind: ProxyKind, file: string): Promise<string | undefined> {
   const [program = '', ...args] = kind.command;
-  const result = spawnSync(program, [...args, '-c', file, '--mode', 'validate', '-l', 'error'], {
-    encoding: 'utf8',
-    timeout: 20_000,
+  return new Promise((resolve) => {
+    execFile(
+      program,
+      [...args, '-c', file, '--mode', 'validate', '-l', 'error'],
+      { encoding: 'utf8', timeout: 20_000, env: ENVIRONMENT },
+      (error, stdout, stderr) => {
+        resolve(error === null ? undefined : `exit ${error.code}: ${stderr}${stdout}`);
+      },
+    );
   });
-  return result.status === 0 ? undefined : `exit ${result.status}: ${result.stderr}${result.stdout}`;
 }
 
 /** A running proxy. */
@@ -64,6 +71,7 @@ export class RunningProxy {
     const [program = '', ...args] = kind.command;
     const child = spawn(program, [...args, '-c', file, '--concurrency', '1', '-l', 'warn'], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: ENVIRONMENT,
     });
     const proxy = new RunningProxy(child, adminPort);
     const deadline = Date.now() + 20_000;

@@ -18,6 +18,7 @@ import { DIFFERENCES, type Explained } from './differences.ts';
 import { GroupRun } from './group-run.ts';
 import type { Observation } from './observe.ts';
 import { PortAllocator } from './ports.ts';
+import { runProcessCases } from './process-run.ts';
 import { type ProxyName, proxyKind } from './proxy.ts';
 
 const { values: options } = parseArgs({
@@ -41,6 +42,7 @@ const folder = mkdtempSync(join(tmpdir(), 'inox-envoy-'));
 const ports = new PortAllocator(Number(process.env.INOX_TEST_PORT_BASE ?? 26_000));
 const found: Found[] = [];
 const facts: Record<string, Observation> = {};
+const verdicts: Record<string, unknown> = {};
 let count = 0;
 
 for (const group of checkNames(GROUPS).map(selected)) {
@@ -64,10 +66,32 @@ for (const group of checkNames(GROUPS).map(selected)) {
   }
 }
 
-if (options.facts !== undefined) writeFileSync(options.facts, JSON.stringify(facts, undefined, 1));
+if (options.group === undefined || options.group === 'processes') await compareProcesses();
+if (options.facts !== undefined)
+  writeFileSync(options.facts, JSON.stringify({ facts, verdicts }, undefined, 1));
 report();
 if (options.keep) console.log(`files are in ${folder}`);
 else rmSync(folder, { recursive: true, force: true });
+
+async function compareProcesses(): Promise<void> {
+  const wanted = (name: string): boolean => options.only === undefined || name.includes(options.only);
+  const left = await runProcessCases(proxyKind(nameOf(options.left)), folder, ports, wanted);
+  count += left.size;
+  for (const [name, result] of left) verdicts[name] = result;
+  if (options.right !== 'none') {
+    const right = await runProcessCases(proxyKind(nameOf(options.right)), folder, ports, wanted);
+    for (const [name, result] of left) {
+      const differences = compare(result, right.get(name)).filter((one) => one.path !== 'words');
+      found.push(...differences.map((one) => explain(name, one)));
+    }
+  }
+  console.error(`processes: ${left.size} cases, ${Math.round((Date.now() - started) / 1000)} s`);
+}
+
+function explain(name: string, difference: Difference): Found {
+  const explained = DIFFERENCES.find((one) => nameMatches(one, name) && one.path.test(difference.path));
+  return { ...difference, case: name, explained };
+}
 
 function checkNames(groups: readonly Group[]): readonly Group[] {
   const names = groups.flatMap((group) => group.cases.map((one) => one.name));
@@ -95,11 +119,7 @@ function differencesOf(name: string, left: Observation | undefined, right: Obser
     left?.rejected === right?.rejected
       ? compare(left, right)
       : [{ path: 'rejected', left: left?.rejected ?? 'accepted', right: right?.rejected ?? 'accepted' }];
-  return differences.map((difference) => ({
-    ...difference,
-    case: name,
-    explained: DIFFERENCES.find((one) => nameMatches(one, name) && one.path.test(difference.path)),
-  }));
+  return differences.map((one) => explain(name, one));
 }
 
 function nameMatches(explained: Explained, name: string): boolean {

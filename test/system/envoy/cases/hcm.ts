@@ -158,9 +158,14 @@ const naming: readonly Case[] = [
       },
     },
   ),
-  setting('proxy_status', 'proxy_status_config: {proxy_name: me, remove_details: false}', [get('/')], {
-    backends: { backend: { kind: 'refused' } },
-  }),
+  setting(
+    'proxy_status',
+    'proxy_status_config: {remove_details: false, literal_proxy_name: me}',
+    [get('/')],
+    {
+      backends: { backend: { kind: 'refused' } },
+    },
+  ),
   setting(
     'headers_with_underscores_action REJECT_REQUEST',
     'common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}',
@@ -261,13 +266,7 @@ const timing: readonly Case[] = [
   ]),
   setting('max_requests_per_connection', 'common_http_protocol_options: {max_requests_per_connection: 2}', [
     {
-      acts: [
-        request('GET', '/1'),
-        { responses: 1 },
-        request('GET', '/2'),
-        { responses: 2 },
-        request('GET', '/3'),
-      ],
+      acts: [request('GET', '/1'), { responses: 1 }, request('GET', '/2')],
       responses: 2,
     },
   ]),

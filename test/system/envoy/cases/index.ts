@@ -1,8 +1,11 @@
 import type { Group } from '../case.ts';
+import { accessLogs } from './access-log.ts';
+import { clusters } from './clusters.ts';
 import { h1 } from './h1.ts';
 import { hcm } from './hcm.ts';
 import { headers } from './headers.ts';
 import { origins } from './origin.ts';
+import { processes } from './process.ts';
 import { routes } from './routes.ts';
 import { tcpProxy } from './tcp.ts';
 import { vectors } from './vectors.ts';
@@ -16,4 +19,7 @@ export const GROUPS: readonly Group[] = [
   ...hcm,
   ...origins,
   ...tcpProxy,
+  ...clusters,
+  ...accessLogs,
+  ...processes,
 ];

@@ -72,11 +72,11 @@ const cases: readonly Case[] = [
   }),
   tcp('connect refused', '', {
     backends: { backend: { kind: 'refused' } },
-    connections: [{ acts: ['x'], raw: true, settleMs: 600 }],
+    connections: [{ acts: [], raw: true, settleMs: 600 }],
   }),
   tcp('connect refused, three attempts', 'max_connect_attempts: 3', {
     backends: { backend: { kind: 'refused' } },
-    connections: [{ acts: ['x'], raw: true, settleMs: 900 }],
+    connections: [{ acts: [], raw: true, settleMs: 900 }],
   }),
   tcp('idle timeout', 'idle_timeout: 0.3s', {
     backends: ECHO,
