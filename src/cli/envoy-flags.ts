@@ -13,7 +13,11 @@ export const ENVOY_FLAGS: readonly EnvoyFlag[] = [
   { flags: '--config-yaml <yaml>', help: 'merged over the configuration file', acts: true },
   { flags: '--mode <mode>', help: 'serve, validate or init_only', acts: true },
   { flags: '--concurrency <n>', help: 'number of workers (default: CPUs, at most 2)', acts: true },
-  { flags: '-l, --log-level <level>', help: 'trace, debug, info, warning, error, critical or off', acts: true },
+  {
+    flags: '-l, --log-level <level>',
+    help: 'trace, debug, info, warning, error, critical or off',
+    acts: true,
+  },
   { flags: '--log-path <file>', help: 'log to a file instead of standard error', acts: true },
   { flags: '--service-node <id>', help: 'node.id, when the configuration has none', acts: true },
   { flags: '--service-cluster <name>', help: 'node.cluster, when the configuration has none', acts: true },

@@ -1,13 +1,15 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION_LINE } from '../control/admin-context.ts';
 import { ENVOY_FLAGS } from './envoy-flags.ts';
-import { run, type RunFlags } from './run.ts';
+import { type RunFlags, run } from './run.ts';
 import { validate } from './validate.ts';
 
 /** `inox [run] <Envoy's flags>`, `inox validate -c file`, `inox --version`. */
 function program(): Command {
   const inox = new Command('inox')
-    .description('A service-mesh sidecar proxy: Envoy configuration in, HTTP and TCP proxied, balanced and measured.')
+    .description(
+      'A service-mesh sidecar proxy: Envoy configuration in, HTTP and TCP proxied, balanced and measured.',
+    )
     .showHelpAfterError('(inox --help lists commands and flags)')
     .helpCommand(true);
 
@@ -15,11 +17,15 @@ function program(): Command {
   const runCommand = inox
     .command('run', { isDefault: true })
     .description('run the proxy; the default command, so that a command line for Envoy works as it is');
-  for (const { flags, help, acts } of ENVOY_FLAGS) runCommand.option(flags, acts ? help : `(no effect) ${help}`);
+  for (const { flags, help, acts } of ENVOY_FLAGS)
+    runCommand.option(flags, acts ? help : `(no effect) ${help}`);
   runCommand
     .option('--envoy-strict', "exactly Envoy's behaviour where inox would do better", false)
     .option('--log-json', 'log as JSON lines', false)
-    .option('--metrics-address <ip:port>', 'read-only port for /stats/prometheus and /ready (env INOX_METRICS_ADDRESS)')
+    .option(
+      '--metrics-address <ip:port>',
+      'read-only port for /stats/prometheus and /ready (env INOX_METRICS_ADDRESS)',
+    )
     .action(async (flags: RunFlags) => {
       await run(flags);
     });
@@ -42,7 +48,9 @@ async function main(): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode;
     else {
-      process.stderr.write(`inox: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+      process.stderr.write(
+        `inox: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+      );
       process.exitCode = 1;
     }
   }

@@ -38,16 +38,23 @@ export async function run(flags: RunFlags): Promise<void> {
     process.exitCode = validate(flags);
     return;
   }
-  if (mode !== 'serve' && mode !== 'init_only') return fail(`unknown --mode '${mode}': serve, validate or init_only`);
+  if (mode !== 'serve' && mode !== 'init_only')
+    return fail(`unknown --mode '${mode}': serve, validate or init_only`);
   const level = parseLogLevel(flags.logLevel ?? 'info');
   if (level === undefined) return fail(`unknown log level '${flags.logLevel}'`);
   const concurrency = parseConcurrency(flags.concurrency);
-  if (concurrency === undefined) return fail(`--concurrency must be a whole number, not '${flags.concurrency}'`);
-  const metrics = parseAddress(flags.metricsAddress ?? process.env['INOX_METRICS_ADDRESS']);
+  if (concurrency === undefined)
+    return fail(`--concurrency must be a whole number, not '${flags.concurrency}'`);
+  const metrics = parseAddress(flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS);
   if (metrics === null) return fail(`--metrics-address must be ip:port, not '${flags.metricsAddress}'`);
   const config = tryLoad(flags);
   if (config === undefined) return;
-  await serve(withNode(config, flags), flags, { level, concurrency, metrics, initOnly: mode === 'init_only' });
+  await serve(withNode(config, flags), flags, {
+    level,
+    concurrency,
+    metrics,
+    initOnly: mode === 'init_only',
+  });
 }
 
 interface Parsed {
@@ -62,7 +69,11 @@ async function serve(config: LoadedConfig, flags: RunFlags, parsed: Parsed): Pro
   warnAboutIgnored(flags, (message) => log.log('warning', 'main', message));
   for (const warning of config.warnings) log.log('warning', 'config', formatProblems([warning]));
   if (config.inert.length > 0) {
-    log.log('warning', 'config', `${config.inert.length} settings have no effect; 'inox validate' lists them`);
+    log.log(
+      'warning',
+      'config',
+      `${config.inert.length} settings have no effect; 'inox validate' lists them`,
+    );
   }
   const control = new ControlPlane(
     {
@@ -72,7 +83,8 @@ async function serve(config: LoadedConfig, flags: RunFlags, parsed: Parsed): Pro
       drainMs: Number(flags.drainTimeS ?? DEFAULT_DRAIN_S) * 1000,
       metricsAddress: parsed.metrics,
       onAdminAddress: (address) => {
-        if (flags.adminAddressPath !== undefined) writeFileSync(flags.adminAddressPath, formatAddress(address));
+        if (flags.adminAddressPath !== undefined)
+          writeFileSync(flags.adminAddressPath, formatAddress(address));
       },
       commandLine: commandLine(flags),
       log,
@@ -132,7 +144,8 @@ function withNode(config: LoadedConfig, flags: RunFlags): LoadedConfig {
 function warnAboutIgnored(flags: RunFlags, warn: (message: string) => void): void {
   const given = new Set(Object.keys(flags));
   for (const flag of ENVOY_FLAGS) {
-    if (!flag.acts && given.has(optionKey(flag.flags))) warn(`${flag.flags.split(' ', 1)[0]} has no effect in inox`);
+    if (!flag.acts && given.has(optionKey(flag.flags)))
+      warn(`${flag.flags.split(' ', 1)[0]} has no effect in inox`);
   }
 }
 
@@ -141,7 +154,8 @@ function commandLine(flags: RunFlags): Record<string, string | number | boolean>
   for (const [key, value] of Object.entries(flags)) {
     // An inline configuration may hold secrets, and it is in /config_dump anyway.
     if (key === 'configYaml') continue;
-    if (typeof value === 'string' || typeof value === 'boolean') out[key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value;
+    if (typeof value === 'string' || typeof value === 'boolean')
+      out[key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value;
   }
   return out;
 }

@@ -1,6 +1,6 @@
 import { checkConfig } from '../control/check-config.ts';
 import { ConfigError, type ConfigProblem } from '../core/errors.ts';
-import { formatProblems, loadBootstrap, type LoadedConfig } from '../proto/bootstrap.ts';
+import { formatProblems, type LoadedConfig, loadBootstrap } from '../proto/bootstrap.ts';
 
 export interface ConfigFlags {
   readonly configPath?: string;
@@ -9,7 +9,7 @@ export interface ConfigFlags {
 
 /** Loads, checks and compiles; throws a ConfigError with everything that is wrong. */
 export function loadConfig(flags: ConfigFlags): LoadedConfig {
-  const file = flags.configPath ?? process.env['INOX_CONFIG'];
+  const file = flags.configPath ?? process.env.INOX_CONFIG;
   if (file === undefined && flags.configYaml === undefined) {
     throw ConfigError.at('', 'no configuration: give -c <file>, --config-yaml <yaml> or set INOX_CONFIG');
   }
@@ -28,10 +28,12 @@ export function validate(flags: ConfigFlags & { readonly output?: string }): num
     const config = loadConfig(flags);
     if (json) print({ valid: true, problems: [], warnings: config.warnings, inert: config.inert });
     else {
-      const name = flags.configPath ?? process.env['INOX_CONFIG'] ?? '--config-yaml';
+      const name = flags.configPath ?? process.env.INOX_CONFIG ?? '--config-yaml';
       if (config.warnings.length > 0) process.stdout.write(`warning: ${formatProblems(config.warnings)}\n`);
       if (config.inert.length > 0) {
-        const inert = config.inert.map((field): ConfigProblem => ({ ...field, message: 'accepted, has no effect in inox' }));
+        const inert = config.inert.map(
+          (field): ConfigProblem => ({ ...field, message: 'accepted, has no effect in inox' }),
+        );
         process.stdout.write(`${formatProblems(inert)}\n`);
       }
       process.stdout.write(`configuration '${name}' OK\n`);

@@ -1,8 +1,8 @@
 import { listenAddress } from '../config/listener.ts';
 import { LOG_LEVELS } from '../core/log.ts';
 import { inoxVersion } from '../core/version.ts';
+import { type ClusterStatus, mergeClusterStatuses } from '../upstream/status.ts';
 import type { AdminContext, ConfigDumpSource, JsonObject, RuntimeStatus } from './admin/context.ts';
-import { mergeClusterStatus } from './cluster-view.ts';
 import type { ControlPlane } from './serve.ts';
 
 /** `<commit>/<version>/<modified>/<build>/<TLS>`, the form that scripts around Envoy expect. */
@@ -28,7 +28,8 @@ export function createAdminContext(control: ControlPlane): AdminContext {
         name: listener.name ?? '',
         addresses: [listenAddress(listener.address)],
       })),
-    clusters: async () => mergeClusterStatus(await control.supervisor.query('clusters')),
+    clusters: async () =>
+      mergeClusterStatuses((await control.supervisor.query('clusters')) as ClusterStatus[][]),
     runtime: () => runtimeStatus(control),
     certificates: () => [],
     loggers: () => LOGGERS.map((name) => [name, options.log.level] as const),
@@ -61,7 +62,7 @@ function list(value: unknown): readonly JsonObject[] {
 
 function nodeJson(bootstrap: unknown): JsonObject {
   return {
-    ...object(object(bootstrap)['node']),
+    ...object(object(bootstrap).node),
     user_agent_name: 'inox',
     user_agent_build_version: { version: versionNumbers(), metadata: {} },
   };
@@ -74,12 +75,12 @@ function versionNumbers(): JsonObject {
 
 function configDump(control: ControlPlane): ConfigDumpSource {
   const bootstrap = object(control.options.config.json);
-  const resources = object(bootstrap['static_resources']);
-  const listeners = list(resources['listeners']);
+  const resources = object(bootstrap.static_resources);
+  const listeners = list(resources.listeners);
   return {
     bootstrap,
     loadedAt: control.startedAt,
-    staticClusters: list(resources['clusters']),
+    staticClusters: list(resources.clusters),
     staticListeners: listeners,
     staticRoutes: listeners.flatMap(routesOf),
     inert: control.options.config.inert.map((field) => field.path),
@@ -88,10 +89,10 @@ function configDump(control: ControlPlane): ConfigDumpSource {
 
 /** The route configurations that stand inside a listener's connection managers. */
 function routesOf(listener: JsonObject): JsonObject[] {
-  const chains = [...list(listener['filter_chains']), object(listener['default_filter_chain'])];
+  const chains = [...list(listener.filter_chains), object(listener.default_filter_chain)];
   return chains
-    .flatMap((chain) => list(chain['filters']))
-    .map((filter) => object(filter['typed_config'])['route_config'])
+    .flatMap((chain) => list(chain.filters))
+    .map((filter) => object(filter.typed_config).route_config)
     .filter((config) => config !== undefined)
     .map(object);
 }
@@ -101,8 +102,10 @@ function runtimeStatus(control: ControlPlane): RuntimeStatus {
   const entries: Record<string, { layerValues: readonly string[]; finalValue: string }> = {};
   for (const [key, value] of Object.entries(control.runtime)) {
     const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
-    entries[key] = { layerValues: layers.map((_, i) => (i === layers.length - 1 ? text : '')), finalValue: text };
+    entries[key] = {
+      layerValues: layers.map((_, i) => (i === layers.length - 1 ? text : '')),
+      finalValue: text,
+    };
   }
   return { layers, entries };
 }
-

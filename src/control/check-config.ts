@@ -1,9 +1,9 @@
-import type { LoadedConfig } from '../proto/bootstrap.ts';
-import { flattenRuntime } from '../config/runtime.ts';
 import { at } from '../config/context.ts';
+import { flattenRuntime } from '../config/runtime.ts';
+import { systemClock } from '../core/clock.ts';
 import { ConfigError } from '../core/errors.ts';
 import { createRandom } from '../core/random.ts';
-import { systemClock } from '../core/clock.ts';
+import type { LoadedConfig } from '../proto/bootstrap.ts';
 import { StatStore } from '../stats/store.ts';
 import { createDataPlane } from '../worker/data-plane.ts';
 import { nodeIdentity } from './serve.ts';

@@ -1,8 +1,8 @@
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { listenAddress } from '../config/listener.ts';
 import { at } from '../config/context.ts';
+import { listenAddress } from '../config/listener.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
 import { inoxVersion } from '../core/version.ts';
@@ -17,9 +17,9 @@ import { createServerStats, type ServerState, type ServerStats } from '../stats/
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import { createHoldingsMemory } from '../worker/data-plane.ts';
-import { createAdminContext } from './admin-context.ts';
-import { startAdmin } from './admin/server.ts';
 import { startMetrics } from './admin/metrics-server.ts';
+import { startAdmin } from './admin/server.ts';
+import { createAdminContext } from './admin-context.ts';
 import { startDiscovery } from './discovery.ts';
 import { workerHeapLimits } from './heap-limits.ts';
 import { claimAddresses } from './listen-check.ts';
@@ -75,7 +75,8 @@ export class ControlPlane {
       concurrency,
       version: 0,
     }));
-    for (const cluster of this.clusters) this.#holdings[cluster.name ?? ''] = createHoldingsMemory(concurrency);
+    for (const cluster of this.clusters)
+      this.#holdings[cluster.name ?? ''] = createHoldingsMemory(concurrency);
     this.supervisor = new Supervisor((index) => this.#seed(index), workerHeapLimits(concurrency), {
       onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
       onDeath: (index, threadId, cause) => this.#onWorkerDeath(index, threadId, cause),
@@ -97,21 +98,32 @@ export class ControlPlane {
     const { config, concurrency, metricsAddress, log } = this.options;
     await this.#openAdmin();
     if (metricsAddress !== undefined) {
-      const server = await startMetrics(metricsAddress, createAdminContext(this), (error) => this.#onBug(error));
+      const server = await startMetrics(metricsAddress, createAdminContext(this), (error) =>
+        this.#onBug(error),
+      );
       this.#closers.push(() => server.close());
       log.log('info', 'main', `metrics and readiness on ${formatAddress(server.address)}`);
     }
     this.listeners = await claimAddresses(config.bootstrap.staticResources?.listeners ?? []);
-    const discovery = await startDiscovery(this.clusters, this.bootstrap.typedDnsResolverConfig, this.store.root, (cluster, hosts) => {
-      this.#hosts[cluster] = hosts;
-      this.supervisor.broadcast({ type: 'hosts', cluster, hosts });
-    });
+    const discovery = await startDiscovery(
+      this.clusters,
+      this.bootstrap.typedDnsResolverConfig,
+      this.store.root,
+      (cluster, hosts) => {
+        this.#hosts[cluster] = hosts;
+        this.supervisor.broadcast({ type: 'hosts', cluster, hosts });
+      },
+    );
     this.#closers.push(() => discovery.close());
     await this.supervisor.start(concurrency);
     this.state = 'LIVE';
     this.serverStats.initialized(performance.now() - began);
     for (const listener of this.listeners) {
-      log.log('info', 'main', `listener '${listener.name ?? ''}' on ${formatAddress(listenAddress(listener.address))}`);
+      log.log(
+        'info',
+        'main',
+        `listener '${listener.name ?? ''}' on ${formatAddress(listenAddress(listener.address))}`,
+      );
     }
     log.log('info', 'main', `started: inox ${inoxVersion}, ${concurrency} workers, pid ${process.pid}`);
   }
@@ -169,7 +181,8 @@ export class ControlPlane {
     this.options.log.log('critical', 'main', `worker ${index} died and is replaced: ${cause}`);
     this.aggregator.detach(threadId);
     this.store.root.scope('server').counter('worker_restarts').inc();
-    for (const memory of Object.values(this.#holdings)) releaseHoldings(memory, index, this.options.concurrency);
+    for (const memory of Object.values(this.#holdings))
+      releaseHoldings(memory, index, this.options.concurrency);
   }
 
   async #openAdmin(): Promise<void> {
@@ -182,14 +195,21 @@ export class ControlPlane {
       log.log('info', 'main', `admin on ${formatAddress(server.address)}`);
       onAdminAddress(server.address);
     } catch (error) {
-      throw new Error(`admin on ${formatAddress(address)}: ${error instanceof Error ? error.message : error}`, {
-        cause: error,
-      });
+      throw new Error(
+        `admin on ${formatAddress(address)}: ${error instanceof Error ? error.message : error}`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 
   #onBug(error: unknown): void {
-    this.options.log.log('error', 'admin', error instanceof Error ? (error.stack ?? error.message) : String(error));
+    this.options.log.log(
+      'error',
+      'admin',
+      error instanceof Error ? (error.stack ?? error.message) : String(error),
+    );
   }
 }
 

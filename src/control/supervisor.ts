@@ -89,7 +89,9 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.broadcast({ type: 'shutdown' });
-    const exits = this.#slots.map((slot) => new Promise<void>((resolve) => slot.worker.once('exit', () => resolve())));
+    const exits = this.#slots.map(
+      (slot) => new Promise<void>((resolve) => slot.worker.once('exit', () => resolve())),
+    );
     const grace = new Promise<void>((resolve) => setTimeout(resolve, SHUTDOWN_GRACE_MS).unref());
     await Promise.race([Promise.all(exits), grace]);
     await Promise.all(this.#slots.map((slot) => slot.worker.terminate()));
@@ -164,7 +166,9 @@ export class Supervisor {
     if (this.#deaths.length >= MAX_DEATHS) {
       this.#stopping = true;
       this.#onReady?.reject(new Error(cause));
-      this.#events.onGivenUp(`${MAX_DEATHS} workers died within ${DEATH_WINDOW_MS / 1000} s; the last one: ${cause}`);
+      this.#events.onGivenUp(
+        `${MAX_DEATHS} workers died within ${DEATH_WINDOW_MS / 1000} s; the last one: ${cause}`,
+      );
       return;
     }
     this.#spawn(slot.index);

@@ -28,7 +28,7 @@ export interface Connection {
   /** Takes ownership of `data`: it must not change afterwards. Strings are latin1. False: over the high watermark, `onDrain` will follow. */
   write(data: Uint8Array | string): boolean;
   /** As `write`, for a chunk that is borrowed from `onData`: bytes the kernel does not take at once are copied. */
-  writeBorrowed(chunk: Uint8Array): boolean;
+  writeBorrowed(chunk: Buffer): boolean;
   /** Sends FIN after what is buffered; reading goes on. Idempotent. */
   end(): void;
   /** Flushes what is buffered, then closes both directions; gives up after `delayMs`. Idempotent. */

@@ -1,7 +1,8 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { Cell } from '../core/cell.ts';
 import type { Address, Connection } from './connection.ts';
-import { type ConnectionObserver, SocketConnection } from './socket-connection.ts';
+import type { ReadArena } from './read-arena.ts';
+import { type ConnectionObserver, rewrap, SocketConnection } from './socket-connection.ts';
 
 /** Takes a fresh connection; must set `connection.events` before it returns. */
 export type ConnectionHandler = (connection: Connection) => void;
@@ -14,6 +15,7 @@ export interface ListenOptions {
   /** `per_connection_buffer_limit_bytes`; 0 = default. */
   readonly bufferLimitBytes: number;
   readonly nextId: () => number;
+  readonly arena: ReadArena;
   readonly observer: ConnectionObserver | null;
 }
 
@@ -36,19 +38,24 @@ export function listen(options: ListenOptions): Promise<Listener> {
   const server = createServer({
     allowHalfOpen: true,
     noDelay: true,
-    ...(options.bufferLimitBytes > 0 ? { highWaterMark: options.bufferLimitBytes } : {}),
+    // Nothing may be read before the socket reads into the arena.
+    pauseOnConnect: true,
   });
   server.on('connection', (socket: Socket) => {
     const accept = handler.value;
+    const reading = accept === undefined ? null : rewrap(socket, options.arena, options.bufferLimitBytes);
     // The peer may be gone already: then there is no address to tell and nothing to serve.
-    if (accept === undefined || (address.path === '' && socket.remoteAddress === undefined)) {
-      socket.on('error', () => {
+    if (accept === undefined || reading === null || gone(reading.socket, address)) {
+      const closing = reading?.socket ?? socket;
+      closing.on('error', () => {
         // Closed by us anyway.
       });
-      socket.destroy();
+      closing.destroy();
       return;
     }
-    accept(new SocketConnection(options.nextId(), socket, 'downstream', address.path, options.observer));
+    const { observer, nextId } = options;
+    const facts = { id: nextId(), peer: 'downstream', unixPath: address.path, observer } as const;
+    accept(new SocketConnection(reading, facts));
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -68,6 +75,10 @@ export function listen(options: ListenOptions): Promise<Listener> {
       },
     );
   });
+}
+
+function gone(socket: Socket, listening: Address): boolean {
+  return listening.path === '' && socket.remoteAddress === undefined;
 }
 
 function boundAddress(server: Server, asked: Address): Address {

@@ -1,8 +1,9 @@
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Fault, ResetReason } from '../core/errors.ts';
 import { ipAddress, unixAddress } from './address.ts';
 import type { Address, Connection, ConnectionEvents } from './connection.ts';
 import { connectionTermination } from './node-errors.ts';
+import { READ_BYTES, type ReadArena, type ReadBuffer } from './read-arena.ts';
 
 /** Between events: a connection that nobody listens to yet or any more. */
 const NOBODY: ConnectionEvents = {
@@ -12,11 +13,82 @@ const NOBODY: ConnectionEvents = {
   onClose: () => {},
 };
 
+/** Borrowed chunks up to this size are copied as a latin1 string, the cheapest small copy there is. */
+const STRING_COPY_BYTES = 16 * 1024;
+/** So many small reads in a row send a connection back to the shared buffer. */
+const SMALL_READS = 32;
+
 /** Told about every connection of a listener; for statistics. */
 export interface ConnectionObserver {
   onOpen(): void;
   /** `lengthMs`: how long it lived. */
   onClosed(lengthMs: number): void;
+}
+
+/** What a connection is told about itself when it is made. */
+export interface ConnectionFacts {
+  readonly id: number;
+  /** Who is to blame when the socket dies. */
+  readonly peer: Fault;
+  /** Path of a Unix socket, '' for TCP. */
+  readonly unixPath: string;
+  readonly observer: ConnectionObserver | null;
+}
+
+/** Node's socket handle, as far as it is used here; not documented, hence only in this file. */
+interface Handle {
+  useUserBuffer?(buffer: Buffer): void;
+}
+
+function handleOf(socket: Socket): Handle | null {
+  return (socket as unknown as { readonly _handle: Handle | null })._handle;
+}
+
+/**
+ * Takes the handle of an accepted socket over into a socket that reads into the arena: the server makes its
+ * sockets itself and cannot be told to. Returns null when the peer is gone already.
+ */
+export function rewrap(accepted: Socket, arena: ReadArena, bufferLimitBytes: number): ReadingSocket | null {
+  const shell = accepted as unknown as { _handle: Handle | null };
+  const handle = shell._handle;
+  if (handle === null) return null;
+  shell._handle = null;
+  // Empties the server's books; the handle lives on.
+  accepted.destroy();
+  const reader = new ArenaReader(arena);
+  const options = {
+    handle,
+    allowHalfOpen: true,
+    onread: reader.onread,
+    ...(bufferLimitBytes > 0 ? { writableHighWaterMark: bufferLimitBytes } : {}),
+  };
+  // `handle` is as undocumented as `_handle`.
+  return { socket: new Socket(options as object), reader };
+}
+
+/** A socket and what its reads go to; null: it gives out buffers of its own, as TLS sockets do. */
+export interface ReadingSocket {
+  readonly socket: Socket;
+  readonly reader: ArenaReader | null;
+}
+
+/** The `onread` of one socket: hands what was read to its connection. */
+export class ArenaReader {
+  readonly arena: ReadArena;
+  readonly onread: { readonly buffer: Buffer; readonly callback: (bytes: number) => boolean };
+  /** The connection that gets the bytes; set once, before anything is read. */
+  target: SocketConnection | null = null;
+
+  constructor(arena: ReadArena) {
+    this.arena = arena;
+    this.onread = {
+      buffer: arena.shared.bytes,
+      callback: (bytes) => {
+        this.target?.read(bytes);
+        return true;
+      },
+    };
+  }
 }
 
 /** A Connection over one TCP or Unix socket. */
@@ -26,26 +98,26 @@ export class SocketConnection implements Connection {
   readonly remote: Address;
   readonly local: Address;
   readonly #socket: Socket;
+  readonly #arena: ReadArena | null;
   readonly #peer: Fault;
   readonly #observer: ConnectionObserver | null;
   readonly #openedMs: number;
+  #readBuffer: ReadBuffer | null;
+  #smallReads: number;
   #paused: number;
   #blocked: boolean;
   #error: NodeJS.ErrnoException | null;
   #closeTimer: NodeJS.Timeout | null;
 
-  /** `peer` says who is to blame when the socket dies. */
-  constructor(
-    id: number,
-    socket: Socket,
-    peer: Fault,
-    unixPath: string,
-    observer: ConnectionObserver | null = null,
-  ) {
+  constructor({ socket, reader }: ReadingSocket, facts: ConnectionFacts) {
+    const { unixPath, observer } = facts;
     this.events = NOBODY;
-    this.id = id;
+    this.id = facts.id;
     this.#socket = socket;
-    this.#peer = peer;
+    this.#arena = reader?.arena ?? null;
+    this.#readBuffer = reader?.arena.shared ?? null;
+    this.#smallReads = 0;
+    this.#peer = facts.peer;
     this.#observer = observer;
     this.#openedMs = observer === null ? 0 : performance.now();
     this.#paused = 0;
@@ -61,7 +133,8 @@ export class SocketConnection implements Connection {
         ? ipAddress(plainIp(socket.localAddress), socket.localPort ?? 0)
         : unixAddress(unixPath);
     observer?.onOpen();
-    socket.on('data', (chunk: Buffer) => this.events.onData(chunk));
+    if (reader !== null) reader.target = this;
+    else socket.on('data', (chunk: Buffer) => this.events.onData(chunk));
     socket.on('end', () => this.events.onEnd());
     socket.on('drain', () => this.#onDrain());
     socket.on('error', (error) => {
@@ -86,15 +159,32 @@ export class SocketConnection implements Connection {
     return this.#socket.destroyed;
   }
 
+  /** @internal From the reader: so many bytes lie at the start of the read buffer. */
+  read(bytes: number): void {
+    const buffer = this.#readBuffer;
+    const arena = this.#arena;
+    if (buffer === null || arena === null) return;
+    arena.current = buffer;
+    this.events.onData(buffer.bytes.subarray(0, bytes));
+    if (buffer !== arena.shared) this.#afterOwnRead(arena, buffer, bytes);
+    else if (bytes === READ_BYTES && !this.#socket.destroyed) this.#readInto(arena, arena.take());
+  }
+
   write(data: Uint8Array | string): boolean {
-    if (this.#socket.destroyed || this.#socket.writableEnded) return true;
-    if (this.#socket.write(data, 'latin1')) return true;
+    const socket = this.#socket;
+    if (socket.destroyed || socket.writableEnded) return true;
+    if (typeof data === 'string' ? socket.write(data, 'latin1') : socket.write(data)) return true;
     this.#blocked = true;
     return false;
   }
 
-  writeBorrowed(chunk: Uint8Array): boolean {
-    return this.write(chunk);
+  writeBorrowed(chunk: Buffer): boolean {
+    const length = chunk.length;
+    if (length <= STRING_COPY_BYTES) return this.write(chunk.latin1Slice(0, length));
+    const source = this.#arena.current;
+    if (source === this.#arena.shared || source.bytes.buffer !== chunk.buffer)
+      return this.write(Buffer.from(chunk));
+    return this.#writeInPlace(chunk, source);
   }
 
   end(): void {
@@ -105,10 +195,14 @@ export class SocketConnection implements Connection {
     if (this.#socket.destroyed || this.#closeTimer !== null) return;
     this.end();
     this.#closeTimer = setTimeout(() => this.destroy(), delayMs);
+    if (this.#socket.readableEnded) {
+      this.#socket.destroySoon();
+      return;
+    }
+    // What still arrives is thrown away: a FIN after unread bytes would become an RST and could destroy our answer.
     if (this.#paused > 0) this.#socket.resume();
     this.#paused = 0;
-    // What still arrives is thrown away: a FIN after unread bytes would become an RST and could destroy our answer.
-    this.#socket.once('end', () => this.destroy());
+    this.#socket.once('end', () => this.#socket.destroySoon());
   }
 
   destroy(reset = false): void {
@@ -126,6 +220,37 @@ export class SocketConnection implements Connection {
     if (--this.#paused === 0) this.#socket.resume();
   }
 
+  #writeInPlace(arena: ReadArena, chunk: Buffer, source: ReadBuffer): boolean {
+    const socket = this.#socket;
+    if (socket.destroyed || socket.writableEnded) return true;
+    source.inFlight++;
+    const accepted = socket.write(chunk, () => arena.landed(source));
+    if (accepted) return true;
+    this.#blocked = true;
+    return false;
+  }
+
+  #afterOwnRead(arena: ReadArena, buffer: ReadBuffer, bytes: number): void {
+    // Closed within onData: the buffer was, or will be, released by the close.
+    if (this.#socket.destroyed) return;
+    this.#smallReads = bytes < READ_BYTES / 4 ? this.#smallReads + 1 : 0;
+    if (this.#smallReads >= SMALL_READS) this.#readInto(arena, arena.shared);
+    else if (buffer.inFlight > 0) this.#readInto(arena, arena.take());
+  }
+
+  #readInto(arena: ReadArena, buffer: ReadBuffer): void {
+    const handle = handleOf(this.#socket);
+    if (handle?.useUserBuffer === undefined) {
+      arena.release(buffer);
+      return;
+    }
+    const before = this.#readBuffer;
+    this.#readBuffer = buffer;
+    this.#smallReads = 0;
+    handle.useUserBuffer(buffer.bytes);
+    if (before !== null) arena.release(before);
+  }
+
   #onDrain(): void {
     if (!this.#blocked) return;
     this.#blocked = false;
@@ -134,6 +259,8 @@ export class SocketConnection implements Connection {
 
   #onClose(): void {
     if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
+    if (this.#readBuffer !== null) this.#arena?.release(this.#readBuffer);
+    this.#readBuffer = null;
     const orderly = this.#error === null && this.#socket.readableEnded && this.#socket.writableFinished;
     const reason: ResetReason | undefined = orderly
       ? undefined

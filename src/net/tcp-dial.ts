@@ -3,7 +3,8 @@ import type { ResetReason } from '../core/errors.ts';
 import type { Address } from './connection.ts';
 import type { Dial, DialListener, DialOptions, PendingDial } from './dial.ts';
 import { connectFailure } from './node-errors.ts';
-import { SocketConnection } from './socket-connection.ts';
+import type { ReadArena } from './read-arena.ts';
+import { ArenaReader, SocketConnection } from './socket-connection.ts';
 
 const TIMED_OUT: ResetReason = {
   kind: 'connection-timeout',
@@ -12,9 +13,9 @@ const TIMED_OUT: ResetReason = {
   details: 'connection timeout',
 };
 
-/** Dials TCP and Unix sockets. `nextId` numbers the connections of this thread. */
-export function createTcpDial(nextId: () => number): Dial {
-  return (host, options, listener) => new TcpDial(host, options, listener, nextId);
+/** Dials TCP and Unix sockets. `nextId` numbers the connections of this thread, which read into `arena`. */
+export function createTcpDial(nextId: () => number, arena: ReadArena): Dial {
+  return (host, options, listener) => new TcpDial(host, options, listener, nextId, arena);
 }
 
 class TcpDial implements PendingDial {
@@ -22,7 +23,14 @@ class TcpDial implements PendingDial {
   readonly #socket: Socket;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(host: Address, options: DialOptions, listener: DialListener, nextId: () => number) {
+  constructor(
+    host: Address,
+    options: DialOptions,
+    listener: DialListener,
+    nextId: () => number,
+    arena: ReadArena,
+  ) {
+    const reader = new ArenaReader(arena);
     this.#listener = listener;
     const limit =
       options.bufferLimitBytes === undefined || options.bufferLimitBytes === 0
@@ -31,6 +39,7 @@ class TcpDial implements PendingDial {
     const socket = connect({
       ...(host.path === '' ? { host: host.ip, port: host.port } : { path: host.path }),
       allowHalfOpen: true,
+      onread: reader.onread,
       noDelay: true,
       keepAlive: options.tcpKeepalive !== undefined,
       keepAliveInitialDelay: options.tcpKeepalive?.idleMs,
@@ -48,7 +57,12 @@ class TcpDial implements PendingDial {
       const to = this.#listener;
       this.#listener = null;
       if (to === null) return;
-      to.onConnected(new SocketConnection(nextId(), socket, 'upstream', host.path));
+      to.onConnected(
+        new SocketConnection(
+          { socket, reader },
+          { id: nextId(), peer: 'upstream', unixPath: host.path, observer: null },
+        ),
+      );
     });
   }
 

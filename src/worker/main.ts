@@ -6,10 +6,12 @@ import { createRandom } from '../core/random.ts';
 import type { FromWorker, ToWorker, WorkerInit } from '../core/worker-protocol.ts';
 import { formatAddress } from '../net/address.ts';
 import { type Listener, listen } from '../net/listener.ts';
+import { ReadArena } from '../net/read-arena.ts';
 import { createTcpDial } from '../net/tcp-dial.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
+import { clusterStatus } from '../upstream/status.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 
 /** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
@@ -30,17 +32,19 @@ function main(): void {
     lastId += init.concurrency;
     return lastId;
   };
+  const arena = new ReadArena();
   const plane = createDataPlane(init, {
     dry: false,
     stats: store.root,
     clock: systemClock,
     random: createRandom(randomBytes(4).readUInt32LE()),
     log,
-    dial: createTcpDial(nextId),
+    dial: createTcpDial(nextId, arena),
     node: init.node,
   });
-  for (const [name, hosts] of Object.entries(init.hosts)) plane.clusters.get(name)?.update(hosts as ClusterHosts);
-  const listeners = openListeners(plane, init, nextId, send);
+  for (const [name, hosts] of Object.entries(init.hosts))
+    plane.clusters.get(name)?.update(hosts as ClusterHosts);
+  const listeners = openListeners(plane, init, { nextId, arena }, send);
   store.flush();
   port.on('message', (message: ToWorker) => obey(message, plane, listeners, log, send));
   listeners.then(
@@ -54,7 +58,7 @@ function main(): void {
 async function openListeners(
   plane: DataPlane,
   init: WorkerInit,
-  nextId: () => number,
+  sockets: { readonly nextId: () => number; readonly arena: ReadArena },
   send: (message: FromWorker) => void,
 ): Promise<readonly Listener[]> {
   const open: Listener[] = [];
@@ -68,14 +72,18 @@ async function openListeners(
         reusePort: shared,
         backlog: compiled.backlog,
         bufferLimitBytes: compiled.bufferLimitBytes,
-        nextId,
+        ...sockets,
         observer: compiled.observer,
       });
       listener.handler.value = compiled.handler;
       open.push(listener);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      send({ type: 'listen-failed', listener: `${compiled.name} (${formatAddress(compiled.address)})`, message });
+      send({
+        type: 'listen-failed',
+        listener: `${compiled.name} (${formatAddress(compiled.address)})`,
+        message,
+      });
       throw error;
     }
   }
@@ -125,7 +133,7 @@ function obey(
 }
 
 function answer(what: 'clusters' | 'listeners', plane: DataPlane): unknown {
-  if (what === 'clusters') return [...plane.clusters.values()].map((cluster) => cluster.name);
+  if (what === 'clusters') return [...plane.clusters.values()].map(clusterStatus);
   return plane.listeners.map((listener) => ({ name: listener.name, address: listener.address }));
 }
 

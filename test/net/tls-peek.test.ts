@@ -36,6 +36,8 @@ function peek(socket: net.Socket, enough: (first: Buffer) => void): void {
   socket.on('data', onData);
 }
 
+const FACTS = { id: 1, peer: 'downstream', unixPath: '', observer: null } as const;
+
 /** Accepts TLS and plain text on one port and hands a Connection to `serve`. */
 async function serveBoth(
   t: Test,
@@ -45,7 +47,7 @@ async function serveBoth(
     t.teardown(() => socket.destroy());
     peek(socket, (first) => {
       if (first[0] !== TLS_HANDSHAKE_RECORD) {
-        serve(new SocketConnection(1, socket, 'downstream', ''), undefined);
+        serve(new SocketConnection({ socket, reader: null }, FACTS), undefined);
         socket.resume(); // An explicit pause outlives the arrival of a new reader.
         return;
       }
@@ -54,7 +56,7 @@ async function serveBoth(
         secureContext,
         ALPNProtocols: ['http/1.1'],
       });
-      serve(new SocketConnection(1, secure, 'downstream', ''), secure);
+      serve(new SocketConnection({ socket: secure, reader: null }, FACTS), secure);
     });
   });
   t.teardown(() => server.close());
