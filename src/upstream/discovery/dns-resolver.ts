@@ -38,8 +38,10 @@ export interface DnsResolverOptions {
 type Lookup = (name: string, version: 4 | 6) => Promise<DnsResult>;
 
 const NO_ADDRESSES: DnsResult = { ok: true, addresses: [] };
-const QUERY_TIMEOUT_MS = 5000;
-const QUERY_TRIES = 4;
+/** Retries double the time; unlimited, four of five seconds would hold up the start for more than a minute. */
+const QUERY_TIMEOUT_MS = 2000;
+const QUERY_MAX_TIMEOUT_MS = 5000;
+const QUERY_TRIES = 3;
 /** No such name, or no record of the type asked for. */
 const EMPTY_CODES: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA']);
 
@@ -51,7 +53,11 @@ export function createDnsResolver(options: DnsResolverOptions): DnsResolver {
   if (options.getaddrinfo) {
     return { resolve: (name, family) => resolveFamilies(systemLookup, name, family), close() {} };
   }
-  const resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: QUERY_TRIES });
+  const resolver = new Resolver({
+    timeout: QUERY_TIMEOUT_MS,
+    maxTimeout: QUERY_MAX_TIMEOUT_MS,
+    tries: QUERY_TRIES,
+  });
   if (options.servers.length > 0) resolver.setServers(options.servers);
   const query = serverLookup(resolver);
   const byName: Lookup = async (name, version) => {
