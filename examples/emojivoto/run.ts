@@ -191,7 +191,15 @@ function describe(services: readonly Service[], running: readonly Running[]): vo
     ],
     [`curl -s -H 'host: nobody' http://127.0.0.1:${web?.outbound}/ ${status}`, '404'],
     [`curl -s http://127.0.0.1:${web?.admin}/ready`, 'LIVE'],
-    [`curl -s http://127.0.0.1:${web?.admin}/clusters`, '…'],
+    // The slower replica gets less.
+    [
+      `curl -s http://127.0.0.1:${web?.admin}/clusters | grep '^emoji::.*::rq_total'`,
+      'emoji::127.0.0.1:18081::rq_total::…',
+    ],
+    [
+      `curl -s http://127.0.0.1:${web?.admin}/stats/prometheus | grep '^envoy_cluster_upstream_rq_xx.*voting'`,
+      'envoy_cluster_upstream_rq_xx{envoy_response_code_class="…',
+    ],
   ]) {
     console.log(`  $ ${command}\n    ${answer}`);
   }
