@@ -181,10 +181,11 @@ export class SocketConnection implements Connection {
   writeBorrowed(chunk: Buffer): boolean {
     const length = chunk.length;
     if (length <= STRING_COPY_BYTES) return this.write(chunk.latin1Slice(0, length));
-    const source = this.#arena.current;
-    if (source === this.#arena.shared || source.bytes.buffer !== chunk.buffer)
-      return this.write(Buffer.from(chunk));
-    return this.#writeInPlace(chunk, source);
+    const arena = this.#arena;
+    const source = arena?.current;
+    const ours = source !== undefined && source !== arena?.shared && source.bytes.buffer === chunk.buffer;
+    if (arena === null || !ours) return this.write(Buffer.from(chunk));
+    return this.#writeInPlace(arena, chunk, source);
   }
 
   end(): void {
