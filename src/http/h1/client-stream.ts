@@ -1,15 +1,15 @@
 import type { ResetReason } from '../../core/errors.ts';
+import type { Connection } from '../../net/connection.ts';
 import type { Headers } from '../headers.ts';
 import type { ClientStream, RequestHead, ResponseHead, StreamEvents } from '../stream.ts';
 
 /** What a stream asks of its connection. */
 export interface ClientStreamOwner {
+  readonly connection: Connection;
   requestHead(head: RequestHead, end: boolean): void;
   requestData(chunk: Buffer, end: boolean): void;
   requestTrailers(trailers: Headers): void;
   resetStream(reason: ResetReason): void;
-  pauseStream(): void;
-  resumeStream(): void;
 }
 
 /** One request and its response on a client connection. A new object each time, as on the server side. */
@@ -47,12 +47,12 @@ export class H1ClientStream implements ClientStream {
   pause(): void {
     if (this.owner === null) return;
     this.pauses++;
-    this.owner.pauseStream();
+    this.owner.connection.pause();
   }
 
   resume(): void {
     if (this.owner === null || this.pauses === 0) return;
     this.pauses--;
-    this.owner.resumeStream();
+    this.owner.connection.resume();
   }
 }

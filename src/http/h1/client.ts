@@ -344,14 +344,6 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     this.connection.destroy();
   }
 
-  pauseStream(): void {
-    this.connection.pause();
-  }
-
-  resumeStream(): void {
-    this.connection.resume();
-  }
-
   // Ends.
 
   #fail(chunk: Buffer): number {

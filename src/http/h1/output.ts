@@ -16,8 +16,6 @@ export class Output {
   readonly connection: Connection;
   readonly #owner: OutputOwner;
   #text: string;
-  /** A head without its empty line, which may still get a line while it waits. */
-  #head: string;
   #scheduled: boolean;
   /** The last write went over the high watermark. */
   full: boolean;
@@ -26,28 +24,15 @@ export class Output {
     this.connection = connection;
     this.#owner = owner;
     this.#text = '';
-    this.#head = '';
     this.#scheduled = false;
     this.full = false;
   }
 
   text(text: string): void {
-    if (this.#head !== '') this.#endHead();
     this.#text += text;
   }
 
-  /** A head up to its last field; the empty line follows with whatever comes next. */
-  openHead(head: string): void {
-    this.#head = head;
-  }
-
-  /** Adds `line` to a head that still waits. */
-  amendHead(line: string): void {
-    if (this.#head !== '') this.#head += line;
-  }
-
   data(chunk: Buffer): void {
-    if (this.#head !== '') this.#endHead();
     if (chunk.length < SEPARATE_BYTES) {
       this.#text += chunk.latin1Slice(0, chunk.length);
       if (this.#text.length >= SEPARATE_BYTES) this.flush();
@@ -58,7 +43,7 @@ export class Output {
   }
 
   chunk(chunk: Buffer): void {
-    this.text(`${chunk.length.toString(16)}\r\n`);
+    this.#text += `${chunk.length.toString(16)}\r\n`;
     this.data(chunk);
     this.#text += '\r\n';
   }
@@ -71,7 +56,6 @@ export class Output {
   }
 
   flush(): void {
-    if (this.#head !== '') this.#endHead();
     const text = this.#text;
     if (text === '') return;
     this.#text = '';
@@ -81,17 +65,11 @@ export class Output {
   /** Forgets what was not flushed. */
   discard(): void {
     this.#text = '';
-    this.#head = '';
   }
 
   flushTick(): void {
     this.#scheduled = false;
     this.flush();
-  }
-
-  #endHead(): void {
-    this.#text += `${this.#head}\r\n`;
-    this.#head = '';
   }
 
   #onFull(): void {

@@ -1,6 +1,7 @@
 import { removeHeader } from '../headers.ts';
 import { RequestHead } from '../stream.ts';
 import { FAULT, FIELD_LINES, type HeadFault, type HeadFields } from './head-fields.ts';
+import type { HeadResult } from './head-reader.ts';
 import type { H1ServerOptions } from './options.ts';
 
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]";
@@ -23,8 +24,15 @@ export function matchRequestHead(text: string): number {
   return REQUEST_HEAD.test(text) ? REQUEST_HEAD.lastIndex : 0;
 }
 
+/** What is wrong with `text` when a head was read with `result`; null when nothing is yet. */
+export function headFault(result: HeadResult, text: string): HeadFault | null {
+  if (result === 'too-large') return FAULT.headersTooLarge;
+  if (result === 'malformed') return diagnoseRequestHead(text);
+  return result === 'incomplete' && text !== '' ? diagnosePartialRequest(text) : null;
+}
+
 /** What is wrong with a whole head that did not match. */
-export function diagnoseRequestHead(text: string): HeadFault {
+function diagnoseRequestHead(text: string): HeadFault {
   const line = REQUEST_LINE.exec(text);
   if (line === null) return HTTP_09_LINE.test(text) ? FAULT.lowVersion : FAULT.codec;
   if (!BARE_LF.test(text) && BAD_VALUE.test(text)) return FAULT.invalidCharacters;
@@ -32,7 +40,7 @@ export function diagnoseRequestHead(text: string): HeadFault {
 }
 
 /** A head that has not ended: what can be refused already, so that nonsense does not wait for more. */
-export function diagnosePartialRequest(text: string): HeadFault | null {
+function diagnosePartialRequest(text: string): HeadFault | null {
   const eol = text.indexOf('\r\n');
   if (eol >= 0) {
     if (!REQUEST_LINE.test(text)) return diagnoseRequestHead(text);

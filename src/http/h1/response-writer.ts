@@ -95,13 +95,16 @@ export class ResponseWriter {
     this.#output.schedule();
   }
 
-  /** `amendable`: `closesEarly` may follow. */
-  head(head: ResponseHead, end: boolean, close: boolean, amendable: boolean): void {
+  /** `close`: the connection ends with this response for reasons of its own. */
+  head(head: ResponseHead, end: boolean, close: boolean): void {
     this.begun = true;
     this.done = end;
     const status = head.status;
     const bodiless = status === 204 || status === 304;
-    let out = statusLine(status) + this.#heads.fields(head.headers, status !== 204);
+    const line = statusLine(status);
+    // Envoy answers HTTP/1.0 in kind.
+    let out = this.#http10 ? `HTTP/1.0${line.slice(8)}` : line;
+    out += this.#heads.fields(head.headers, status !== 204);
     if (close || this.#heads.close) this.closes = true;
     let framing = '';
     const length = this.#heads.contentLength;
@@ -124,15 +127,8 @@ export class ResponseWriter {
     else if (this.#http10) out += 'connection: keep-alive\r\n';
     // A length that was promised and will not come leaves the connection of no use.
     if (end && this.#framing === 'length' && length > 0) this.closes = true;
-    if (amendable && !end && !this.closes) this.#output.openHead(out + framing);
-    else this.#output.text(`${out}${framing}\r\n`);
+    this.#output.text(`${out}${framing}\r\n`);
     if (!end) this.#output.schedule();
-  }
-
-  /** The response is about to end before its request: said in the head when that has not left yet. */
-  closesEarly(): void {
-    this.closes = true;
-    this.#output.amendHead('connection: close\r\n');
   }
 
   /** False when the chunk does not fit what the head promised. */

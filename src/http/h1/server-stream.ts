@@ -1,15 +1,15 @@
 import type { ResetReason } from '../../core/errors.ts';
+import type { Connection } from '../../net/connection.ts';
 import type { Headers } from '../headers.ts';
 import type { RequestHead, ResponseHead, ServerStream, StreamEvents } from '../stream.ts';
 
 /** What a stream asks of its connection; only the connection's current stream is heard. */
 export interface ServerStreamOwner {
+  readonly connection: Connection;
   respondHead(head: ResponseHead, end: boolean): void;
   respondData(chunk: Buffer, end: boolean): void;
   respondTrailers(trailers: Headers): void;
   resetStream(reason: ResetReason): void;
-  pauseStream(): void;
-  resumeStream(): void;
 }
 
 /** Stands in before the owner set its events and after the end. */
@@ -56,12 +56,12 @@ export class H1ServerStream implements ServerStream {
   pause(): void {
     if (this.owner === null) return;
     this.pauses++;
-    this.owner.pauseStream();
+    this.owner.connection.pause();
   }
 
   resume(): void {
     if (this.owner === null || this.pauses === 0) return;
     this.pauses--;
-    this.owner.resumeStream();
+    this.owner.connection.resume();
   }
 }

@@ -5,16 +5,11 @@ import type { Headers } from '../headers.ts';
 import type { ResponseHead } from '../stream.ts';
 import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
 import { FAULT, type HeadFault, HeadFields } from './head-fields.ts';
-import { HeadReader, type HeadResult } from './head-reader.ts';
+import { HeadReader } from './head-reader.ts';
 import type { H1ServerOptions } from './options.ts';
 import { Output, type OutputOwner } from './output.ts';
 import { PendingBytes } from './pending-bytes.ts';
-import {
-  diagnosePartialRequest,
-  diagnoseRequestHead,
-  matchRequestHead,
-  parseRequestHead,
-} from './request-head.ts';
+import { headFault, matchRequestHead, parseRequestHead } from './request-head.ts';
 import { DOWNSTREAM_PROTOCOL_ERROR, DOWNSTREAM_TERMINATION, LOCAL_FRAMING_ERROR } from './reset-reasons.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { H1ServerStream, type ServerStreamOwner } from './server-stream.ts';
@@ -58,6 +53,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   /** `#process` is on the stack and goes on by itself. */
   #processing: boolean;
   #tunnel: boolean;
+  /** An exchange ran since the last `onIdle`. */
+  #served: boolean;
   readonly #pending: PendingBytes;
   /** Why we ended the connection ourselves. */
   #reason: ResetReason | undefined;
@@ -77,6 +74,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     this.#closing = false;
     this.#processing = false;
     this.#tunnel = false;
+    this.#served = false;
     this.#pending = new PendingBytes(connection);
     this.#reason = undefined;
     connection.events = this;
@@ -98,8 +96,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   // Connection events.
 
   onData(chunk: Buffer): void {
-    if (!this.#pending.empty) this.#hold(chunk, 0, false);
-    else this.#process(chunk, 0, false);
+    if (!this.#pending.empty) this.#pending.hold(chunk, 0, false);
+    else this.#process(chunk, false);
   }
 
   onEnd(): void {
@@ -141,8 +139,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
 
   // Request side.
 
-  #process(chunk: Buffer, from: number, owned: boolean): void {
-    let at = from;
+  #process(chunk: Buffer, owned: boolean): void {
+    let at = 0;
     this.#processing = true;
     while (at < chunk.length) {
       switch (this.#phase) {
@@ -171,6 +169,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
       }
     }
     this.#processing = false;
+    if (this.#stream === null) this.#tellIdle();
   }
 
   #readHead(chunk: Buffer, at: number): number {
@@ -207,6 +206,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     this.#tunnel = head.upgrade !== '' || head.method === 'CONNECT';
     const stream = new H1ServerStream(this);
     this.#stream = stream;
+    this.#served = true;
     if (this.#tunnel) this.#phase = 'tunnel-wait';
     else if (head.contentLength === 0) this.#phase = 'wait';
     else {
@@ -222,8 +222,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   #readBody(chunk: Buffer, at: number): number {
     const next = this.#body.read(chunk, at);
     if (next >= 0) return next;
-    const stream = this.#stream;
-    if (stream === null || this.#writer.begun) this.#abort(DOWNSTREAM_PROTOCOL_ERROR, false);
+    if (this.#stream === null || this.#writer.begun) this.#abort(DOWNSTREAM_PROTOCOL_ERROR, false);
     else this.#refuse(this.#body.fault);
     return chunk.length;
   }
@@ -274,7 +273,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   #resumePending(): void {
     const bytes = this.#pending.take();
     if (bytes === null) return;
-    this.#process(bytes, 0, true);
+    this.#process(bytes, true);
     this.#pending.settle();
   }
 
@@ -293,15 +292,14 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
       if (end) this.respondData(EMPTY, true);
       return;
     }
-    // A refused tunnel leaves bytes behind whose meaning is open (RFC 9110 §9.3.6), so nothing follows it.
-    const early = !this.#requestDone;
-    writer.head(head, end, this.#closing || this.#tunnel || (end && early), early);
+    // As Envoy: who is answered before the request is complete may never complete it. A refused tunnel leaves
+    // bytes behind whose meaning is open (RFC 9110 §9.3.6).
+    writer.head(head, end, this.#closing || !this.#requestDone);
     if (end) this.#endResponse();
   }
 
   respondData(chunk: Buffer, end: boolean): void {
     if (this.#writer.done || !this.#writer.begun) return;
-    if (end && !this.#requestDone && !this.#tunnel) this.#writer.closesEarly();
     if (!this.#writer.data(chunk, end)) {
       this.#abort(LOCAL_FRAMING_ERROR, true);
       return;
@@ -325,14 +323,6 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     else this.connection.closeAfterFlush(this.#options.delayedCloseMs);
   }
 
-  pauseStream(): void {
-    this.connection.pause();
-  }
-
-  resumeStream(): void {
-    this.connection.resume();
-  }
-
   /** Called one turn after the tunnel was granted: the granting call is not re-entered with data. */
   openTunnel(): void {
     if (this.#phase !== 'tunnel-wait') return;
@@ -342,12 +332,9 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
 
   #endResponse(): void {
     this.#output.flush();
-    if (this.#tunnel && this.#writer.tunnelled) {
-      this.connection.end();
-      if (this.#requestDone) this.#finish();
-      return;
-    }
-    this.#finish();
+    const halfOpen = this.#writer.tunnelled && !this.#requestDone;
+    if (halfOpen) this.connection.end();
+    else this.#finish();
   }
 
   /** Both directions ended, or the response ended first, which ends the connection as in Envoy. */
@@ -361,7 +348,14 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     this.#phase = 'head';
     if (this.#processing) return;
     if (!this.#output.full) this.#resumePending();
-    if (this.#stream === null && this.#phase === 'head' && this.#pending.empty) this.#events.onIdle();
+    if (this.#stream === null) this.#tellIdle();
+  }
+
+  /** Once after the last exchange, not between pipelined ones. */
+  #tellIdle(): void {
+    if (!this.#served || this.#phase !== 'head' || !this.#pending.empty) return;
+    this.#served = false;
+    this.#events.onIdle();
   }
 
   /** Ends the relation to the current stream and takes back its pauses. */
@@ -389,15 +383,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     this.#heads.clear();
     this.#output.flush();
     this.connection.destroy(reset);
-    const stream = this.#detach();
-    stream?.events.onReset(reason);
+    this.#detach()?.events.onReset(reason);
   }
-}
-
-function headFault(result: HeadResult, text: string): HeadFault | null {
-  if (result === 'too-large') return FAULT.headersTooLarge;
-  if (result === 'malformed') return diagnoseRequestHead(text);
-  return result === 'incomplete' && text !== '' ? diagnosePartialRequest(text) : null;
 }
 
 function openTunnel(server: H1Server): void {
