@@ -107,15 +107,13 @@ class JsonChecker {
       case 'google.protobuf.Any':
         return this.#any(node);
       case 'google.protobuf.Value':
-        this.#locateAll(node);
-        return toJson(node);
+        return this.#json(node);
       case 'google.protobuf.Struct':
       case 'google.protobuf.ListValue': {
         const kind = message.typeName === 'google.protobuf.Struct' ? 'map' : 'list';
         if (node.kind !== kind)
           return complain(`expected ${kind === 'map' ? 'an object' : 'a list'}, found ${describe(node)}`);
-        this.#locateAll(node);
-        return toJson(node);
+        return this.#json(node);
       }
       default:
         return this.#fields(message, node);
@@ -262,12 +260,20 @@ class JsonChecker {
     return read === undefined ? undefined : { '@type': url, value: read };
   }
 
+  #json(node: SourceNode): JsonValue | undefined {
+    const before = this.#problems.length;
+    this.#locateAll(node);
+    return this.#problems.length === before ? toJson(node) : undefined;
+  }
+
   /** A Struct may turn out to hold a message (TypedStruct), whose mistakes need places too. */
   #locateAll(node: SourceNode): void {
     if (node.kind === 'map') {
       for (const entry of node.entries) {
         this.#path.field(entry.key);
         this.#offsets.set(this.#path.toString(), offsetOf(entry));
+        // The protobuf library takes an object with this key for one of its own messages.
+        if (entry.key === '$typeName') this.#complain('this key cannot be used', entry.keyOffset);
         this.#locateAll(entry.value);
         this.#path.pop();
       }

@@ -187,7 +187,9 @@ class Walk {
       this.#supportOn = false;
     }
     const converted = this.#convert(desc, value, rules);
-    if (this.#rulesOn && rules?.check !== undefined) {
+    // An enum value without a name was reported already.
+    const nameless = desc.fieldKind === 'enum' && typeof converted === 'number';
+    if (this.#rulesOn && rules?.check !== undefined && !nameless) {
       const wrong = rules.check(desc.fieldKind === 'enum' ? value : converted);
       if (wrong !== undefined) this.#report(wrong);
     }
@@ -205,7 +207,8 @@ class Walk {
   #convert(field: DescField, value: unknown, rules: CompiledRules | undefined): unknown {
     switch (field.fieldKind) {
       case 'scalar':
-        return plainScalar(value);
+        // As it would come off the wire: JSON may hold more digits than a float does.
+        return field.scalar === ScalarType.FLOAT ? Math.fround(Number(value)) : plainScalar(value);
       case 'enum':
         return this.#enum(field.enum, value);
       case 'message':
@@ -251,7 +254,8 @@ class Walk {
     let converted: unknown;
     if (field.message !== undefined) converted = this.#message(field.message, item, rules);
     else converted = field.enum !== undefined ? this.#enum(field.enum, item) : plainScalar(item);
-    const wrong = this.#rulesOn ? rules?.check?.(field.enum !== undefined ? item : converted) : undefined;
+    if (!this.#rulesOn || (field.enum !== undefined && typeof converted === 'number')) return converted;
+    const wrong = rules?.check?.(field.enum !== undefined ? item : converted);
     if (wrong !== undefined) this.#report(wrong);
     return converted;
   }
@@ -259,7 +263,8 @@ class Walk {
   #enum(type: DescEnum, value: unknown): unknown {
     if (type.typeName === 'google.protobuf.NullValue') return null;
     const name = type.value[Number(value)]?.name;
-    if (name === undefined) this.#report(`${String(value)} is no value of ${type.name}`);
+    if (name === undefined)
+      this.#report(`value must be one of the defined enum values, found ${String(value)}`);
     return name ?? value;
   }
 

@@ -7,7 +7,7 @@ export function closest(word: string, candidates: Iterable<string>): string | un
   for (const candidate of candidates) {
     const other = fold(candidate);
     if (Math.abs(other.length - folded.length) >= bestDistance) continue;
-    const distance = editDistance(folded, other);
+    const distance = editDistance(folded, other, bestDistance);
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
@@ -27,8 +27,8 @@ function fold(word: string): string {
   return word.replaceAll(/[_\-\s]/g, '').toLowerCase();
 }
 
-/** Optimal string alignment distance: insert, delete, replace, swap of neighbours. */
-function editDistance(a: string, b: string): number {
+/** Optimal string alignment distance: insert, delete, replace, swap of neighbours; `enough` or more is `enough`. */
+function editDistance(a: string, b: string, enough: number): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
@@ -45,6 +45,7 @@ function editDistance(a: string, b: string): number {
       }
       row.push(cost);
     }
+    if (Math.min(...row) >= enough) return enough;
     beforePrevious = previous;
     previous = row;
   }

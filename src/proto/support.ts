@@ -7,16 +7,21 @@ import { listenerSupport } from './support/listener.ts';
 import { routeSupport } from './support/route.ts';
 import type { SupportTable } from './support/table.ts';
 
+/** The table in the parts that the generated document shows. */
+export const supportGroups: readonly { readonly title: string; readonly table: SupportTable }[] = [
+  { title: 'Bootstrap', table: bootstrapSupport },
+  { title: 'Listeners and TCP', table: listenerSupport },
+  { title: 'HTTP', table: httpSupport },
+  { title: 'Routes', table: routeSupport },
+  { title: 'Clusters and load balancing', table: clusterSupport },
+  { title: 'Access logs', table: accessLogSupport },
+  { title: 'Common messages', table: commonSupport },
+];
+
 /**
  * What inox does with each field of Envoy's messages. A field that is not listed, and every field of a
  * message that is not listed, is rejected. `docs/envoy-compatibility.md` is generated from this.
  */
-export const support: SupportTable = {
-  ...bootstrapSupport,
-  ...listenerSupport,
-  ...httpSupport,
-  ...routeSupport,
-  ...clusterSupport,
-  ...accessLogSupport,
-  ...commonSupport,
-};
+export const support: SupportTable = Object.fromEntries(
+  supportGroups.flatMap(({ table }) => Object.entries(table)),
+);
