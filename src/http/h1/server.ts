@@ -4,7 +4,7 @@ import type { ServerConnection, ServerConnectionEvents } from '../codec.ts';
 import type { Headers } from '../headers.ts';
 import type { ResponseHead } from '../stream.ts';
 import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
-import { FAULT, type HeadFault, HeadFields } from './head-fields.ts';
+import { type HeadFault, HeadFields } from './head-fields.ts';
 import { HeadReader } from './head-reader.ts';
 import type { H1ServerOptions } from './options.ts';
 import { Output, type OutputOwner } from './output.ts';
