@@ -1,3 +1,4 @@
+import type { AccessLog } from '#plain/envoy.config.accesslog.v3.ts';
 import type { Cell } from '../core/cell.ts';
 import type { Clock } from '../core/clock.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -53,7 +54,7 @@ export interface CompileContext {
   readonly clusterExists: (name: string) => boolean;
   /** The value of a runtime key, or undefined. */
   runtime(key: string): unknown;
-  compileAccessLogs(configs: readonly object[] | undefined, path: string): AccessLogger[];
+  compileAccessLogs(configs: readonly AccessLog[] | undefined, path: string): AccessLogger[];
 }
 
 /** A network filter that ends a filter chain: HTTP connection manager, TCP proxy. */

@@ -16,7 +16,13 @@ import type { Route } from '../route/action.ts';
 import { applyResponseRules } from '../route/response-rules.ts';
 import type { RouteTable } from '../route/table.ts';
 import type { Cluster } from '../upstream/cluster.ts';
-import { at, type CompileContext, type HttpFilterContext, type HttpTerminal, typedObject } from './context.ts';
+import {
+  at,
+  type CompileContext,
+  type HttpFilterContext,
+  type HttpTerminal,
+  typedObject,
+} from './context.ts';
 import { compileNormalize } from './normalize.ts';
 import { compileRouteTable } from './route.ts';
 import { runtimeFractions } from './runtime.ts';

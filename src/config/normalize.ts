@@ -1,6 +1,12 @@
 import type { HttpConnectionManager } from '#plain/envoy.extensions.filters.network.http_connection_manager.v3.ts';
-import type { LocalAnswer, Exchange } from '../http/exchange.ts';
-import { type HostRules, normalizeHost, normalizePath, type PathRules, UNCHANGED } from '../http/normalize.ts';
+import type { Exchange, LocalAnswer } from '../http/exchange.ts';
+import {
+  type HostRules,
+  normalizeHost,
+  normalizePath,
+  type PathRules,
+  UNCHANGED,
+} from '../http/normalize.ts';
 
 const ESCAPED_SLASHES = {
   IMPLEMENTATION_SPECIFIC_DEFAULT: 'keep',

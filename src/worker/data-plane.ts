@@ -9,6 +9,7 @@ import type { Random } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';
 import { TimerWheel } from '../core/timer-wheel.ts';
 import type { NodeIdentity, WorkerInit } from '../core/worker-protocol.ts';
+import { createAccessLogCompiler } from '../extensions/access-log/compiler.ts';
 import { EXTENSIONS } from '../extensions/index.ts';
 import { DateHeader } from '../http/date.ts';
 import { createH1Client } from '../http/h1/client.ts';
@@ -33,6 +34,7 @@ export interface DataPlane extends CompiledResources {
   readonly wheel: TimerWheel;
   /** Stops what the configuration opened (logs, timers). */
   readonly scope: Scope;
+  reopenLogs(): void;
 }
 
 /** The composition root of the data plane: plain configuration in, clusters and listeners out. */
@@ -44,6 +46,8 @@ export function createDataPlane(
   const wheel = new TimerWheel(clock);
   const scope = new Scope();
   const connections = new Set<LiveConnection>();
+  const runtime = (key: string): unknown => init.runtime[key];
+  const accessLogs = createAccessLogCompiler({ dry, stats, scope, random, runtime });
   const base: BaseContext = {
     dry,
     stats,
@@ -58,8 +62,8 @@ export function createDataPlane(
     scope,
     connections,
     localIp: localIp(),
-    runtime: (key) => init.runtime[key],
-    compileAccessLogs: () => [],
+    runtime,
+    compileAccessLogs: accessLogs.compile,
   };
   const promote = init.runtime[PROMOTE_RUNTIME_KEY];
   const resources = compileResources(
@@ -88,7 +92,7 @@ export function createDataPlane(
       ),
     },
   );
-  return { ...resources, connections, wheel, scope };
+  return { ...resources, connections, wheel, scope, reopenLogs: accessLogs.sinks.reopen };
 }
 
 /** Shared memory for the circuit breakers of one cluster: both priorities, one slice a worker each. */

@@ -113,6 +113,7 @@ function obey(
       reportConnections(plane, send);
       return;
     case 'reopen-logs':
+      plane.reopenLogs();
       return;
     case 'shutdown':
       closeListeners(listeners);
