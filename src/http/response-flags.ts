@@ -30,6 +30,8 @@ export const FLAG = {
 } as const;
 
 const NAMES: readonly (readonly [bit: number, short: string, long: string])[] = [
+  // Envoy prints flags as they were raised; this one is always raised before the failure of the last try.
+  [FLAG.upstreamRetryLimitExceeded, 'URX', 'UpstreamRetryLimitExceeded'],
   [FLAG.failedLocalHealthCheck, 'LH', 'FailedLocalHealthCheck'],
   [FLAG.noHealthyUpstream, 'UH', 'NoHealthyUpstream'],
   [FLAG.upstreamRequestTimeout, 'UT', 'UpstreamRequestTimeout'],
@@ -45,7 +47,6 @@ const NAMES: readonly (readonly [bit: number, short: string, long: string])[] = 
   [FLAG.unauthorizedExternalService, 'UAEX', 'UnauthorizedExternalService'],
   [FLAG.rateLimitServiceError, 'RLSE', 'RateLimitServiceError'],
   [FLAG.downstreamConnectionTermination, 'DC', 'DownstreamConnectionTermination'],
-  [FLAG.upstreamRetryLimitExceeded, 'URX', 'UpstreamRetryLimitExceeded'],
   [FLAG.streamIdleTimeout, 'SI', 'StreamIdleTimeout'],
   [FLAG.invalidEnvoyRequestHeaders, 'IH', 'InvalidEnvoyRequestHeaders'],
   [FLAG.downstreamProtocolError, 'DPE', 'DownstreamProtocolError'],
@@ -59,7 +60,7 @@ const NAMES: readonly (readonly [bit: number, short: string, long: string])[] = 
   [FLAG.downstreamRemoteReset, 'DR', 'DownstreamRemoteReset'],
 ];
 
-/** Short names joined by `,` in bit order, `-` for none. */
+/** Short names joined by `,` in Envoy's usual order, `-` for none. */
 export function formatFlags(flags: number, long = false): string {
   if (flags === 0) return '-';
   let out = '';
@@ -69,4 +70,9 @@ export function formatFlags(flags: number, long = false): string {
     out += long ? name : short;
   }
   return out;
+}
+
+/** The bit of a short name, or undefined. */
+export function flagOf(short: string): number | undefined {
+  return NAMES.find(([, name]) => name === short)?.[0];
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { ConfigError } from '../core/errors.ts';
 import { toWire } from '../core/wire.ts';
 import type { AccessLogInfo } from './access-log-info.ts';
@@ -18,6 +19,7 @@ export function compileJsonFormat(config: object, path: string, options: FormatO
 
 function compileValue(value: unknown, path: string, omit: boolean): JsonPart {
   if (typeof value === 'string') return compileString(value, path, omit);
+  if (value === null && omit) return () => undefined;
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) {
     const text = JSON.stringify(value);
     return () => text;
@@ -26,7 +28,10 @@ function compileValue(value: unknown, path: string, omit: boolean): JsonPart {
     const items = value.map((item, i) => compileValue(item, `${path}[${i}]`, omit));
     return (x) => {
       let out = '';
-      for (let i = 0; i < items.length; i++) out += `${i === 0 ? '' : ','}${items[i]?.(x) ?? 'null'}`;
+      for (let i = 0; i < items.length; i++) {
+        const text = items[i]?.(x);
+        if (text !== undefined) out += out === '' ? text : `,${text}`;
+      }
       return `[${out}]`;
     };
   }
@@ -71,18 +76,27 @@ function compileString(source: string, path: string, omit: boolean): JsonPart {
     };
   }
   const empty = omit ? '' : '-';
+  const parts = literals.map(escapeText);
   return (x) => {
-    let out = literals[0] ?? '';
+    let out = `"${parts[0] ?? ''}`;
     for (let i = 0; i < operators.length; i++) {
-      out += (operators[i]?.text(x) ?? empty) + (literals[i + 1] ?? '');
+      out += escapeText(operators[i]?.text(x) ?? empty) + (parts[i + 1] ?? '');
     }
-    return quote(out);
+    return `${out}"`;
   };
 }
 
-const SPECIAL = /["\\\x00-\x1f\x7f]/;
+const SPECIAL = /["\\\x00-\x1f\x80-\xff]/;
+const UNSAFE = /["\\\x00-\x1f\x80-\xff]/g;
+const NON_ASCII = /[\x80-\xff]/;
 
-/** Bytes above ASCII pass through: they are UTF-8 already. */
+/** The inside of a JSON string. UTF-8 passes through; in a value that is none, every unsafe byte is escaped. */
+function escapeText(text: string): string {
+  if (!SPECIAL.test(text)) return text;
+  if (!NON_ASCII.test(text) || isUtf8(Buffer.from(text, 'latin1'))) return JSON.stringify(text).slice(1, -1);
+  return text.replace(UNSAFE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 function quote(text: string): string {
-  return SPECIAL.test(text) ? JSON.stringify(text) : `"${text}"`;
+  return `"${escapeText(text)}"`;
 }

@@ -20,11 +20,26 @@ type Numeric = NonNullable<Operator['number']>;
 type Compile = (argument: string | undefined, path: string) => Operator;
 
 /** Compiles one operator. Unknown ones are a ConfigError. */
-export function compileOperator(name: string, argument: string | undefined, path: string): Operator {
+export function compileOperator(
+  name: string,
+  argument: string | undefined,
+  length: number | undefined,
+  path: string,
+): Operator {
   const compile = Object.hasOwn(OPERATORS, name) ? OPERATORS[name] : undefined;
   if (compile === undefined) throw ConfigError.at(path, `unknown operator %${name}%`);
-  return compile(argument, path);
+  if (argument !== undefined && !WITH_ARGUMENT.has(name)) {
+    throw ConfigError.at(path, `%${name}% takes no argument`);
+  }
+  if (length !== undefined && !WITH_LENGTH.has(name)) {
+    throw ConfigError.at(path, `%${name}% takes no length`);
+  }
+  const operator = compile(argument, path);
+  return length === undefined ? operator : { text: (x) => operator.text(x)?.slice(0, length) };
 }
+
+const WITH_LENGTH = new Set(['REQ', 'RESP', 'TRAILER', 'ENVIRONMENT']);
+const WITH_ARGUMENT = new Set([...WITH_LENGTH, 'START_TIME', 'RESPONSE_CODE_DETAILS', 'COMMON_DURATION']);
 
 const plain =
   (text: Text): Compile =>
@@ -74,8 +89,8 @@ const upstreamRemote: AddressOf = (x) => x.upstreamHost;
 const downstreamLocal: AddressOf = (x) => x.downstream.local;
 
 const OPERATORS: Readonly<Record<string, Compile>> = {
-  START_TIME: (argument, path) => {
-    const format = compileTimeFormat(orNone(argument ?? '') ?? DEFAULT_TIME_FORMAT, path);
+  START_TIME: (argument) => {
+    const format = compileTimeFormat(orNone(argument ?? '') ?? DEFAULT_TIME_FORMAT);
     return { text: (x) => format(x.startWallMs) };
   },
   REQ: (argument, path) => headerOperator(argument, path, requestHeader),

@@ -48,19 +48,14 @@ export function parseFormat(source: string, path: string): ParsedFormat {
     if (command === null) {
       throw ConfigError.at(path, `no valid command at position ${percent} of '${source}'`);
     }
-    const operator = compileOperator(command[1] ?? '', command[2], path);
-    operators.push(command[3] === undefined ? operator : truncated(operator, Number(command[3])));
+    const length = command[3] === undefined ? undefined : Number(command[3]);
+    operators.push(compileOperator(command[1] ?? '', command[2], length, path));
     literals.push(toWire(literal));
     literal = '';
     at = COMMAND.lastIndex;
   }
   literals.push(toWire(literal));
   return { literals, operators };
-}
-
-function truncated(operator: Operator, length: number): Operator {
-  // JSON keeps a number whole: Envoy applies the length to text alone.
-  return { ...operator, text: (x) => operator.text(x)?.slice(0, length) };
 }
 
 /** Compiles a text format once; a line is one concatenation. */

@@ -1,5 +1,3 @@
-import { ConfigError } from '../core/errors.ts';
-
 /** Formats wall-clock milliseconds since the epoch, in UTC. */
 export type TimeFormatter = (wallMs: number) => string;
 
@@ -78,11 +76,11 @@ const SHORTHANDS: Readonly<Record<string, string>> = {
 };
 
 /**
- * strftime with Envoy's additions: `%f` and `%1f` … `%9f` are digits of the fraction of a second, `%s` may carry
- * a width too (`%3s`: milliseconds since the epoch). Everything but the fraction is kept for as long as the
+ * strftime with Envoy's additions: `%f` and `%1f` … `%9f` are digits of the fraction of a second, the width of a
+ * `%3s` is ignored. Everything but the fraction is kept for as long as the
  * second lasts, so that a line costs no Date.
  */
-export function compileTimeFormat(spec: string, path: string): TimeFormatter {
+export function compileTimeFormat(spec: string): TimeFormatter {
   const source = expand(spec);
   const seconds: ((d: Date) => string)[][] = [[]];
   const digits: number[] = [];
@@ -94,8 +92,12 @@ export function compileTimeFormat(spec: string, path: string): TimeFormatter {
       continue;
     }
     const fraction = /^(?:E?([1-9])([fsS])|f)/.exec(source.slice(i + 1, i + 4));
+    if (fraction?.[2] === 's') {
+      last.push((d) => SPECIFIERS.s?.(d) ?? '');
+      i += fraction[0].length;
+      continue;
+    }
     if (fraction !== null) {
-      if (fraction[2] === 's') last.push((d) => SPECIFIERS.s?.(d) ?? '');
       if (fraction[2] === 'S') last.push((d) => `${p2(d.getUTCSeconds())}.`);
       digits.push(fraction[1] === undefined ? 9 : Number(fraction[1]));
       last = [];
@@ -104,8 +106,9 @@ export function compileTimeFormat(spec: string, path: string): TimeFormatter {
       continue;
     }
     const format = SPECIFIERS[source.charAt(++i)];
-    if (format === undefined) throw ConfigError.at(path, `unknown time format %${source.charAt(i)}`);
-    last.push(format);
+    // Envoy prints what it does not know.
+    const unknown = source.slice(i - 1, i + 1);
+    last.push(format ?? (() => unknown));
   }
   return cacheSecond(seconds, digits);
 }
