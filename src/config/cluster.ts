@@ -161,7 +161,12 @@ function compileBreakers(
       (t) => (t.priority ?? 'DEFAULT') === priority,
     );
     const holdings = context.holdings(name, part);
-    return createBreaker(compileLimits(thresholds), holdings, scope.scope(`circuit_breakers.${part}`));
+    return createBreaker(
+      compileLimits(thresholds),
+      holdings,
+      scope.scope(`circuit_breakers.${part}`),
+      context.primary,
+    );
   };
   return { default: breaker('DEFAULT', 'default'), high: breaker('HIGH', 'high') };
 }

@@ -18,6 +18,9 @@ export const DEFAULT_LIMITS: BreakerLimits = {
   trackRemaining: false,
 };
 
+/** Envoy shows its 64-bit maximum for connection pools, which nobody limits. */
+const UNLIMITED = 2 ** 64;
+
 /**
  * One resource of a circuit breaker. Callers ask `available` first; `take` does not refuse, because a pool
  * without any connection may always open one.
@@ -30,6 +33,7 @@ export class Limit {
   readonly #remaining: Gauge | null;
   #open: boolean;
 
+  /** `remaining` is summed over the workers: one of them starts at `max`, and each subtracts what it holds. */
   constructor(max: number, holdings: Holdings, kind: HoldingKind, open: Gauge, remaining: Gauge | null) {
     this.max = max;
     this.#holdings = holdings;
@@ -52,11 +56,13 @@ export class Limit {
 
   take(): void {
     this.#holdings.add(this.#kind, 1);
+    this.#remaining?.dec();
     this.#show();
   }
 
   release(): void {
     this.#holdings.add(this.#kind, -1);
+    this.#remaining?.inc();
     this.#show();
   }
 
@@ -67,7 +73,6 @@ export class Limit {
       this.#open = open;
       this.#openGauge.set(open ? 1 : 0);
     }
-    if (this.#remaining !== null) this.#remaining.set(Math.max(0, this.max - held));
   }
 }
 
@@ -80,13 +85,20 @@ export interface Breaker {
   readonly limits: BreakerLimits;
 }
 
-/** `scope` is `cluster.<name>.circuit_breakers.default.` or `….high.`. */
-export function createBreaker(limits: BreakerLimits, holdings: Holdings, scope: StatScope): Breaker {
+/** `scope` is `cluster.<name>.circuit_breakers.default.` or `….high.`; `primary` is true in one worker. */
+export function createBreaker(
+  limits: BreakerLimits,
+  holdings: Holdings,
+  scope: StatScope,
+  primary: boolean,
+): Breaker {
   const limit = (max: number, kind: HoldingKind, name: string): Limit => {
-    const remaining = limits.trackRemaining ? scope.gauge(`remaining_${name}`, 'max') : null;
+    const remaining = limits.trackRemaining ? scope.gauge(`remaining_${name}`) : null;
+    remaining?.set(primary ? max : 0);
     return new Limit(max, holdings, kind, scope.gauge(`${openName(name)}_open`, 'max'), remaining);
   };
   scope.gauge('cx_pool_open', 'max');
+  if (limits.trackRemaining) scope.gauge('remaining_cx_pools', 'max').set(UNLIMITED);
   return {
     connections: limit(limits.maxConnections, HOLDING.connections, 'cx'),
     pendingRequests: limit(limits.maxPendingRequests, HOLDING.pendingRequests, 'pending'),

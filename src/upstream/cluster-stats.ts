@@ -1,5 +1,6 @@
 import { ResponseCodes } from '../stats/http-codes.ts';
 import type { Counter, Gauge, Histogram, StatScope } from '../stats/scope.ts';
+import { createUpdateStats } from './discovery/update-stats.ts';
 
 /** Statistics of `cluster.<name>.` that belong to the cluster as a whole; `docs`: Envoy's cluster_stats. */
 export interface ClusterStats {
@@ -71,6 +72,7 @@ export interface ClusterStats {
 /** Statistics that Envoy shows for every cluster and that inox has no event for yet. */
 const SILENT_COUNTERS = [
   'bind_errors',
+  'default.total_match_count',
   'assignment_stale',
   'assignment_timeout_received',
   'assignment_use_cached',
@@ -90,12 +92,17 @@ const SILENT_COUNTERS = [
   'upstream_cx_connect_with_0_rtt',
   'upstream_cx_http3_total',
   'upstream_cx_pool_overflow',
+  'upstream_cx_preconnect_skipped',
+  'upstream_http3_broken',
   'upstream_internal_redirect_failed_total',
   'upstream_internal_redirect_succeeded_total',
   'upstream_rq_0rtt',
   'upstream_rq_rx_reset_no_error',
 ] as const;
 const SILENT_GAUGES = [
+  'version',
+  'warming_state',
+  'upstream_queue_overloaded',
   'lb_subsets_active',
   'upstream_cx_rx_bytes_buffered',
   'upstream_cx_tx_bytes_buffered',
@@ -105,6 +112,8 @@ const SILENT_GAUGES = [
 export function createClusterStats(scope: StatScope): ClusterStats {
   for (const name of SILENT_COUNTERS) scope.counter(name);
   for (const name of SILENT_GAUGES) scope.gauge(name);
+  // Bumped by discovery on the control thread, but shown for every cluster.
+  createUpdateStats(scope);
   return {
     ...connectionStats(scope),
     ...requestStats(scope),

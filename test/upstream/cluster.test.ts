@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import type { ClusterHosts, HostSpec } from '../../src/upstream/cluster-hosts.ts';
 import { createHoldings, HOLDING, HOLDING_KINDS } from '../../src/upstream/holdings.ts';
@@ -181,4 +182,34 @@ t.test('the queue keeps its order through removals', async (t) => {
   );
   t.equal(queue.size, 0);
   t.equal(queue.remove({ n: 1 }), false);
+});
+
+t.test("a cluster shows the statistics of Envoy's, no more and no less", async (t) => {
+  const world = createWorld();
+  world.cluster(
+    staticCluster([{ port: 1 }], { name: 'd', circuitBreakers: { thresholds: [{ trackRemaining: true }] } }),
+  );
+  const expected = await readFile(new URL('envoy-cluster-stats.txt', import.meta.url), 'utf8');
+  // Envoy makes this one with the first response.
+  const lazy = 'cluster.d.upstream_rq_time';
+  t.strictSame(
+    world.names('cluster.d.').filter((name) => name !== lazy),
+    expected.trim().split('\n'),
+  );
+});
+
+t.test('what remains of a limit is right over two workers', async (t) => {
+  const memory = new Int32Array(2 * HOLDING_KINDS);
+  const limits = { circuitBreakers: { thresholds: [{ maxRequests: 10, trackRemaining: true }] } };
+  const remaining = [0, 1].map((slice) => {
+    const world = createWorld();
+    Object.assign(world.context, { primary: slice === 0, holdings: () => createHoldings(memory, slice) });
+    const host = world.cluster(staticCluster([{ port: 1 }], limits)).hosts.value?.hosts[0];
+    for (let i = 0; i < 2; i++) {
+      host?.http.open(new FakeRequest());
+      world.connect(i);
+    }
+    return world.stat('circuit_breakers.default.remaining_rq');
+  });
+  t.equal((remaining[0] ?? 0) + (remaining[1] ?? 0), 6);
 });

@@ -214,6 +214,15 @@ export function createWorld(seed = 1) {
       store.flush();
       return Object.fromEntries(names.map((name) => [name, aggregator.value(`cluster.c.${name}`) ?? 0]));
     },
+    /** Full names of all stats that begin with `prefix`, sorted. */
+    names(prefix: string): string[] {
+      store.flush();
+      const { counters, gauges, histograms } = aggregator.snapshot();
+      return [...counters, ...gauges, ...histograms]
+        .map((sample) => sample.name)
+        .filter((name) => name.startsWith(prefix))
+        .sort();
+    },
     advance(ms: number): void {
       clock.ms += ms;
       timers.advance();
