@@ -1,26 +1,8 @@
-import { type Distribution, distributionSince, EMPTY_DISTRIBUTION, mergeBlocks } from './distribution.ts';
+import type { Distribution } from './distribution.ts';
 import { BLOCK_SLOTS } from './handles.ts';
-import type { StatBlock, StatDefinition, StatKind, StatScopeDefinition, StatsMessage } from './messages.ts';
-import type { GaugeMerge, HistogramUnit, StatTags } from './scope.ts';
-
-/** One stat of the process, over all threads. Values are read from shared memory when asked for. */
-export interface Series {
-  readonly kind: StatKind;
-  /** `cluster.web.upstream_rq_200`. */
-  readonly name: string;
-  /** `cluster.upstream_rq`. */
-  readonly extracted: string;
-  readonly tags: StatTags;
-  readonly unit: HistogramUnit;
-  /** Whether it was ever written. */
-  used(): boolean;
-  /** Counters and gauges; a histogram gives its number of samples. */
-  value(): number;
-  /** All samples since start; empty for counters and gauges. */
-  cumulative(): Distribution;
-  /** The samples of the last completed flush interval; `undefined` before one. */
-  interval(): Distribution | undefined;
-}
+import type { StatBlock, StatDefinition, StatScopeDefinition, StatsMessage } from './messages.ts';
+import type { HistogramUnit, StatTags } from './scope.ts';
+import { type Series, type StatPlace, StatSeries, type StatShape } from './series.ts';
 
 /** A copy of all values at one moment, sorted by name. */
 export interface StatsSnapshot {
@@ -48,21 +30,23 @@ export interface HistogramSample extends StatSample {
  *
  * `attach` is called with each message of a thread, in order; `detach` once, when the thread has ended: its
  * counters and histograms stay in the totals, its gauges vanish.
+ *
+ * A hundred clusters make ten thousand series, so names are put together when asked for instead of kept.
  */
 export class StatAggregator {
-  readonly #series = new Map<string, StatSeries>();
+  readonly #places = new Map<string, Place>();
+  readonly #shapes = new Map<string, StatShape>();
   readonly #threads = new Map<number, ThreadStats>();
-  readonly #extractedNames = new Map<string, string>();
-  #sorted: readonly Series[] | undefined;
+  #sorted: readonly StatSeries[] | undefined;
 
   attach(threadId: number, message: StatsMessage): void {
     let thread = this.#threads.get(threadId);
     if (thread === undefined) {
-      thread = { segments: [], scopes: [], histograms: [], series: [] };
+      thread = { segments: [], places: [], histograms: [], series: [] };
       this.#threads.set(threadId, thread);
     }
     for (const segment of message.segments) thread.segments[segment.id] = new Float64Array(segment.buffer);
-    for (const scope of message.scopes) thread.scopes[scope.id] = scope;
+    for (const scope of message.scopes) thread.places[scope.id] = this.#place(scope);
     for (const definition of message.definitions) this.#define(threadId, thread, definition);
     for (const block of message.blocks) attachBlock(threadId, thread, block);
   }
@@ -76,13 +60,18 @@ export class StatAggregator {
 
   /** All series, sorted by name. The array is not changed afterwards; new stats make a new one. */
   series(): readonly Series[] {
-    this.#sorted ??= [...this.#series.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    if (this.#sorted === undefined) {
+      const named: [name: string, series: StatSeries][] = [];
+      for (const series of this.#all()) named.push([series.name, series]);
+      named.sort(([a], [b]) => (a < b ? -1 : 1));
+      this.#sorted = named.map(([, series]) => series);
+    }
     return this.#sorted;
   }
 
   /** One stat's value by its full name. */
   value(name: string): number | undefined {
-    return this.#series.get(name)?.value();
+    return this.#find(name)?.value();
   }
 
   snapshot(): StatsSnapshot {
@@ -101,30 +90,44 @@ export class StatAggregator {
 
   /** Ends a flush interval (Envoy's `stats_flush_interval`, 5 s): histograms start a new interval. */
   flush(): void {
-    for (const series of this.#series.values()) if (series.kind === 'histogram') series.turnInterval();
+    for (const series of this.#all()) series.turnInterval();
   }
 
   /** Counters start again from zero. Threads own their slots, so the present values become the new zero. */
   resetCounters(): void {
-    for (const series of this.#series.values()) series.reset();
+    for (const series of this.#all()) series.reset();
   }
 
-  /** One copy of each tag-extracted name: a hundred clusters share theirs. */
-  #intern(name: string): string {
-    const known = this.#extractedNames.get(name);
-    if (known !== undefined) return known;
-    this.#extractedNames.set(name, name);
-    return name;
+  *#all(): Generator<StatSeries> {
+    for (const place of this.#places.values()) yield* place.series.values();
+  }
+
+  /** `a.b.c` may be `c` of scope `a.b.`, `b.c` of scope `a.`, or `a.b.c` of the root. */
+  #find(name: string): StatSeries | undefined {
+    for (let end = name.length; end >= 0; end = end === 0 ? -1 : name.lastIndexOf('.', end - 2) + 1) {
+      const found = this.#places.get(name.slice(0, end))?.series.get(name.slice(end));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #place(scope: StatScopeDefinition): Place {
+    let place = this.#places.get(scope.prefix);
+    if (place === undefined) {
+      place = { prefix: scope.prefix, extracted: scope.extracted, tags: scope.tags, series: new Map() };
+      this.#places.set(scope.prefix, place);
+    }
+    return place;
   }
 
   #define(threadId: number, thread: ThreadStats, definition: StatDefinition): void {
-    const scope = thread.scopes[definition.scope];
-    if (scope === undefined) throw new Error(`stat ${definition.name} names an unknown scope`);
-    const name = scope.prefix + definition.name;
-    let series = this.#series.get(name);
+    const place = thread.places[definition.scope];
+    if (place === undefined) throw new Error(`stat ${definition.name} names an unknown scope`);
+    const shape = this.#shape(definition);
+    let series = place.series.get(shape.name) ?? this.#find(place.prefix + shape.name);
     if (series === undefined) {
-      series = new StatSeries(name, this.#intern(extractedName(scope, definition)), scope, definition);
-      this.#series.set(name, series);
+      series = new StatSeries(place, shape);
+      place.series.set(shape.name, series);
       this.#sorted = undefined;
     }
     thread.series.push(series);
@@ -135,139 +138,35 @@ export class StatAggregator {
     // All segments but the newest are full, so the first one's length is the length of each.
     const length = thread.segments[0]?.length ?? 1;
     const slots = thread.segments[Math.trunc(definition.slot / length)];
-    if (slots === undefined) throw new Error(`stat ${name} names an unknown segment`);
+    if (slots === undefined) throw new Error(`stat ${series.name} names an unknown segment`);
     series.addSource({ threadId, slots, index: definition.slot % length });
   }
+
+  /** The same stat of a hundred clusters shares one shape. */
+  #shape(definition: StatDefinition): StatShape {
+    const { kind, name, merge = 'sum', unit = 'none', tagged } = definition;
+    const key = `${kind} ${merge} ${unit} ${name}${tagged === undefined ? '' : JSON.stringify(tagged)}`;
+    let shape = this.#shapes.get(key);
+    if (shape === undefined) {
+      shape = { kind, name, merge, unit, extracted: tagged?.name ?? name, tags: tagged?.tags };
+      this.#shapes.set(key, shape);
+    }
+    return shape;
+  }
+}
+
+interface Place extends StatPlace {
+  readonly series: Map<string, StatSeries>;
 }
 
 interface ThreadStats {
   readonly segments: Float64Array[];
-  readonly scopes: StatScopeDefinition[];
+  readonly places: Place[];
   readonly histograms: StatSeries[];
   readonly series: StatSeries[];
-}
-
-const NO_SOURCES: readonly Source[] = [];
-
-interface Source {
-  readonly threadId: number;
-  readonly slots: Float64Array;
-  /** Unused by histograms, whose `slots` are a whole block. */
-  readonly index: number;
-}
-
-class StatSeries implements Series {
-  readonly kind: StatKind;
-  readonly name: string;
-  readonly extracted: string;
-  readonly tags: StatTags;
-  readonly unit: HistogramUnit;
-  readonly merge: GaugeMerge;
-  sources: readonly Source[] = NO_SOURCES;
-  #wasUsed = false;
-  #retired = 0;
-  #zero = 0;
-  #retiredBlock: Float64Array | undefined;
-  #lastFlush: Distribution | undefined;
-  #interval: Distribution | undefined;
-
-  constructor(name: string, extracted: string, scope: StatScopeDefinition, definition: StatDefinition) {
-    const { kind, tagged, unit = 'none', merge = 'sum' } = definition;
-    this.kind = kind;
-    this.name = name;
-    this.extracted = extracted;
-    this.tags = tagged === undefined ? scope.tags : { ...tagged.tags, ...scope.tags };
-    this.unit = unit;
-    this.merge = merge;
-  }
-
-  /** Most stats have one or two sources; an array grown by `push` would have room for 17. */
-  addSource(source: Source): void {
-    this.sources = [...this.sources, source];
-  }
-
-  used(): boolean {
-    if (this.#wasUsed) return true;
-    if (this.kind === 'histogram') return this.sources.length > 0;
-    return this.sources.some(isWritten);
-  }
-
-  value(): number {
-    if (this.kind === 'histogram') return this.cumulative().count;
-    if (this.kind === 'counter') return this.#total() - this.#zero;
-    return mergeGauge(this.sources, this.merge);
-  }
-
-  cumulative(): Distribution {
-    if (this.kind !== 'histogram') return EMPTY_DISTRIBUTION;
-    const blocks = this.sources.map((source) => source.slots);
-    if (this.#retiredBlock !== undefined) blocks.push(this.#retiredBlock);
-    return blocks.length === 0 ? EMPTY_DISTRIBUTION : mergeBlocks(blocks);
-  }
-
-  interval(): Distribution | undefined {
-    return this.#interval;
-  }
-
-  turnInterval(): void {
-    const now = this.cumulative();
-    this.#interval = distributionSince(now, this.#lastFlush ?? EMPTY_DISTRIBUTION);
-    this.#lastFlush = now;
-  }
-
-  reset(): void {
-    if (this.kind === 'counter') this.#zero = this.#total();
-  }
-
-  /** A thread has ended: what it counted stays, what it held (gauges) does not. */
-  retire(threadId: number): void {
-    for (const source of this.sources) {
-      if (source.threadId !== threadId) continue;
-      if (this.kind === 'histogram') this.#retireBlock(source.slots);
-      else if (this.kind === 'counter') this.#retired += source.slots[source.index] ?? 0;
-      if (this.kind === 'histogram' || isWritten(source)) this.#wasUsed = true;
-    }
-    this.sources = this.sources.filter((source) => source.threadId !== threadId);
-  }
-
-  #retireBlock(block: Float64Array): void {
-    this.#retiredBlock ??= new Float64Array(BLOCK_SLOTS);
-    for (let i = 0; i < BLOCK_SLOTS; i++) {
-      this.#retiredBlock[i] = (this.#retiredBlock[i] ?? 0) + (block[i] ?? 0);
-    }
-  }
-
-  #total(): number {
-    let total = this.#retired;
-    for (const source of this.sources) total += source.slots[source.index] ?? 0;
-    return total;
-  }
-}
-
-function extractedName(scope: StatScopeDefinition, definition: StatDefinition): string {
-  return scope.extracted + (definition.tagged === undefined ? definition.name : definition.tagged.name);
 }
 
 function attachBlock(threadId: number, thread: ThreadStats, block: StatBlock): void {
   const slots = new Float64Array(block.buffer, block.offset, BLOCK_SLOTS);
   thread.histograms[block.histogram]?.addSource({ threadId, slots, index: 0 });
-}
-
-/** A slot starts as −0, see GaugeSlot. */
-function isWritten(source: Source): boolean {
-  return !Object.is(source.slots[source.index], -0);
-}
-
-function mergeGauge(sources: readonly Source[], merge: GaugeMerge): number {
-  let merged = 0;
-  let first = true;
-  for (const source of sources) {
-    const value = source.slots[source.index] ?? 0;
-    if (merge === 'sum') merged += value;
-    else if (isWritten(source) && (first || merge === 'last' || value > merged)) {
-      merged = value;
-      first = false;
-    }
-  }
-  return merged;
 }

@@ -1,8 +1,9 @@
 import { type Metric, Registry } from 'prom-client';
-import type { Series, StatAggregator } from './aggregator.ts';
+import type { StatAggregator } from './aggregator.ts';
 import { countsUpTo, quantilesOf } from './distribution.ts';
 import type { StatKind } from './messages.ts';
 import type { StatTags } from './scope.ts';
+import type { Series } from './series.ts';
 import { inSlices } from './slices.ts';
 
 /** Envoy's default bucket bounds, for every histogram. */
@@ -120,20 +121,23 @@ function metricValues(name: string, series: Series): MetricValue[] {
 
 /** Counters, then gauges, then histograms; each by tag-extracted name. */
 function groupSeries(series: readonly Series[]): StatFamily[] {
-  const kinds: readonly StatKind[] = ['counter', 'gauge', 'histogram'];
-  return kinds.flatMap((kind) => {
-    const families = new Map<string, StatFamily>();
-    for (const one of series) {
-      if (one.kind !== kind) continue;
-      let family = families.get(one.extracted);
-      if (family === undefined) {
-        family = new StatFamily(one.extracted, kind);
-        families.set(one.extracted, family);
-      }
-      family.series.push(one);
+  const groups: Readonly<Record<StatKind, Map<string, StatFamily>>> = {
+    counter: new Map(),
+    gauge: new Map(),
+    histogram: new Map(),
+  };
+  for (const one of series) {
+    const { kind, extracted } = one;
+    let family = groups[kind].get(extracted);
+    if (family === undefined) {
+      family = new StatFamily(extracted, kind);
+      groups[kind].set(extracted, family);
     }
-    return [...families].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, family]) => family);
-  });
+    family.series.push(one);
+  }
+  return Object.values(groups).flatMap((families) =>
+    [...families].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, family]) => family),
+  );
 }
 
 function* renderFamilies(families: readonly StatFamily[], options: ExpositionOptions): Generator<string> {
@@ -141,7 +145,11 @@ function* renderFamilies(families: readonly StatFamily[], options: ExpositionOpt
   for (const { name, type, series } of families) {
     let titled = false;
     for (const one of series) {
-      if ((usedOnly && !one.used()) || accepts?.(one.name) === false) continue;
+      if ((usedOnly && !one.used()) || accepts?.(one.name) === false) {
+        // Nothing to show, but a moment to let other work through.
+        yield '';
+        continue;
+      }
       if (!titled)
         yield `# TYPE ${name} ${type === 'histogram' && histograms === 'summary' ? 'summary' : type}\n`;
       titled = true;

@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, type Registry } from 'prom-client';
-import type { Series, StatAggregator } from './aggregator.ts';
+import type { StatAggregator } from './aggregator.ts';
 import type { StatScope } from './scope.ts';
+import type { Series } from './series.ts';
 
 /** Envoy's server states, in the order of the numbers that `server.state` shows. */
 export const SERVER_STATES = ['LIVE', 'DRAINING', 'PRE_INITIALIZING', 'INITIALIZING'] as const;

@@ -146,3 +146,37 @@ t.test('one stat may say its own tag-extracted name', async (t) => {
     tags: { envoy_cluster_name: 'web', envoy_response_code: '200' },
   });
 });
+
+t.test('a full name is one stat, however its scopes are cut', async (t) => {
+  const { store, aggregator } = attached();
+  store.root.scope('a').scope('b').counter('c').add(1);
+  store.root.scope('a').counter('b.c').add(2);
+  store.root.counter('a.b.c').add(4);
+  store.flush();
+  t.equal(aggregator.series().length, 1);
+  t.equal(aggregator.value('a.b.c'), 7);
+  t.equal(aggregator.value('a.b.x'), undefined);
+  t.equal(aggregator.value('b.c'), undefined);
+  t.equal(aggregator.value(''), undefined);
+});
+
+t.test('reset and death of a thread do not change what counts as used', async (t) => {
+  const aggregator = new StatAggregator();
+  const store = new StatStore();
+  store.onRegister((message) => aggregator.attach(1, message));
+  store.root.counter('used').inc();
+  store.root.counter('unused');
+  store.root.histogram('unused_h');
+  store.flush();
+  aggregator.resetCounters();
+  aggregator.flush();
+  aggregator.detach(1);
+  t.strictSame(
+    aggregator.series().map((series) => [series.name, series.used(), series.value()]),
+    [
+      ['unused', false, 0],
+      ['unused_h', false, 0],
+      ['used', true, 0],
+    ],
+  );
+});

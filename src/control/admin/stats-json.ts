@@ -1,35 +1,41 @@
-import type { Series } from '../../stats/aggregator.ts';
 import { bucketLow, bucketWidth } from '../../stats/buckets.ts';
 import { countsUpTo, type Distribution, EMPTY_DISTRIBUTION, quantilesOf } from '../../stats/distribution.ts';
 import { BUCKET_BOUNDS, PERCENTILES } from '../../stats/exposition.ts';
 import { disjointCounts } from './stats-text.ts';
-import type { HistogramView, ShownStats } from './stats-view.ts';
+import type { ChosenStats, HistogramView } from './stats-view.ts';
 
 /** `/stats?format=json`: an array of stats with one entry for all histograms at its end. */
-export function* renderJson(shown: ShownStats, view: HistogramView): Generator<string> {
+export function* renderJson(chosen: ChosenStats, view: HistogramView): Generator<string> {
   yield '{"stats":[';
   let separator = '';
-  for (const series of shown.numbers) {
-    yield `${separator}{"name":${JSON.stringify(series.name)},"value":${series.value()}}`;
+  for (const series of chosen.series) {
+    if (series.kind === 'histogram') continue;
+    if (!chosen.shows(series)) {
+      yield '';
+      continue;
+    }
+    yield separator + JSON.stringify({ name: series.name, value: series.value() });
     separator = ',';
   }
-  if (shown.histograms.length > 0) {
-    yield separator;
-    yield* renderHistograms(shown.histograms, view);
-  }
+  yield* renderHistograms(chosen, view, separator);
   yield ']}';
 }
 
-function* renderHistograms(histograms: readonly Series[], view: HistogramView): Generator<string> {
+function* renderHistograms(chosen: ChosenStats, view: HistogramView, separator: string): Generator<string> {
   const [before, describe, after] = histogramShape(view);
-  yield before;
-  let separator = '';
-  for (const series of histograms) {
+  let opened = false;
+  for (const series of chosen.series) {
+    if (series.kind !== 'histogram') continue;
+    if (!chosen.shows(series)) {
+      yield '';
+      continue;
+    }
+    yield opened ? ',' : separator + before;
+    opened = true;
     const body = describe(series.cumulative(), series.interval() ?? EMPTY_DISTRIBUTION);
-    yield `${separator}${JSON.stringify({ name: series.name, ...body })}`;
-    separator = ',';
+    yield JSON.stringify({ name: series.name, ...body });
   }
-  yield after;
+  if (opened) yield after;
 }
 
 type Describe = (cumulative: Distribution, interval: Distribution) => object;

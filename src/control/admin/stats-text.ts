@@ -1,14 +1,19 @@
-import type { Series } from '../../stats/aggregator.ts';
 import { bucketLow, bucketWidth } from '../../stats/buckets.ts';
 import { countsUpTo, type Distribution, EMPTY_DISTRIBUTION, quantilesOf } from '../../stats/distribution.ts';
 import { BUCKET_BOUNDS, PERCENTILES } from '../../stats/exposition.ts';
-import type { HistogramView, ShownStats } from './stats-view.ts';
+import type { Series } from '../../stats/series.ts';
+import type { ChosenStats, HistogramView } from './stats-view.ts';
 
-/** `/stats` as text: `name: value` lines, then histograms. */
-export function* renderText(shown: ShownStats, view: HistogramView): Generator<string> {
-  for (const series of shown.numbers) yield `${series.name}: ${series.value()}\n`;
-  for (const series of shown.histograms) {
-    yield series.used() ? describe(series, view) : `${series.name}: No recorded values\n`;
+/** `/stats` as text: `name: value` lines, then histograms. A piece is empty where there is nothing to show. */
+export function* renderText(chosen: ChosenStats, view: HistogramView): Generator<string> {
+  for (const series of chosen.series) {
+    if (series.kind === 'histogram') continue;
+    yield chosen.shows(series) ? `${series.name}: ${series.value()}\n` : '';
+  }
+  for (const series of chosen.series) {
+    if (series.kind !== 'histogram') continue;
+    if (!chosen.shows(series)) yield '';
+    else yield series.used() ? describe(series, view) : `${series.name}: No recorded values\n`;
   }
 }
 

@@ -1,10 +1,10 @@
-import type { Series } from '../../stats/aggregator.ts';
+import type { Series } from '../../stats/series.ts';
 
 /** How histograms are shown: quantiles, the default bucket bounds, or every bucket that holds something. */
 export type HistogramView = 'summary' | 'cumulative' | 'disjoint' | 'detailed';
 
-/** Counters and gauges, which go first, and histograms. */
-export interface ShownStats {
-  readonly numbers: readonly Series[];
-  readonly histograms: readonly Series[];
+/** What a request wants to see. Asked for one series at a time, so that rendering can pause in between. */
+export interface ChosenStats {
+  readonly series: readonly Series[];
+  shows(series: Series): boolean;
 }

@@ -1,4 +1,3 @@
-import type { Series } from '../../stats/aggregator.ts';
 import type { StatKind } from '../../stats/messages.ts';
 import { inSlices } from '../../stats/slices.ts';
 import type { AdminContext } from './context.ts';
@@ -14,7 +13,7 @@ import {
 import { compileNameFilter } from './name-filter.ts';
 import { renderJson } from './stats-json.ts';
 import { renderText } from './stats-text.ts';
-import type { HistogramView, ShownStats } from './stats-view.ts';
+import type { ChosenStats, HistogramView } from './stats-view.ts';
 
 /** Prometheus' own content type; Envoy says plain text, which scrapers since Prometheus 3 refuse. */
 const EXPOSITION_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -59,26 +58,28 @@ function showStats(request: AdminRequest, context: AdminContext): AdminReply {
   if (format !== 'text' && format !== 'json') {
     throw new BadRequest('usage: /stats?format=(json|prometheus|text)\n\n');
   }
+  const view = histogramView(request) ?? 'summary';
+  const chosen = chooseStats(request, context);
+  context.refreshStats();
+  if (format === 'text') return textReply(inSlices(renderText(chosen, view)));
+  return { status: 200, contentType: JSON_TYPE, body: inSlices(renderJson(chosen, view)) };
+}
+
+function chooseStats(request: AdminRequest, context: AdminContext): ChosenStats {
   const type = request.query.get('type') ?? 'All';
   // Text readouts come with xDS; until then there are none to show.
-  if (!(type in TYPES) && type !== 'TextReadouts') throw new BadRequest('invalid &type= param');
-  const view = histogramView(request) ?? 'summary';
-  const accepts = nameFilter(request);
+  const readouts = type === 'TextReadouts';
+  if (!Object.hasOwn(TYPES, type) && !readouts) throw new BadRequest('invalid &type= param');
   const kind = TYPES[type];
+  const accepts = nameFilter(request);
   const usedOnly = hasFlag(request, 'usedonly');
-  context.refreshStats();
-  const shown = context.aggregator
-    .series()
-    .filter(
-      (series) =>
-        type !== 'TextReadouts' &&
-        (kind === undefined || series.kind === kind) &&
-        accepts?.(series.name) !== false &&
-        (!usedOnly || series.used()),
-    );
-  if (format === 'text') return textReply(inSlices(renderText(splitByShape(shown), view)));
-  const body = inSlices(renderJson(splitByShape(shown), view));
-  return { status: 200, contentType: JSON_TYPE, body };
+  return {
+    series: readouts ? [] : context.aggregator.series(),
+    shows: (series) =>
+      (kind === undefined || series.kind === kind) &&
+      (!usedOnly || series.used()) &&
+      accepts?.(series.name) !== false,
+  };
 }
 
 function showPrometheus(request: AdminRequest, context: AdminContext): AdminReply {
@@ -110,11 +111,4 @@ function nameFilter(request: AdminRequest): ((name: string) => boolean) | undefi
   if (source === null || source === '') return undefined;
   const matches = compileNameFilter(source);
   return hasFlag(request, 'invert_filter') ? (name) => !matches(name) : matches;
-}
-
-function splitByShape(series: readonly Series[]): ShownStats {
-  return {
-    numbers: series.filter((one) => one.kind !== 'histogram'),
-    histograms: series.filter((one) => one.kind === 'histogram'),
-  };
 }

@@ -62,6 +62,7 @@ t.test('mistakes in the query are answered with 400', async (t) => {
   for (const [path, body] of [
     ['/stats?filter=(', /^Invalid re2 regex: /],
     ['/stats?type=Bad', /^invalid &type= param$/],
+    ['/stats?type=constructor', /^invalid &type= param$/],
     ['/stats?format=foo', /^usage: \/stats\?format=/],
     ['/stats?histogram_buckets=foo', /^usage: \/stats\?histogram_buckets=/],
     ['/stats/prometheus?histogram_buckets=detailed', /^usage: /],
