@@ -14,7 +14,6 @@ export const FAULT = {
   connectionRejected: { status: 400, details: 'http1.connection_header_rejected' },
   invalidUrl: { status: 400, details: 'http1.invalid_url' },
   invalidScheme: { status: 400, details: 'http1.invalid_scheme' },
-  fragment: { status: 400, details: 'path_normalization_failed' },
   transferEncoding: { status: 501, details: 'http1.invalid_transfer_encoding' },
   transferEncodingNotAllowed: { status: 400, details: 'http1.transfer_encoding_not_allowed' },
   lengthAndChunked: { status: 400, details: 'http1.content_length_and_chunked_not_allowed' },
@@ -102,7 +101,9 @@ export class HeadFields {
       if (token === 'x-forwarded-for' || token === 'x-forwarded-host' || token === 'x-forwarded-proto')
         return false;
       if (token.startsWith(':')) return false;
-      if (!PROTECTED.has(token)) removeAll(this.headers, token);
+      // Envoy takes the host away and then misses it.
+      if (token === 'host') this.hasHost = false;
+      else if (!PROTECTED.has(token)) removeAll(this.headers, token);
     }
     return true;
   }
@@ -134,7 +135,7 @@ export class HeadFields {
   #keep(name: string, value: string): boolean {
     switch (name.length) {
       case 2:
-        return name !== 'te' || keepsTrailers(value);
+        return name !== 'te' || this.#onTe(value);
       case 4:
         return name !== 'host' || this.#onHost(value);
       case 6:
@@ -164,6 +165,17 @@ export class HeadFields {
     if (this.hasHost) this.fault = FAULT.invalidAuthority;
     this.host = value;
     this.hasHost = true;
+    return false;
+  }
+
+  /** Of what a client could accept only trailers survive a hop. */
+  #onTe(value: string): boolean {
+    if (value === 'trailers') return true;
+    for (const token of value.split(',')) {
+      if (token.trim().toLowerCase() !== 'trailers') continue;
+      this.headers.push('te', 'trailers');
+      break;
+    }
     return false;
   }
 
@@ -208,7 +220,6 @@ const DIGITS = /^[0-9]+$/;
 
 /** Fields that a connection header cannot take away: framing, routing, and what the proxy itself vouches for. */
 const PROTECTED: ReadonlySet<string> = new Set([
-  'host',
   'content-length',
   'te',
   'x-forwarded-client-cert',
@@ -264,10 +275,6 @@ export function parseTrailers(text: string, maxCount: number): Headers | HeadFau
 
 function isBlank(code: number): boolean {
   return code === 32 || code === 9;
-}
-
-function keepsTrailers(value: string): boolean {
-  return value.toLowerCase() === 'trailers';
 }
 
 function removeAll(headers: Headers, name: string): void {

@@ -16,7 +16,7 @@ const BAD_VALUE = new RegExp(`\\r\\n${TOKEN}+:[^\\r\\n]*[\\0-\\x08\\x0b-\\x1f\\x
 const BARE_LF = /(?:^|[^\r])\n/;
 const HOST =
   /^(?:\[[0-9a-fA-F:.]+(?:%25[0-9A-Za-z\-._~%]+)?\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?$/;
-const ABSOLUTE = /^([A-Za-z][A-Za-z0-9+\-.]*):\/\/([^/?#]*)([^#]*)$/;
+const ABSOLUTE = /^([A-Za-z][A-Za-z0-9+\-.]*):\/\/([^/?#]*)(.*)$/;
 
 /** Length of the valid head that `text` begins with, 0 when it does not begin with one. */
 export function matchRequestHead(text: string): number {
@@ -88,7 +88,7 @@ function checkRequest(head: RequestHead, fields: HeadFields, options: H1ServerOp
   if (head.path.charCodeAt(0) !== 47 || head.method === 'CONNECT') {
     const fault = resolveTarget(head, fields, options);
     if (fault !== null) return fault;
-  } else if (head.path.includes('#')) return FAULT.fragment;
+  }
   if (!fields.hasHost) {
     if (head.protocol === 'HTTP/1.0' && options.defaultHostForHttp10 !== '') {
       head.authority = options.defaultHostForHttp10;
@@ -113,16 +113,12 @@ function checkFraming(head: RequestHead, fields: HeadFields, options: H1ServerOp
     if (fields.contentLength === 0) removeHeader(fields.headers, 'content-length');
     head.contentLength = -1;
   } else if (fields.contentLength > 0) head.contentLength = fields.contentLength;
-  // RFC 9110 §10.1.1: no 100 to HTTP/1.0, and none where no body follows.
-  head.expectContinue =
-    fields.expectContinue &&
-    head.protocol !== 'HTTP/1.0' &&
-    head.contentLength !== 0 &&
-    head.method !== 'CONNECT';
+  // RFC 9110 §10.1.1: no 100 to HTTP/1.0. Envoy gives it also where no body follows.
+  head.expectContinue = fields.expectContinue && head.protocol !== 'HTTP/1.0' && head.method !== 'CONNECT';
   return null;
 }
 
-/** RFC 9112 §3.2: every target but the origin form. */
+/** RFC 9112 §3.2: every target but the origin form. Fragments are left to path normalisation, which refuses them. */
 function resolveTarget(head: RequestHead, fields: HeadFields, options: H1ServerOptions): HeadFault | null {
   const target = head.path;
   if (head.method === 'CONNECT') {
@@ -139,11 +135,10 @@ function resolveTarget(head: RequestHead, fields: HeadFields, options: H1ServerO
   const rest = parts[3] ?? '';
   if (scheme !== 'http' && scheme !== 'https') return FAULT.invalidScheme;
   if (parts[2] === '') return FAULT.invalidUrl;
-  head.scheme = scheme;
+  // The scheme is what the client came with, not what it says (Envoy's x-forwarded-proto): it stays as it was.
   head.authority = parts[2] ?? '';
   fields.hasHost = true;
-  if (rest === '') head.path = head.method === 'OPTIONS' ? '*' : '/';
-  else head.path = rest.charCodeAt(0) === 47 ? rest : `/${rest}`;
+  head.path = rest.charCodeAt(0) === 47 ? rest : `/${rest}`;
   return null;
 }
 
