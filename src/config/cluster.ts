@@ -36,6 +36,7 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     name,
     observabilityName,
     addedViaApi: context.addedViaApi,
+    discovered: isStrictDns(config),
     countMembership: context.primary,
     scope,
     shared: compileShared(config, scope, breakers.default, context),

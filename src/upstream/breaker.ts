@@ -40,9 +40,8 @@ export class Limit {
     this.#kind = kind;
     this.#openGauge = open;
     this.#remaining = remaining;
+    // Envoy shows a limit of zero as open from its first use only, and so does this.
     this.#open = false;
-    // A limit of zero is open from the start, as in Envoy.
-    this.#show();
   }
 
   get available(): boolean {

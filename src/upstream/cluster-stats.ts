@@ -65,6 +65,8 @@ export interface ClusterStats {
   readonly membershipDegraded: Gauge;
   readonly membershipExcluded: Gauge;
   readonly maxHostWeight: Gauge;
+  /** Hosts that got the cluster's own transport socket: all, as long as there are no other matches. */
+  readonly socketMatches: Counter;
   readonly lbHealthyPanic: Counter;
   readonly retryOrShadowAbandoned: Counter;
 }
@@ -72,7 +74,6 @@ export interface ClusterStats {
 /** Statistics that Envoy shows for every cluster and that inox has no event for yet. */
 const SILENT_COUNTERS = [
   'bind_errors',
-  'default.total_match_count',
   'assignment_stale',
   'assignment_timeout_received',
   'assignment_use_cached',
@@ -128,6 +129,7 @@ export function createClusterStats(scope: StatScope): ClusterStats {
     membershipHealthy: scope.gauge('membership_healthy', 'max'),
     membershipDegraded: scope.gauge('membership_degraded', 'max'),
     membershipExcluded: scope.gauge('membership_excluded', 'max'),
+    socketMatches: scope.counter('default.total_match_count'),
     maxHostWeight: scope.gauge('max_host_weight', 'max'),
     lbHealthyPanic: scope.counter('lb_healthy_panic'),
     retryOrShadowAbandoned: scope.counter('retry_or_shadow_abandoned'),

@@ -25,6 +25,8 @@ export interface ClusterSettings {
   /** Name in admin output and stats: `alt_stat_name`, else the name. */
   readonly observabilityName: string;
   readonly addedViaApi: boolean;
+  /** Members come from discovery: Envoy shows `max_host_weight` for these only. */
+  readonly discovered: boolean;
   /** One worker counts membership changes for all; the gauges are merged by maximum. */
   readonly countMembership: boolean;
   /** `cluster.<name>.`, for whoever adds statistics of its own (router, health checks). */
@@ -91,6 +93,7 @@ export class Cluster {
         const { peakEwma } = this.settings.balancing;
         host = new Host(key, spec, this.settings.shared, peakEwma === null ? null : new PeakEwma(peakEwma));
         this.#byKey.set(key, host);
+        if (this.settings.countMembership) this.stats.socketMatches.inc();
         membersChanged = true;
       } else if (host.update(spec)) {
         changed = true;
@@ -138,7 +141,7 @@ export class Cluster {
     this.stats.membershipHealthy.set(healthy);
     this.stats.membershipDegraded.set(degraded);
     this.stats.membershipExcluded.set(0);
-    this.stats.maxHostWeight.set(heaviest);
+    if (this.settings.discovered) this.stats.maxHostWeight.set(heaviest);
   }
 }
 

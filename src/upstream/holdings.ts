@@ -44,3 +44,8 @@ export function createHoldings(memory: Int32Array, slice: number): Holdings {
 export function createLocalHoldings(): Holdings {
   return createHoldings(new Int32Array(HOLDING_KINDS), 0);
 }
+
+/** Shared memory for the circuit breakers of one cluster: both priorities, one slice a worker each. */
+export function createHoldingsMemory(workers: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(2 * workers * HOLDING_KINDS * Int32Array.BYTES_PER_ELEMENT));
+}

@@ -45,8 +45,6 @@ export class Host {
   /** Identity inside a cluster: `ip:port`, `[ip]:port` or a path; `#2` follows when an address comes twice. */
   readonly key: string;
   readonly stats: HostStats;
-  readonly http: HttpPool;
-  readonly tcp: TcpPool;
   /** Latency estimate, when the cluster's balancer wants one. */
   readonly estimator: PeakEwma | null;
   hostname: string;
@@ -59,13 +57,15 @@ export class Host {
   healthFlags: number;
   /** Requests that were given to this host and have not ended, waiting for a connection included. */
   inflight: number;
+  readonly #shared: PoolShared;
+  // Made when first asked for: most hosts of a big cluster see no traffic from most sidecars.
+  #http: HttpPool | null;
+  #tcp: TcpPool | null;
 
   constructor(key: string, spec: HostSpec, shared: PoolShared, estimator: PeakEwma | null) {
     this.address = spec.address;
     this.key = key;
     this.stats = new HostStats();
-    this.http = new HttpPool(this, shared);
-    this.tcp = new TcpPool(this, shared);
     this.estimator = estimator;
     this.hostname = spec.hostname;
     this.weight = spec.weight;
@@ -75,6 +75,19 @@ export class Host {
     this.metadata = spec.metadata;
     this.healthFlags = edsFlags(spec);
     this.inflight = 0;
+    this.#shared = shared;
+    this.#http = null;
+    this.#tcp = null;
+  }
+
+  get http(): HttpPool {
+    this.#http ??= new HttpPool(this, this.#shared);
+    return this.#http;
+  }
+
+  get tcp(): TcpPool {
+    this.#tcp ??= new TcpPool(this, this.#shared);
+    return this.#tcp;
   }
 
   get availability(): Availability {
@@ -136,14 +149,13 @@ export class Host {
 
   /** No new requests; connections close as they become idle. */
   drain(): void {
-    this.http.drain();
-    this.tcp.drain();
+    this.#http?.drain();
   }
 
   /** Fails what waits for a connection, then drains. */
   close(): void {
-    this.http.close();
-    this.tcp.close();
+    this.#http?.close();
+    this.#tcp?.close();
   }
 }
 

@@ -76,12 +76,19 @@ t.test('membership is counted', async (t) => {
     membership_total: 3,
     membership_healthy: 1,
     membership_degraded: 1,
-    max_host_weight: 7,
+    max_host_weight: 0,
   });
   cluster.update(found(spec(1)));
   t.match(world.stats(...names), { membership_change: 2, membership_total: 1, membership_healthy: 1 });
   cluster.update(found(spec(1, { health: 'UNHEALTHY' })));
   t.match(world.stats(...names), { membership_change: 2, membership_healthy: 0 });
+});
+
+t.test('max_host_weight is shown for discovered members only, as in Envoy', async (t) => {
+  const world = createWorld();
+  const cluster = world.cluster({ name: 'c', type: 'STRICT_DNS' });
+  cluster.update(found(spec(1, { weight: 7 }), spec(2)));
+  t.equal(world.stat('max_host_weight'), 7);
 });
 
 t.test('two endpoints with one address are two hosts, as in Envoy', async (t) => {

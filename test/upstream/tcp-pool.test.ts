@@ -101,3 +101,14 @@ t.test('the connection limit refuses at once', async (t) => {
   t.equal(second.failure?.kind, 'overflow');
   t.equal(world.stat('upstream_cx_overflow'), 1);
 });
+
+t.test('closing fails the dials that are under way', async (t) => {
+  const world = createWorld();
+  const cluster = world.cluster(staticCluster([{ port: 1 }]));
+  const request = new FakeTcpRequest();
+  onlyHost(cluster).tcp.dial(request);
+  cluster.close();
+  t.equal(request.failure?.fault, 'local');
+  t.equal(world.dials[0]?.cancelled, true);
+  t.equal(world.stat('upstream_cx_active'), 0);
+});

@@ -2,7 +2,7 @@ import type { ResetReason } from '../../core/errors.ts';
 import type { Connection } from '../../net/connection.ts';
 import type { DialListener, PendingDial } from '../../net/dial.ts';
 import type { Host } from '../host.ts';
-import { countDestroy, OVERFLOW, type PoolShared } from './pool-shared.ts';
+import { countDestroy, HOST_REMOVED, OVERFLOW, type PoolShared } from './pool-shared.ts';
 
 /** Who wants a raw upstream connection. Exactly one callback is called, unless it is cancelled before. */
 export interface TcpRequest {
@@ -42,14 +42,9 @@ export class TcpPool {
     return upstream;
   }
 
-  /** Established connections stay with their owners, as in Envoy without close_connections_on_host_health_failure. */
-  drain(): void {
-    // Dials go on: whoever asked for them was balanced before the host was removed.
-  }
-
-  /** Fails the dials that are under way. */
+  /** Fails the dials that are under way; established connections stay with their owners. */
   close(): void {
-    for (const upstream of [...this.#connecting]) upstream.cancel();
+    for (const upstream of [...this.#connecting]) upstream.abort(HOST_REMOVED);
   }
 
   /** @internal */
@@ -105,6 +100,13 @@ export class TcpUpstream implements DialListener {
     this.pool.shared.stats.rqCancelled.inc();
     this.#leavePending();
     this.#finish(true, false);
+  }
+
+  /** @internal Gives up a dial and tells whoever asked for it. */
+  abort(reason: ResetReason): void {
+    if (this.#state !== 'connecting') return;
+    this.cancel();
+    this.#request.onTcpFailure(reason);
   }
 
   /** The owner's report that its connection is closed; `local` when our side closed it. Idempotent. */
