@@ -1,10 +1,13 @@
 import { Command, CommanderError } from 'commander';
-import { VERSION_LINE } from '../control/admin-context.ts';
+import { LOAD_COMMAND } from '../control/load-config.ts';
+import { VERSION_LINE } from '../control/version-line.ts';
 import { ENVOY_FLAGS } from './envoy-flags.ts';
-import { type RunFlags, run } from './run.ts';
-import { validate } from './validate.ts';
+import type { RunFlags } from './run.ts';
 
-/** `inox [run] <Envoy's flags>`, `inox validate -c file`, `inox --version`. */
+/**
+ * Commands load what they need when they run: a serving process never loads what decodes configuration.
+ * `inox [run] <Envoy's flags>`, `inox validate -c file`, `inox --version`.
+ */
 function program(): Command {
   const inox = new Command('inox')
     .description(
@@ -27,6 +30,7 @@ function program(): Command {
       'read-only port for /stats/prometheus and /ready (env INOX_METRICS_ADDRESS)',
     )
     .action(async (flags: RunFlags) => {
+      const { run } = await import('./run.ts');
       await run(flags);
     });
 
@@ -36,9 +40,15 @@ function program(): Command {
     .option('-c, --config-path <file>', 'bootstrap configuration, YAML or JSON (env INOX_CONFIG)')
     .option('--config-yaml <yaml>', 'merged over the configuration file')
     .option('-o, --output <format>', 'text or json', 'text')
-    .action((flags: { configPath?: string; configYaml?: string; output: string }) => {
+    .action(async (flags: { configPath?: string; configYaml?: string; output: string }) => {
+      const { validate } = await import('./validate.ts');
       process.exitCode = validate(flags);
     });
+
+  inox.command(LOAD_COMMAND, { hidden: true }).action(async () => {
+    const { answerLoadConfig } = await import('./load-config.ts');
+    answerLoadConfig();
+  });
   return inox;
 }
 

@@ -1,14 +1,14 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { loadInChild, type ServableConfig } from '../control/load-config.ts';
 import { createLog } from '../control/log-output.ts';
 import { ControlPlane } from '../control/serve.ts';
 import { ConfigError } from '../core/errors.ts';
+import { formatProblems } from '../core/format-problems.ts';
 import { type LogLevel, parseLogLevel } from '../core/log.ts';
 import { formatAddress, ipAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
-import { formatProblems, type LoadedConfig } from '../proto/bootstrap.ts';
 import { ENVOY_FLAGS, optionKey } from './envoy-flags.ts';
-import { loadConfig, validate } from './validate.ts';
 
 /** The flags of `inox run` as commander names them. */
 export interface RunFlags {
@@ -35,6 +35,7 @@ const DEFAULT_DRAIN_S = 25;
 export async function run(flags: RunFlags): Promise<void> {
   const mode = flags.mode ?? 'serve';
   if (mode === 'validate') {
+    const { validate } = await import('./validate.ts');
     process.exitCode = validate(flags);
     return;
   }
@@ -64,7 +65,7 @@ interface Parsed {
   readonly initOnly: boolean;
 }
 
-async function serve(config: LoadedConfig, flags: RunFlags, parsed: Parsed): Promise<void> {
+async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): Promise<void> {
   const log = createLog(parsed.level, flags.logJson ? 'json' : 'text', flags.logPath);
   warnAboutIgnored(flags, (message) => log.log('warning', 'main', message));
   for (const warning of config.warnings) log.log('warning', 'config', formatProblems([warning]));
@@ -116,9 +117,9 @@ function handleSignals(control: ControlPlane): void {
   });
 }
 
-function tryLoad(flags: RunFlags): LoadedConfig | undefined {
+function tryLoad(flags: RunFlags): ServableConfig | undefined {
   try {
-    return loadConfig(flags);
+    return loadInChild(flags);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${formatProblems(error.problems)}\n`);
@@ -127,7 +128,7 @@ function tryLoad(flags: RunFlags): LoadedConfig | undefined {
   }
 }
 
-function withNode(config: LoadedConfig, flags: RunFlags): LoadedConfig {
+function withNode(config: ServableConfig, flags: RunFlags): ServableConfig {
   const { node } = config.bootstrap;
   const id = node?.id || flags.serviceNode;
   const cluster = node?.cluster || flags.serviceCluster;

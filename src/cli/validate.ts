@@ -1,6 +1,7 @@
 import { checkConfig } from '../control/check-config.ts';
 import { ConfigError, type ConfigProblem } from '../core/errors.ts';
-import { formatProblems, type LoadedConfig, loadBootstrap } from '../proto/bootstrap.ts';
+import { formatProblems } from '../core/format-problems.ts';
+import { type LoadedConfig, loadBootstrap } from '../proto/bootstrap.ts';
 
 export interface ConfigFlags {
   readonly configPath?: string;

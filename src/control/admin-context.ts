@@ -4,9 +4,7 @@ import { inoxVersion } from '../core/version.ts';
 import { type ClusterStatus, mergeClusterStatuses } from '../upstream/status.ts';
 import type { AdminContext, ConfigDumpSource, JsonObject, RuntimeStatus } from './admin/context.ts';
 import type { ControlPlane } from './serve.ts';
-
-/** `<commit>/<version>/<modified>/<build>/<TLS>`, the form that scripts around Envoy expect. */
-export const VERSION_LINE = `0000000000000000000000000000000000000000/${inoxVersion}/Clean/RELEASE/OpenSSL`;
+import { VERSION_LINE } from './version-line.ts';
 
 /** What the admin interface may see and do of a running process. */
 export function createAdminContext(control: ControlPlane): AdminContext {

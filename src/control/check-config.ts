@@ -6,7 +6,7 @@ import { createRandom } from '../core/random.ts';
 import type { LoadedConfig } from '../proto/bootstrap.ts';
 import { StatStore } from '../stats/store.ts';
 import { createDataPlane } from '../worker/data-plane.ts';
-import { nodeIdentity } from './serve.ts';
+import { nodeIdentity } from './node-identity.ts';
 
 /**
  * Compiles a configuration as the workers will, without opening anything. Throws a ConfigError that names file,

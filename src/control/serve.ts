@@ -6,29 +6,30 @@ import { listenAddress } from '../config/listener.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
 import { inoxVersion } from '../core/version.ts';
-import type { NodeIdentity, WorkerInit } from '../core/worker-protocol.ts';
+import type { WorkerInit } from '../core/worker-protocol.ts';
 import { formatAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
-import type { LoadedConfig } from '../proto/bootstrap.ts';
 import { StatAggregator } from '../stats/aggregator.ts';
 import { Exposition } from '../stats/exposition.ts';
 import type { StatsMessage } from '../stats/messages.ts';
 import { createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
-import { createHoldingsMemory } from '../worker/data-plane.ts';
+import { createHoldingsMemory } from '../upstream/holdings.ts';
 import { startMetrics } from './admin/metrics-server.ts';
 import { startAdmin } from './admin/server.ts';
 import { createAdminContext } from './admin-context.ts';
 import { startDiscovery } from './discovery.ts';
 import { workerHeapLimits } from './heap-limits.ts';
 import { claimAddresses } from './listen-check.ts';
+import type { ServableConfig } from './load-config.ts';
+import { nodeIdentity } from './node-identity.ts';
 import { Supervisor } from './supervisor.ts';
 
 const CONTROL_THREAD = 0;
 
 export interface ServeOptions {
-  readonly config: LoadedConfig;
+  readonly config: ServableConfig;
   readonly concurrency: number;
   readonly envoyStrict: boolean;
   /** Connections may take so long to end after SIGTERM. */
@@ -218,16 +219,4 @@ function releaseHoldings(memory: Int32Array, index: number, workers: number): vo
   const slice = memory.length / 2 / workers;
   memory.fill(0, index * slice, (index + 1) * slice);
   memory.fill(0, memory.length / 2 + index * slice, memory.length / 2 + (index + 1) * slice);
-}
-
-export function nodeIdentity(bootstrap: Bootstrap): NodeIdentity {
-  const { node } = bootstrap;
-  return {
-    id: node?.id ?? '',
-    cluster: node?.cluster ?? '',
-    region: node?.locality?.region ?? '',
-    zone: node?.locality?.zone ?? '',
-    subZone: node?.locality?.subZone ?? '',
-    metadata: node?.metadata ?? {},
-  };
 }

@@ -1,8 +1,11 @@
 import { RE2JS } from 're2js';
 import { ConfigError } from './errors.ts';
-import { fromWire, toWire } from './wire.ts';
+import { toWire } from './wire.ts';
 
-/** An RE2 expression over wire (latin1) strings; linear in the length of the input. */
+/**
+ * An RE2 expression over wire (latin1) strings; linear in the length of the input. As in Envoy, `.` is one byte:
+ * it compiles its expressions as Latin-1.
+ */
 export interface Regex {
   readonly source: string;
   readonly groups: number;
@@ -25,13 +28,13 @@ const CACHE_KEY_LENGTH = 512;
 export function compileRegex(source: string, path: string): Regex {
   let re: RE2JS;
   try {
-    re = RE2JS.compile(source);
+    re = RE2JS.compile(toWire(source));
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new ConfigError([{ path, message: `invalid RE2 expression: ${message}` }], { cause });
   }
-  const literal = literalPrefix(source);
-  const prefix = toWire(literal.text);
+  const literal = literalPrefix(toWire(source));
+  const prefix = literal.text;
   const cache = new Map<string, boolean>();
 
   const matches = (text: string): boolean => {
@@ -39,20 +42,20 @@ export function compileRegex(source: string, path: string): Regex {
     if (!text.startsWith(prefix)) return false;
     const known = cache.get(text);
     if (known !== undefined) return known;
-    const found = re.testExact(fromWire(text));
+    const found = re.testExact(text);
     if (text.length <= CACHE_KEY_LENGTH) {
       if (cache.size >= CACHE_ENTRIES) cache.clear();
       cache.set(text, found);
     }
     return found;
   };
-  const replace = (text: string, substitution: Substitution): string =>
-    toWire(globalReplace(re, fromWire(text), substitution));
+  const replace = (text: string, substitution: Substitution): string => globalReplace(re, text, substitution);
   return { source, groups: re.groupCount(), matches, replace };
 }
 
 /** Parses `\0` … `\9` and `\\`; anything else after a backslash is an error, as in RE2::CheckRewriteString. */
-export function compileSubstitution(source: string, regex: Regex, path: string): Substitution {
+export function compileSubstitution(text: string, regex: Regex, path: string): Substitution {
+  const source = toWire(text);
   const literals: string[] = [];
   const groups: number[] = [];
   let literal = '';
@@ -91,9 +94,8 @@ function globalReplace(re: RE2JS, text: string, substitution: Substitution): str
     out += text.slice(at, start);
     if (start === end && start === lastEnd) {
       // RE2 takes no empty match right behind a match: one character is copied and the search goes on.
-      const step = (text.codePointAt(start) ?? 0) > 0xffff ? 2 : 1;
-      out += text.slice(start, start + step);
-      at = start + step;
+      out += text.charAt(start);
+      at = start + 1;
       continue;
     }
     out += substitution.literals[0] ?? '';
@@ -130,6 +132,6 @@ function literalPrefix(source: string): { text: string; whole: boolean } {
   const next = source.charAt(i);
   const whole = i >= source.length || (next === '$' && i === source.length - 1);
   // `ab?`, `ab*` and `ab{0,1}` do not need their `b`.
-  if ('?*{'.includes(next) && next !== '') text = [...text].slice(0, -1).join('');
+  if ('?*{'.includes(next) && next !== '') text = text.slice(0, -1);
   return { text, whole };
 }

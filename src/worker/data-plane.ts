@@ -16,7 +16,7 @@ import { createH1Client } from '../http/h1/client.ts';
 import type { Dial } from '../net/dial.ts';
 import { localIp } from '../net/local-address.ts';
 import type { StatScope } from '../stats/scope.ts';
-import { createHoldings, createLocalHoldings, HOLDING_KINDS } from '../upstream/holdings.ts';
+import { createHoldings, createLocalHoldings } from '../upstream/holdings.ts';
 
 /** What a data plane is made with; `dry` opens nothing. */
 export interface DataPlaneParts {
@@ -93,9 +93,4 @@ export function createDataPlane(
     },
   );
   return { ...resources, connections, wheel, scope, reopenLogs: accessLogs.sinks.reopen };
-}
-
-/** Shared memory for the circuit breakers of one cluster: both priorities, one slice a worker each. */
-export function createHoldingsMemory(workers: number): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(2 * workers * HOLDING_KINDS * Int32Array.BYTES_PER_ELEMENT));
 }

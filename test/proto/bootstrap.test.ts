@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { fromJson, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { parse } from 'yaml';
-import { formatProblems, loadBootstrap } from '../../src/proto/bootstrap.ts';
+import { formatProblems } from '../../src/core/format-problems.ts';
+import { loadBootstrap } from '../../src/proto/bootstrap.ts';
 import { envoyRegistry, requireMessage } from '../../src/proto/registry.ts';
 import { cluster, complaints, meshYaml, problemsOf } from './configs.ts';
 

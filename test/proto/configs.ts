@@ -1,5 +1,6 @@
 import { ConfigError, type ConfigProblem } from '../../src/core/errors.ts';
-import { type BootstrapSource, formatProblems, loadBootstrap } from '../../src/proto/bootstrap.ts';
+import { formatProblems } from '../../src/core/format-problems.ts';
+import { type BootstrapSource, loadBootstrap } from '../../src/proto/bootstrap.ts';
 
 /** A configuration that uses every part of the format: Any, durations, wrappers, enums, oneofs, maps. */
 export const meshYaml = `\

@@ -1,8 +1,9 @@
 import t from 'tap';
 import { parse } from 'yaml';
 import { ConfigError } from '../../src/core/errors.ts';
+import { formatProblems } from '../../src/core/format-problems.ts';
 import { createRandom } from '../../src/core/random.ts';
-import { formatProblems, loadBootstrap } from '../../src/proto/bootstrap.ts';
+import { loadBootstrap } from '../../src/proto/bootstrap.ts';
 import { meshYaml } from './configs.ts';
 
 const random = createRandom(Number(process.env.FUZZ_SEED ?? 20));
