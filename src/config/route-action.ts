@@ -150,7 +150,7 @@ function compilePick<C>(
   ctx: RouteContext<C>,
 ): PickCluster<C> {
   const path = `${level.path}.route`;
-  const shared = { ...base, hostRewriteLiteral: '' };
+  const shared: PickParts = { ...base, ownRequestMutations: undefined, hostRewriteLiteral: '' };
   if (config.cluster !== undefined) {
     const pick = pickOf(knownCluster(config.cluster, `${path}.cluster`, level, ctx), ctx, shared);
     return () => pick;
@@ -173,13 +173,14 @@ function knownCluster<C>(name: string, path: string, level: RouteLevel, ctx: Rou
 
 type PickParts = Pick<
   ClusterPick,
-  'requestMutations' | 'responseMutations' | 'hostRewriteLiteral' | 'perFilter'
+  'ownRequestMutations' | 'requestMutations' | 'responseMutations' | 'hostRewriteLiteral' | 'perFilter'
 >;
 
 function pickOf<C>(name: string, ctx: RouteContext<C>, parts: PickParts): ClusterPick<C> {
   return {
     name: toWire(name),
     cell: name === '' ? new Cell<C>() : ctx.cluster(name),
+    ownRequestMutations: parts.ownRequestMutations,
     requestMutations: parts.requestMutations,
     responseMutations: parts.responseMutations,
     hostRewriteLiteral: parts.hostRewriteLiteral,
@@ -227,6 +228,7 @@ function pickByWeight<C>(
 const NO_CLUSTER: ClusterPick<never> = {
   name: '',
   cell: new Cell<never>(),
+  ownRequestMutations: undefined,
   requestMutations: [],
   responseMutations: [],
   hostRewriteLiteral: '',
@@ -240,7 +242,6 @@ function compileWeight<C>(
   level: RouteLevel,
   ctx: RouteContext<C>,
 ): PickCluster<C> {
-  const wins = level.tableConfig.mostSpecificHeaderMutationsWins === true;
   const { requestHeadersToAdd, requestHeadersToRemove, responseHeadersToAdd, responseHeadersToRemove } =
     config;
   const request = compileHeaderMutations(requestHeadersToAdd, requestHeadersToRemove, `${path}.`, 'request');
@@ -251,8 +252,10 @@ function compileWeight<C>(
     'response',
   );
   const parts: PickParts = {
-    requestMutations: orderMutations([request, ...level.request], wins),
-    responseMutations: orderMutations([response, ...level.response], wins),
+    ownRequestMutations: request,
+    requestMutations: base.requestMutations,
+    responseMutations:
+      response === undefined ? base.responseMutations : [response, ...base.responseMutations],
     hostRewriteLiteral: toWire(config.hostRewriteLiteral ?? ''),
     perFilter: { ...base.perFilter, ...config.typedPerFilterConfig },
   };

@@ -10,7 +10,7 @@ export function getHeader(headers: Headers, name: string): string | undefined {
   return undefined;
 }
 
-/** All values of `name` joined by `,` as Envoy's matchers see them (CVE-2021-32777), or undefined. */
+/** All values of `name` joined by `,`, or undefined. */
 export function getAllHeaders(headers: Headers, name: string): string | undefined {
   let all: string | undefined;
   for (let i = 0; i < headers.length; i += 2) {

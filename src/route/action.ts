@@ -23,11 +23,14 @@ export interface ClusterPick<C = unknown> {
   readonly name: string;
   /** Empty while no such cluster exists: `clusterNotFoundStatus`, flag NC. */
   readonly cell: Cell<C>;
-  /** The route's levels and the weighted cluster's own, in order. */
-  readonly requestMutations: readonly HeaderMutations[];
-  readonly responseMutations: readonly HeaderMutations[];
-  /** Host rewriting of the weighted cluster, '' for the route's. */
+  /** The weighted cluster's own, which come before all others whatever wins elsewhere. */
+  readonly ownRequestMutations: HeaderMutations | undefined;
+  /** New authority of the weighted cluster, '' for none; the route may rewrite it again. */
   readonly hostRewriteLiteral: string;
+  /** Those of the route and the levels around it. */
+  readonly requestMutations: readonly HeaderMutations[];
+  /** All of them, the weighted cluster's own first. */
+  readonly responseMutations: readonly HeaderMutations[];
   readonly perFilter: Readonly<Record<string, unknown>>;
 }
 

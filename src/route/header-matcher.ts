@@ -1,7 +1,6 @@
 import type { HeaderMatcher as HeaderMatcherConfig } from '#plain/envoy.config.route.v3.ts';
 import { compileRegex } from '../core/regex.ts';
 import type { Headers } from '../http/headers.ts';
-import { getAllHeaders } from '../http/headers.ts';
 import type { RequestHead } from '../http/stream.ts';
 import {
   compileExact,
@@ -11,34 +10,27 @@ import {
   type StringPredicate,
 } from './string-matcher.ts';
 
-export type HeaderGetter = (request: RequestHead) => string | undefined;
 export type RequestPredicate = (request: RequestHead) => boolean;
 
-/** Reads a header or pseudo header; duplicates come joined by `,`. `host` is `:authority`, as in Envoy's header map. */
-export function requestHeaderGetter(name: string): HeaderGetter {
-  const lower = name.toLowerCase();
-  switch (lower) {
+/** `envoy.config.route.v3.HeaderMatcher` over a request head. `host` is `:authority`, as in Envoy's header map. */
+export function compileHeaderMatcher(config: HeaderMatcherConfig, path: string): RequestPredicate {
+  const name = (config.name ?? '').toLowerCase();
+  const rule = compileRule(config, path);
+  switch (name) {
     case ':path':
-      return (r) => (r.path === '' ? undefined : r.path);
+      return (r) => matchOne(rule, r.path === '' ? undefined : r.path);
     case ':method':
-      return (r) => r.method;
+      return (r) => matchOne(rule, r.method);
     case ':scheme':
-      return (r) => r.scheme;
+      return (r) => matchOne(rule, r.scheme);
     case ':authority':
     case 'host':
-      return (r) => r.authority;
+      return (r) => matchOne(rule, r.authority);
     case 'upgrade':
-      return (r) => (r.upgrade === '' ? getAllHeaders(r.headers, 'upgrade') : r.upgrade);
+      return (r) => (r.upgrade === '' ? matchList(rule, r.headers, name) : matchOne(rule, r.upgrade));
     default:
-      return (r) => getAllHeaders(r.headers, lower);
+      return (r) => matchList(rule, r.headers, name);
   }
-}
-
-/** `envoy.config.route.v3.HeaderMatcher` over a request head. */
-export function compileHeaderMatcher(config: HeaderMatcherConfig, path: string): RequestPredicate {
-  const get = requestHeaderGetter(config.name ?? '');
-  const test = compileHeaderValue(config, path);
-  return (request) => test(get(request));
 }
 
 /** The same over a bare header list (responses, trailers). */
@@ -47,29 +39,46 @@ export function compileHeaderListMatcher(
   path: string,
 ): (headers: Headers) => boolean {
   const name = (config.name ?? '').toLowerCase();
-  const test = compileHeaderValue(config, path);
-  return (headers) => test(getAllHeaders(headers, name));
+  const rule = compileRule(config, path);
+  return (headers) => matchList(rule, headers, name);
 }
 
-/**
- * Every kind but presence fails on an absent header, inverted or not, unless it is to be taken as empty
- * (Envoy: HeaderUtility::HeaderData).
- */
-function compileHeaderValue(
-  config: HeaderMatcherConfig,
-  path: string,
-): (value: string | undefined) => boolean {
+interface HeaderRule {
+  /** Undefined: presence alone is asked for. */
+  readonly test: StringPredicate | undefined;
+  /** Wanted outcome of the test, or of presence. */
+  readonly wanted: boolean;
+  readonly missingAsEmpty: boolean;
+}
+
+function compileRule(config: HeaderMatcherConfig, path: string): HeaderRule {
   const invert = config.invertMatch === true;
-  const missingAsEmpty = config.treatMissingHeaderAsEmpty === true;
   const test = compileValueTest(config, path);
-  if (test === undefined) {
-    const wanted = (config.presentMatch ?? true) !== invert;
-    return (value) => (value !== undefined || missingAsEmpty) === wanted;
+  const wanted = test === undefined ? (config.presentMatch ?? true) !== invert : !invert;
+  return { test, wanted, missingAsEmpty: config.treatMissingHeaderAsEmpty === true };
+}
+
+function matchOne(rule: HeaderRule, value: string | undefined): boolean {
+  if (value === undefined) return matchMissing(rule);
+  return rule.test === undefined ? rule.wanted : rule.test(value) === rule.wanted;
+}
+
+/** Duplicates are looked at one by one and any of them will do, as Envoy 1.40 does; inverted: none may. */
+function matchList(rule: HeaderRule, headers: Headers, name: string): boolean {
+  let present = false;
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] !== name) continue;
+    if (rule.test === undefined) return rule.wanted;
+    if (rule.test(headers[i + 1] ?? '')) return rule.wanted;
+    present = true;
   }
-  return (value) => {
-    if (value === undefined) return missingAsEmpty && test('') !== invert;
-    return test(value) !== invert;
-  };
+  return present ? !rule.wanted : matchMissing(rule);
+}
+
+/** Every kind but presence fails on an absent header, inverted or not, unless it is to be taken as empty. */
+function matchMissing(rule: HeaderRule): boolean {
+  if (rule.test === undefined) return rule.missingAsEmpty === rule.wanted;
+  return rule.missingAsEmpty && rule.test('') === rule.wanted;
 }
 
 /** Undefined for a presence match, which is also what a matcher without a specifier is. */

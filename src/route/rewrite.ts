@@ -25,7 +25,8 @@ export function pathEnd(path: string): number {
 }
 
 /**
- * Makes a request ready for its cluster: header mutations, then host, then path. `envoyHeaders` is false when
+ * Makes a request ready for its cluster: first what the weighted cluster says, then the route and the levels
+ * around it: header mutations, host, path. `envoyHeaders` is false when
  * `suppress_envoy_headers` is on.
  */
 export function finalizeRequest(
@@ -35,8 +36,12 @@ export function finalizeRequest(
   envoyHeaders: boolean,
 ): void {
   const request = x.request;
+  if (pick.ownRequestMutations !== undefined) {
+    applyHeaderMutations(pick.ownRequestMutations, request.headers, x);
+  }
+  if (pick.hostRewriteLiteral !== '') request.authority = pick.hostRewriteLiteral;
   for (const mutations of pick.requestMutations) applyHeaderMutations(mutations, request.headers, x);
-  const host = pick.hostRewriteLiteral !== '' ? pick.hostRewriteLiteral : route.rewrite?.host?.(request);
+  const host = route.rewrite?.host?.(request);
   if (host !== undefined && host !== '') {
     rewriteAuthority(request, host, route.appendXForwardedHost, envoyHeaders);
   }
@@ -65,7 +70,7 @@ export function rewriteAuthority(
 }
 
 function lastOf(list: string): string {
-  return list.slice(list.lastIndexOf(',') + 1).trim();
+  return list.slice(list.lastIndexOf(',') + 1);
 }
 
 /** `matchedLength` is what a prefix rewrite replaces, −1 for the whole path without its query. */

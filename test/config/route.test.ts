@@ -214,8 +214,10 @@ t.test('headers: every kind', async (t) => {
     [{ headers: [{ name: 'x-a', presentMatch: false }] }, [], true],
     [{ headers: [{ name: 'x-a', presentMatch: false }] }, ['x-a', '1'], false],
     [{ headers: [{ name: 'x-a', exactMatch: 'v' }] }, ['x-a', 'v'], true],
-    [{ headers: [{ name: 'x-a', exactMatch: 'v' }] }, ['x-a', 'v', 'x-a', 'w'], false],
-    [{ headers: [{ name: 'x-a', exactMatch: 'v,w' }] }, ['x-a', 'v', 'x-a', 'w'], true],
+    [{ headers: [{ name: 'x-a', exactMatch: 'v' }] }, ['x-a', 'v', 'x-a', 'w'], true],
+    [{ headers: [{ name: 'x-a', exactMatch: 'w' }] }, ['x-a', 'v', 'x-a', 'w'], true],
+    [{ headers: [{ name: 'x-a', exactMatch: 'w', invertMatch: true }] }, ['x-a', 'v', 'x-a', 'w'], false],
+    [{ headers: [{ name: 'x-a', exactMatch: 'v,w' }] }, ['x-a', 'v', 'x-a', 'w'], false],
     [{ headers: [{ name: 'x-a', prefixMatch: 'v' }] }, ['x-a', 'vw'], true],
     [{ headers: [{ name: 'x-a', suffixMatch: 'w' }] }, ['x-a', 'vw'], true],
     [{ headers: [{ name: 'x-a', containsMatch: 'x' }] }, ['x-a', 'vw'], false],
@@ -225,7 +227,7 @@ t.test('headers: every kind', async (t) => {
     [{ headers: [{ name: 'x-a', stringMatch: { suffix: 'BC', ignoreCase: true } }] }, ['x-a', 'abc'], true],
     [{ headers: [{ name: 'x-a', stringMatch: { contains: 'B', ignoreCase: true } }] }, ['x-a', 'abc'], true],
     [{ headers: [{ name: 'x-a', stringMatch: { exact: 'é' } }] }, ['x-a', '\xc3\xa9'], true],
-    [{ headers: [{ name: 'x-a', stringMatch: { safeRegex: { regex: '.' } } }] }, ['x-a', '\xc3\xa9'], true],
+    [{ headers: [{ name: 'x-a', stringMatch: { safeRegex: { regex: '.' } } }] }, ['x-a', '\xc3\xa9'], false],
     [{ headers: [{ name: 'x-a', rangeMatch: { start: -5, end: 10 } }] }, ['x-a', '-5'], true],
     [{ headers: [{ name: 'x-a', rangeMatch: { start: -5, end: 10 } }] }, ['x-a', '10'], false],
     [{ headers: [{ name: 'x-a', rangeMatch: { start: -5, end: 10 } }] }, ['x-a', '5x'], false],
@@ -372,6 +374,34 @@ t.test('host and path rewrites', async (t) => {
   }
 });
 
+t.test('a weighted cluster rewrites the host before its route does', async (t) => {
+  const weighted = { clusters: [{ name: 'c', weight: 1, hostRewriteLiteral: 'w.com' }] };
+  const run = (route: RouteConfig['route']): string => {
+    const found = forward({ match: { prefix: '/' }, route: { weightedClusters: weighted, ...route } });
+    const x = createLogInfo(get('/'));
+    finalizeRequest(found, found.pickCluster(0, x.request), x, true);
+    return `${x.request.authority} ${x.request.headers.join(' ')}`;
+  };
+  t.equal(run({ appendXForwardedHost: true }), 'w.com ');
+  t.equal(run({ hostRewriteLiteral: 'r.com' }), 'r.com x-envoy-original-host w.com');
+});
+
+t.test('x-forwarded-host gets the old host unless it is last there', async (t) => {
+  const route = forward({
+    match: { prefix: '/' },
+    route: { cluster: 'c', hostRewriteLiteral: 'b.com', appendXForwardedHost: true },
+  });
+  for (const [headers, expected] of [
+    [[], 'a.com'],
+    [['x-forwarded-host', 'z.com'], 'z.com,a.com'],
+    [['x-forwarded-host', 'z.com,a.com'], 'z.com,a.com'],
+  ] as const) {
+    const x = createLogInfo(get('/', [...headers]));
+    finalizeRequest(route, route.pickCluster(0, x.request), x, false);
+    t.same(x.request.headers, ['x-forwarded-host', expected]);
+  }
+});
+
 t.test('header mutations go from the most specific level to the least, or the other way', async (t) => {
   const add = (value: string) => ({
     requestHeadersToAdd: [
@@ -405,7 +435,7 @@ t.test('header mutations go from the most specific level to the least, or the ot
   );
   t.equal(
     run(true),
-    'x-there=cluster x-over=cluster x-all=table x-absent=table x-all=host x-all=route x-all=cluster',
+    'x-there=route x-over=route x-all=cluster x-absent=cluster x-all=table x-all=host x-all=route',
   );
 });
 
