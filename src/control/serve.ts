@@ -4,6 +4,7 @@ import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3
 import { at } from '../config/context.ts';
 import { listenAddress } from '../config/listener.ts';
 import { flattenRuntime } from '../config/runtime.ts';
+import { collectGarbageOnce } from '../core/collect-garbage.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
@@ -12,7 +13,7 @@ import type { Address } from '../net/connection.ts';
 import { StatAggregator } from '../stats/aggregator.ts';
 import { Exposition } from '../stats/exposition.ts';
 import type { StatsMessage } from '../stats/messages.ts';
-import { createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
+import { collectProcessMetrics, createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import { createHoldingsMemory } from '../upstream/holdings.ts';
@@ -27,6 +28,8 @@ import { nodeIdentity } from './node-identity.ts';
 import { Supervisor } from './supervisor.ts';
 
 const CONTROL_THREAD = 0;
+/** Envoy's `stats_flush_interval`: the histograms' intervals. */
+const STATS_FLUSH_MS = 5000;
 
 export interface ServeOptions {
   readonly config: ServableConfig;
@@ -71,6 +74,10 @@ export class ControlPlane {
     this.store.onRegister((message) => this.aggregator.attach(CONTROL_THREAD, message));
     this.#closers.push(watchThread(this.store.root, 'main_thread'));
     this.exposition = new Exposition(this.aggregator);
+    collectProcessMetrics(this.exposition.registry);
+    const flushMs = config.bootstrap.statsFlushInterval ?? STATS_FLUSH_MS;
+    const flushing = setInterval(() => this.aggregator.flush(), flushMs);
+    this.#closers.push(() => clearInterval(flushing));
     this.serverStats = createServerStats(this.store.root, this.aggregator, () => ({
       state: this.state,
       concurrency,
@@ -118,6 +125,7 @@ export class ControlPlane {
     this.#closers.push(() => discovery.close());
     await this.supervisor.start(concurrency);
     this.state = 'LIVE';
+    collectGarbageOnce();
     this.serverStats.initialized(performance.now() - began);
     for (const listener of this.listeners) {
       log.log(

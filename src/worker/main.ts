@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../core/clock.ts';
+import { collectGarbageOnce } from '../core/collect-garbage.ts';
 import { LevelLogger } from '../core/log.ts';
 import { createRandom } from '../core/random.ts';
 import type { FromWorker, ToWorker, WorkerInit } from '../core/worker-protocol.ts';
@@ -48,7 +49,10 @@ function main(): void {
   store.flush();
   port.on('message', (message: ToWorker) => obey(message, plane, listeners, log, send));
   listeners.then(
-    () => send({ type: 'ready' }),
+    () => {
+      send({ type: 'ready' });
+      collectGarbageOnce();
+    },
     () => {
       // Reported by openListeners; the control thread ends the process.
     },
