@@ -52,6 +52,7 @@ export function readScalar(type: ScalarType, node: SourceNode, complain: Complai
 /** Names in any case; numbers pass as protobuf allows them, known or not. */
 export function readEnum(type: DescEnum, node: SourceNode, complain: Complain): JsonValue | undefined {
   if (node.kind === 'number' && Number.isSafeInteger(Number(node.value))) return Number(node.value);
+  if (node.kind === 'string' && /^\d{1,9}$/.test(node.value)) return Number(node.value);
   if (node.kind !== 'string') return complain(`expected one of ${enumNames(type)}, found ${describe(node)}`);
   const names = type.values.map((value) => value.name);
   // Envoy's reader does not mind the case.

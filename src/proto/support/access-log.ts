@@ -1,8 +1,8 @@
-import { inert, type SupportTable } from './table.ts';
+import { inert, noted, type SupportTable } from './table.ts';
 
 export const accessLogSupport: SupportTable = {
   'envoy.config.accesslog.v3.AccessLog': {
-    name: 'implemented',
+    name: noted('a label, the type of typed_config decides'),
     filter: 'implemented',
     typed_config: 'implemented',
   },
@@ -47,6 +47,9 @@ export const accessLogSupport: SupportTable = {
   'envoy.extensions.access_loggers.file.v3.FileAccessLog': {
     path: 'implemented',
     log_format: 'implemented',
+    format: 'implemented',
+    json_format: 'implemented',
+    typed_json_format: 'implemented',
   },
   'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog': {
     log_format: 'implemented',

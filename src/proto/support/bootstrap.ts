@@ -6,6 +6,7 @@ export const bootstrapSupport: SupportTable = {
     static_resources: 'implemented',
     admin: 'implemented',
     layered_runtime: 'implemented',
+    typed_dns_resolver_config: noted('c-ares and getaddrinfo'),
     node_context_params: inert('only read by xDS'),
     flags_path: 'inert',
     stats_config: inert('metrics keep the default tags and names'),
@@ -27,8 +28,9 @@ export const bootstrapSupport: SupportTable = {
     clusters: 'implemented',
   },
   'envoy.config.bootstrap.v3.Admin': {
-    access_log: 'implemented',
     address: 'implemented',
+    access_log: inert('requests to the admin port are not logged'),
+    access_log_path: inert('requests to the admin port are not logged'),
     profile_path: 'inert',
     ignore_global_conn_limit: 'inert',
   },
@@ -36,7 +38,7 @@ export const bootstrapSupport: SupportTable = {
     layers: 'implemented',
   },
   'envoy.config.bootstrap.v3.RuntimeLayer': {
-    name: 'implemented',
+    name: noted('a label'),
     static_layer: 'implemented',
     admin_layer: inert('runtime cannot be changed through the admin port'),
   },

@@ -11,15 +11,20 @@ export const clusterSupport: SupportTable = {
     load_balancing_policy: 'implemented',
     least_request_lb_config: 'implemented',
     round_robin_lb_config: noted('without slow start'),
+    common_lb_config: 'implemented',
     load_assignment: 'implemented',
     circuit_breakers: 'implemented',
     typed_extension_protocol_options: noted('HttpProtocolOptions only'),
+    common_http_protocol_options: 'implemented',
+    http_protocol_options: 'implemented',
+    max_requests_per_connection: 'implemented',
     dns_refresh_rate: 'implemented',
     dns_failure_refresh_rate: 'implemented',
     respect_dns_ttl: 'implemented',
     dns_lookup_family: 'implemented',
     dns_resolvers: 'implemented',
-    typed_dns_resolver_config: noted('c-ares only'),
+    dns_resolution_config: 'implemented',
+    typed_dns_resolver_config: noted('c-ares and getaddrinfo'),
     upstream_connection_options: 'implemented',
     transport_socket: noted('raw_buffer only'),
     wait_for_warm_on_init: 'inert',
@@ -35,6 +40,17 @@ export const clusterSupport: SupportTable = {
     active_request_bias: 'implemented',
   },
   'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': {},
+  'envoy.config.cluster.v3.Cluster.CommonLbConfig': {
+    healthy_panic_threshold: 'implemented',
+    zone_aware_lb_config: 'implemented',
+    update_merge_window: 'inert',
+    ignore_new_hosts_until_first_hc: inert('there are no active health checks yet'),
+  },
+  'envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig': {
+    fail_traffic_on_panic: 'implemented',
+    routing_enabled: inert('zone-aware routing needs a local cluster, which cannot be named yet'),
+    min_cluster_size: inert('zone-aware routing needs a local cluster, which cannot be named yet'),
+  },
   'envoy.config.cluster.v3.Cluster.RefreshRate': {
     base_interval: 'implemented',
     max_interval: 'implemented',
@@ -43,13 +59,13 @@ export const clusterSupport: SupportTable = {
     thresholds: 'implemented',
   },
   'envoy.config.cluster.v3.CircuitBreakers.Thresholds': {
-    priority: only('DEFAULT'),
+    priority: noted('HIGH is accepted, but no route can ask for it'),
     max_connections: 'implemented',
     max_pending_requests: 'implemented',
     max_requests: 'implemented',
     max_retries: inert('there are no retries yet'),
     retry_budget: inert('there are no retries yet'),
-    track_remaining: 'inert',
+    track_remaining: 'implemented',
     max_connection_pools: 'inert',
   },
   'envoy.config.cluster.v3.UpstreamConnectionOptions': {
@@ -72,6 +88,8 @@ export const clusterSupport: SupportTable = {
   'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': {
     choice_count: 'implemented',
     active_request_bias: 'implemented',
+    selection_method: 'implemented',
+    enable_full_scan: 'implemented',
   },
   'envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.PeakEwma': {
     decay_time: 'implemented',
@@ -81,12 +99,17 @@ export const clusterSupport: SupportTable = {
     penalty_value: 'inert',
   },
   'envoy.config.endpoint.v3.ClusterLoadAssignment': {
-    cluster_name: 'implemented',
+    cluster_name: noted('a label'),
     endpoints: 'implemented',
+    policy: 'implemented',
+  },
+  'envoy.config.endpoint.v3.ClusterLoadAssignment.Policy': {
+    overprovisioning_factor: 'implemented',
   },
   'envoy.config.endpoint.v3.LocalityLbEndpoints': {
     locality: 'implemented',
     lb_endpoints: 'implemented',
+    priority: 'implemented',
     load_balancing_weight: inert('only read by locality-weighted balancing'),
     proximity: 'inert',
     metadata: 'inert',
@@ -105,11 +128,25 @@ export const clusterSupport: SupportTable = {
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
     common_http_protocol_options: 'implemented',
     explicit_http_config: 'implemented',
+    use_downstream_protocol_config: noted('HTTP/1.1 only'),
+  },
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig': {
+    http_protocol_options: 'implemented',
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig': {
     http_protocol_options: 'implemented',
   },
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig': {
     resolvers: 'implemented',
+    use_resolvers_as_fallback: 'implemented',
+    dns_resolver_options: 'implemented',
+  },
+  'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig': {},
+  'envoy.config.core.v3.DnsResolutionConfig': {
+    resolvers: 'implemented',
+    dns_resolver_options: 'implemented',
+  },
+  'envoy.config.core.v3.DnsResolverOptions': {
+    no_default_search_domain: 'implemented',
   },
 };

@@ -1,4 +1,4 @@
-import { inert, only, type SupportTable } from './table.ts';
+import { inert, noted, only, type SupportTable } from './table.ts';
 
 /** Messages that many others use. */
 export const commonSupport: SupportTable = {
@@ -13,14 +13,13 @@ export const commonSupport: SupportTable = {
   },
   'envoy.config.core.v3.Pipe': {
     path: 'implemented',
-    mode: 'implemented',
   },
   'envoy.config.core.v3.TypedExtensionConfig': {
-    name: 'implemented',
+    name: noted('a label, the type of typed_config decides'),
     typed_config: 'implemented',
   },
   'envoy.config.core.v3.TransportSocket': {
-    name: 'implemented',
+    name: noted('a label, the type of typed_config decides'),
     typed_config: 'implemented',
   },
   'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer': {},
@@ -46,7 +45,7 @@ export const commonSupport: SupportTable = {
   },
   'envoy.config.core.v3.RuntimeDouble': {
     default_value: 'implemented',
-    runtime_key: 'implemented',
+    runtime_key: inert('the default value counts'),
   },
   'envoy.config.core.v3.RuntimeFractionalPercent': {
     default_value: 'implemented',

@@ -25,16 +25,17 @@ export const httpSupport: SupportTable = {
     stream_idle_timeout: 'implemented',
     request_timeout: 'implemented',
     request_headers_timeout: 'implemented',
-    drain_timeout: 'implemented',
+    drain_timeout: inert('connections drain by the deadline of the process'),
     delayed_close_timeout: 'implemented',
     max_request_headers_kb: 'implemented',
     common_http_protocol_options: 'implemented',
     http_protocol_options: 'implemented',
-    stream_error_on_invalid_http_message: 'implemented',
+    proxy_100_continue: 'implemented',
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter': {
-    name: 'implemented',
+    name: noted('a label, the type of typed_config decides'),
     typed_config: 'implemented',
+    disabled: 'implemented',
     is_optional: inert('an unknown filter is always an error'),
   },
   'envoy.config.core.v3.HttpProtocolOptions': {
@@ -51,29 +52,12 @@ export const httpSupport: SupportTable = {
     default_host_for_http_10: 'implemented',
     enable_trailers: 'implemented',
     allow_chunked_length: 'implemented',
-    override_stream_error_on_invalid_http_message: 'implemented',
     use_balsa_parser: inert('there is one parser'),
   },
   'envoy.extensions.filters.http.router.v3.Router': {
     dynamic_stats: 'inert',
     start_child_span: inert('there is no tracing yet'),
     suppress_envoy_headers: 'implemented',
-    respect_expected_rq_timeout: 'implemented',
     suppress_grpc_request_failure_code_stats: 'inert',
-  },
-  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': {
-    mutations: 'implemented',
-    most_specific_header_mutations_wins: 'implemented',
-  },
-  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute': {
-    mutations: noted('in typed_per_filter_config'),
-  },
-  'envoy.extensions.filters.http.header_mutation.v3.Mutations': {
-    request_mutations: 'implemented',
-    response_mutations: 'implemented',
-  },
-  'envoy.config.common.mutation_rules.v3.HeaderMutation': {
-    remove: 'implemented',
-    append: 'implemented',
   },
 };

@@ -9,9 +9,7 @@ export const listenerSupport: SupportTable = {
     default_filter_chain: 'implemented',
     per_connection_buffer_limit_bytes: 'implemented',
     enable_reuse_port: 'implemented',
-    access_log: 'implemented',
     tcp_backlog_size: 'implemented',
-    bind_to_port: 'implemented',
     metadata: 'inert',
     drain_type: 'inert',
     traffic_direction: 'inert',
@@ -22,7 +20,7 @@ export const listenerSupport: SupportTable = {
     bypass_overload_manager: 'inert',
   },
   'envoy.config.listener.v3.FilterChain': {
-    name: 'implemented',
+    name: noted('a label'),
     filters: 'implemented',
     filter_chain_match: noted('without any criterion'),
     transport_socket: noted('raw_buffer only'),
@@ -30,7 +28,7 @@ export const listenerSupport: SupportTable = {
   },
   'envoy.config.listener.v3.FilterChainMatch': {},
   'envoy.config.listener.v3.Filter': {
-    name: 'implemented',
+    name: noted('a label, the type of typed_config decides'),
     typed_config: 'implemented',
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': {

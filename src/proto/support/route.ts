@@ -1,4 +1,4 @@
-import { inert, noted, only, type SupportTable } from './table.ts';
+import { inert, only, type SupportTable } from './table.ts';
 
 export const routeSupport: SupportTable = {
   'envoy.config.route.v3.RouteConfiguration': {
@@ -10,18 +10,20 @@ export const routeSupport: SupportTable = {
     response_headers_to_remove: 'implemented',
     most_specific_header_mutations_wins: 'implemented',
     validate_clusters: 'implemented',
-    typed_per_filter_config: noted('header_mutation only'),
+    max_direct_response_body_size_bytes: 'implemented',
+    ignore_port_in_host_matching: 'implemented',
+    ignore_path_parameters_in_path_matching: 'implemented',
     metadata: 'inert',
   },
   'envoy.config.route.v3.VirtualHost': {
     name: 'implemented',
     domains: 'implemented',
     routes: 'implemented',
+    require_tls: 'implemented',
     request_headers_to_add: 'implemented',
     request_headers_to_remove: 'implemented',
     response_headers_to_add: 'implemented',
     response_headers_to_remove: 'implemented',
-    typed_per_filter_config: noted('header_mutation only'),
     virtual_clusters: inert('they only count requests'),
     per_request_buffer_limit_bytes: inert('nothing is buffered for a retry yet'),
     metadata: 'inert',
@@ -36,7 +38,6 @@ export const routeSupport: SupportTable = {
     request_headers_to_remove: 'implemented',
     response_headers_to_add: 'implemented',
     response_headers_to_remove: 'implemented',
-    typed_per_filter_config: noted('header_mutation only'),
     decorator: inert('there is no tracing yet'),
     tracing: inert('there is no tracing yet'),
     stat_prefix: inert('routes have no metrics of their own'),
@@ -52,7 +53,9 @@ export const routeSupport: SupportTable = {
     runtime_fraction: 'implemented',
     headers: 'implemented',
     query_parameters: 'implemented',
+    grpc: 'implemented',
   },
+  'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': {},
   'envoy.config.route.v3.HeaderMatcher': {
     name: 'implemented',
     exact_match: 'implemented',
@@ -89,9 +92,11 @@ export const routeSupport: SupportTable = {
   },
   'envoy.config.route.v3.WeightedCluster': {
     clusters: 'implemented',
+    header_name: 'implemented',
   },
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': {
     name: 'implemented',
+    cluster_header: 'implemented',
     weight: 'implemented',
     request_headers_to_add: 'implemented',
     request_headers_to_remove: 'implemented',
