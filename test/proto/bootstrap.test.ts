@@ -236,9 +236,11 @@ const mistakes: readonly [what: string, text: string, expected: readonly string[
   ],
   [
     'an unsupported type',
-    'admin: {access_log: {name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog}}}',
+    cluster(
+      'load_balancing_policy: {policies: [{typed_extension_config: {name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash}}}]}',
+    ),
     [
-      'c.yaml:1:31: admin.access_log[0].typed_config: envoy.extensions.access_loggers.wasm.v3.WasmAccessLog is not supported by inox 0.1.0',
+      'c.yaml:1:113: static_resources.clusters[0].load_balancing_policy.policies[0].typed_extension_config.typed_config: envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash is not supported by inox 0.1.0',
     ],
   ],
   [
