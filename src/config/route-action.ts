@@ -260,6 +260,9 @@ function compileWeight<C>(
     perFilter: { ...base.perFilter, ...config.typedPerFilterConfig },
   };
   if (config.clusterHeader !== undefined && config.clusterHeader !== '') {
+    if (config.name !== undefined && config.name !== '') {
+      throw ConfigError.at(path, 'name and cluster_header exclude each other');
+    }
     return pickByHeader(config.clusterHeader, ctx, parts);
   }
   if (config.name === undefined || config.name === '') {

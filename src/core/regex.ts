@@ -9,6 +9,8 @@ import { toWire } from './wire.ts';
 export interface Regex {
   readonly source: string;
   readonly groups: number;
+  /** Literal text that every match of `matches` begins with, '' when nothing is known. */
+  readonly prefix: string;
   /** The whole of `text` matches, as Envoy's `safe_regex` wants it. */
   matches(text: string): boolean;
   /** Replaces every match as RE2's GlobalReplace does. */
@@ -50,7 +52,7 @@ export function compileRegex(source: string, path: string): Regex {
     return found;
   };
   const replace = (text: string, substitution: Substitution): string => globalReplace(re, text, substitution);
-  return { source, groups: re.groupCount(), matches, replace };
+  return { source, groups: re.groupCount(), prefix, matches, replace };
 }
 
 /** Parses `\0` … `\9` and `\\`; anything else after a backslash is an error, as in RE2::CheckRewriteString. */

@@ -17,8 +17,28 @@ export const UNCHANGED: NormalizedPath = { kind: 'ok', path: '' };
 
 const REJECT: NormalizedPath = { kind: 'reject', details: 'path_normalization_failed' };
 
-/** Anything that canonicalisation could change: escapes, dot segments, backslash, characters that get escaped. */
-const SUSPECT = /[%\\"<>^`{|}]|\/\/|\/\.|[^\x21-\x7e]/;
+/** What canonicalisation could change: 1 by itself, 2 `/` and 3 `.` behind a `/`; 4 is where the query begins. */
+const CLASS = new Uint8Array(256);
+for (let code = 0; code < 256; code++) {
+  const c = String.fromCharCode(code);
+  if (c === '/') CLASS[code] = 2;
+  else if (c === '.') CLASS[code] = 3;
+  else if (c === '?') CLASS[code] = 4;
+  else if (/[%\\"<>^`{|}]|[^\x21-\x7e]/.test(c)) CLASS[code] = 1;
+}
+
+function isSuspect(path: string): boolean {
+  let afterSlash = false;
+  for (let i = 0; i < path.length; i++) {
+    const kind = CLASS[path.charCodeAt(i)];
+    if (kind === 0) afterSlash = false;
+    else if (kind === 4) return false;
+    else if (kind === 1 || afterSlash) return true;
+    else afterSlash = kind === 2;
+  }
+  return false;
+}
+
 const ESCAPED_SLASH = /%2[fF]|%5[cC]/;
 
 /**
@@ -29,10 +49,9 @@ const ESCAPED_SLASH = /%2[fF]|%5[cC]/;
  */
 export function normalizePath(path: string, rules: PathRules): NormalizedPath {
   if (path.includes('#')) return REJECT;
-  if (!SUSPECT.test(path) || !path.startsWith('/')) return UNCHANGED;
+  if (!isSuspect(path) || !path.startsWith('/')) return UNCHANGED;
   const query = path.indexOf('?');
   let result = query < 0 ? path : path.slice(0, query);
-  if (query >= 0 && !SUSPECT.test(result)) return UNCHANGED;
   let redirect = false;
   if (rules.escapedSlashes !== 'keep' && ESCAPED_SLASH.test(result)) {
     if (rules.escapedSlashes === 'reject') return REJECT;

@@ -11,12 +11,12 @@ import { compileExact, compilePrefix, compileStringMatcher, type StringPredicate
 
 /**
  * What a route asks of the path, without query and fragment. `exact` and `prefix` can be indexed; `separated`
- * is a prefix that must end at a `/` or at the end.
+ * is a prefix that must end at a `/` or at the end. What a `test` accepts begins with its `prefix`.
  */
 export type PathMatch =
   | { readonly kind: 'exact'; readonly value: string }
   | { readonly kind: 'prefix'; readonly value: string; readonly separated: boolean }
-  | { readonly kind: 'test'; readonly test: StringPredicate };
+  | { readonly kind: 'test'; readonly prefix: string; readonly test: StringPredicate };
 
 /** Everything but the path; `random` is the request's one random number, as Envoy uses it for all draws. */
 export type RouteCondition = (request: RequestHead, random: number) => boolean;
@@ -57,11 +57,11 @@ function rewriteLength(config: RouteMatch): number {
 function compilePathMatch(config: RouteMatch, path: string): PathMatch {
   const fold = config.caseSensitive === false;
   if (config.prefix !== undefined) {
-    if (fold) return { kind: 'test', test: compilePrefix(config.prefix, true) };
+    if (fold) return { kind: 'test', prefix: '', test: compilePrefix(config.prefix, true) };
     return { kind: 'prefix', value: toWire(config.prefix), separated: false };
   }
   if (config.path !== undefined) {
-    if (fold) return { kind: 'test', test: compileExact(config.path, true) };
+    if (fold) return { kind: 'test', prefix: '', test: compileExact(config.path, true) };
     return { kind: 'exact', value: toWire(config.path) };
   }
   if (config.pathSeparatedPrefix !== undefined) {
@@ -71,10 +71,11 @@ function compilePathMatch(config: RouteMatch, path: string): PathMatch {
     }
     if (!fold) return { kind: 'prefix', value, separated: true };
     const folded = asciiLower(value);
-    return { kind: 'test', test: (text) => separatedPrefix(asciiLower(text), folded) };
+    return { kind: 'test', prefix: '', test: (text) => separatedPrefix(asciiLower(text), folded) };
   }
   if (config.safeRegex !== undefined) {
-    return { kind: 'test', test: compileRegex(config.safeRegex.regex ?? '', `${path}.safe_regex`).matches };
+    const regex = compileRegex(config.safeRegex.regex ?? '', `${path}.safe_regex`);
+    return { kind: 'test', prefix: regex.prefix, test: regex.matches };
   }
   if (config.connectMatcher !== undefined) {
     throw ConfigError.at(`${path}.connect_matcher`, 'CONNECT is not supported');

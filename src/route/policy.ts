@@ -30,6 +30,9 @@ export function compileHeaderMutations(
   const add: HeaderAddition[] = [];
   for (const [i, option] of (toAdd ?? []).entries()) {
     const at = `${path}${kind}_headers_to_add[${i}]`;
+    if (option.append !== undefined && option.appendAction !== undefined) {
+      throw ConfigError.at(`${at}.append`, 'append and append_action exclude each other');
+    }
     const action = actionOf(option);
     const addition: HeaderAddition = {
       name: checkName(option.header?.key ?? '', `${at}.header.key`),

@@ -17,14 +17,13 @@ interface Node {
 
 /**
  * Finds the first of a virtual host's routes that matches, without trying them one by one: exact paths by Map,
- * prefixes by a radix tree; the rest (expressions, other case) in order, but only as far as the best so far.
- * Each way yields route numbers in ascending order, so the lowest of the three is the first match.
+ * prefixes by a radix tree, where expressions sit under the literal text that they begin with (other case: none).
+ * Every list is in the order of the routes and is left at the best match so far, so the lowest match is the first.
  */
 export class RouteIndex<R> {
   readonly #entries: readonly RouteEntry<R>[];
   readonly #exact = new Map<string, number[]>();
   readonly #root: Node = { label: '', children: new Map(), routes: [] };
-  readonly #rest: number[] = [];
 
   constructor(entries: readonly RouteEntry<R>[]) {
     this.#entries = entries;
@@ -36,7 +35,7 @@ export class RouteIndex<R> {
       } else if (entry.path.kind === 'prefix') {
         insert(this.#root, entry.path.value, i);
       } else {
-        this.#rest.push(i);
+        insert(this.#root, entry.path.prefix, i);
       }
     }
   }
@@ -45,22 +44,13 @@ export class RouteIndex<R> {
   find(path: string, request: RequestHead, random: number): R | undefined {
     let best = this.#entries.length;
     const exact = this.#exact.size === 0 ? undefined : this.#exact.get(path);
-    if (exact !== undefined) best = this.#firstOf(exact, best, request, random);
+    if (exact !== undefined) best = this.#firstOf(exact, best, path, request, random);
     best = this.#findPrefix(path, best, request, random);
-    for (let i = 0; i < this.#rest.length; i++) {
-      const index = this.#rest[i] ?? 0;
-      if (index >= best) break;
-      const entry = this.#entries[index];
-      if (entry?.path.kind !== 'test' || !entry.path.test(path)) continue;
-      if (entry.condition !== undefined && !entry.condition(request, random)) continue;
-      best = index;
-      break;
-    }
     return this.#entries[best]?.route;
   }
 
   #findPrefix(path: string, limit: number, request: RequestHead, random: number): number {
-    let best = this.#firstOf(this.#root.routes, limit, request, random);
+    let best = this.#firstOf(this.#root.routes, limit, path, request, random);
     let node: Node | undefined = this.#root;
     let at = 0;
     while (at < path.length) {
@@ -69,7 +59,7 @@ export class RouteIndex<R> {
       at += node.label.length;
       if (node.routes.length === 0) continue;
       const boundary = at === path.length || path.charCodeAt(at) === 0x2f;
-      best = this.#firstOf(node.routes, best, request, random, boundary);
+      best = this.#firstOf(node.routes, best, path, request, random, boundary);
     }
     return best;
   }
@@ -78,6 +68,7 @@ export class RouteIndex<R> {
   #firstOf(
     list: readonly number[],
     limit: number,
+    path: string,
     request: RequestHead,
     random: number,
     boundary = true,
@@ -87,7 +78,12 @@ export class RouteIndex<R> {
       if (index >= limit) return limit;
       const entry = this.#entries[index];
       if (entry === undefined) continue;
-      if (!boundary && entry.path.kind === 'prefix' && entry.path.separated) continue;
+      const match = entry.path;
+      if (match.kind === 'prefix') {
+        if (match.separated && !boundary) continue;
+      } else if (match.kind === 'test' && !match.test(path)) {
+        continue;
+      }
       if (entry.condition === undefined || entry.condition(request, random)) return index;
     }
     return limit;

@@ -514,7 +514,19 @@ t.test('reports every mistake with its path', async (t) => {
             },
           ],
         },
-        { name: 'w', domains: ['*'], requireTls: 'ALL' },
+        {
+          name: 'w',
+          domains: ['*'],
+          requestHeadersToAdd: [
+            { header: { key: 'x' }, append: true, appendAction: 'OVERWRITE_IF_EXISTS' as const },
+          ],
+          routes: [
+            {
+              match: { prefix: '/' },
+              route: { weightedClusters: { clusters: [{ name: 'c', clusterHeader: 'x', weight: 1 }] } },
+            },
+          ],
+        },
         { name: 'w2', domains: ['*'] },
       ],
     },
@@ -532,6 +544,8 @@ t.test('reports every mistake with its path', async (t) => {
     'virtual_hosts[0].routes[8].request_headers_to_add[0].header.key',
     'virtual_hosts[0].routes[9].response_headers_to_add[0].header.value',
     'virtual_hosts[0].domains[1]',
+    'virtual_hosts[1].request_headers_to_add[0].append',
+    'virtual_hosts[1].routes[0].route.weighted_clusters.clusters[0]',
     'virtual_hosts[2].domains[0]',
   ]);
 });
