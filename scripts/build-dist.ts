@@ -23,6 +23,9 @@ export const common: BuildOptions = {
 
 export const asModule: BuildOptions = {
   format: 'esm',
+  // Commands are imported when they run: a serving process never reads the code that decodes configuration.
+  splitting: true,
+  chunkNames: 'chunk-[hash]',
   outExtension: { '.js': '.mjs' },
   banner: { js: "import{createRequire as $cr}from'node:module';const require=$cr(import.meta.url);" },
 };

@@ -66,7 +66,7 @@ interface Parsed {
 }
 
 async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): Promise<void> {
-  const log = createLog(parsed.level, flags.logJson ? 'json' : 'text', flags.logPath);
+  const log = await createLog(parsed.level, flags.logJson ? 'json' : 'text', flags.logPath);
   warnAboutIgnored(flags, (message) => log.log('warning', 'main', message));
   for (const warning of config.warnings) log.log('warning', 'config', formatProblems([warning]));
   if (config.inert.length > 0) {

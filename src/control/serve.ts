@@ -4,7 +4,7 @@ import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3
 import { at } from '../config/context.ts';
 import { listenAddress } from '../config/listener.ts';
 import { flattenRuntime } from '../config/runtime.ts';
-import { collectGarbageOnce } from '../core/collect-garbage.ts';
+import { collectGarbageOnce, trimMalloc } from '../core/collect-garbage.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
@@ -13,7 +13,12 @@ import type { Address } from '../net/connection.ts';
 import { StatAggregator } from '../stats/aggregator.ts';
 import { Exposition } from '../stats/exposition.ts';
 import type { StatsMessage } from '../stats/messages.ts';
-import { collectProcessMetrics, createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
+import {
+  collectProcessMetrics,
+  createServerStats,
+  type ServerState,
+  type ServerStats,
+} from '../stats/process.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import { createHoldingsMemory } from '../upstream/holdings.ts';
@@ -126,6 +131,7 @@ export class ControlPlane {
     await this.supervisor.start(concurrency);
     this.state = 'LIVE';
     collectGarbageOnce();
+    trimMalloc();
     this.serverStats.initialized(performance.now() - began);
     for (const listener of this.listeners) {
       log.log(
