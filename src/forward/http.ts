@@ -188,8 +188,11 @@ class HttpAttempt implements RequestSink, PoolRequest, StreamEvents<ResponseHead
 
   onHead(head: ResponseHead, end: boolean): void {
     const x = this.#x;
-    // Envoy answers `Expect` itself and lets no other interim head through.
-    if (head.status < 200 && head.status !== 101) return;
+    if (head.status < 200 && head.status !== 101) {
+      // Envoy lets no interim head through but the 100 that `proxy_100_continue` left to the upstream.
+      if (head.status === 100 && x.request.expectContinue) x.sendInterim(head);
+      return;
+    }
     const nowMs = x.now();
     const rttMs = nowMs - this.#sentMs;
     x.upstreamFirstRxMs = nowMs;

@@ -54,6 +54,12 @@ export const httpSupport: SupportTable = {
     allow_chunked_length: 'implemented',
     use_balsa_parser: inert('there is one parser'),
   },
+  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': { mutations: 'implemented' },
+  'envoy.extensions.filters.http.header_mutation.v3.Mutations': {
+    request_mutations: 'implemented',
+    response_mutations: 'implemented',
+  },
+  'envoy.config.common.mutation_rules.v3.HeaderMutation': { remove: 'implemented', append: 'implemented' },
   'envoy.extensions.filters.http.router.v3.Router': {
     dynamic_stats: 'inert',
     start_child_span: inert('there is no tracing yet'),
