@@ -97,7 +97,9 @@ function readSources(
   const texts: { readonly file: string; readonly text: string }[] = [];
   if (source.text !== undefined) texts.push({ file: file ?? '<config>', text: source.text });
   else if (file !== undefined) texts.push({ file, text: readText(file) });
-  if (overlayYaml !== undefined) texts.push({ file: overlayName, text: overlayYaml });
+  if (overlayYaml !== undefined && overlayYaml !== '') texts.push({ file: overlayName, text: overlayYaml });
+  if (texts.length === 0)
+    throw ConfigError.at('', 'there is no configuration: neither a file nor a text was given');
   const mistakes: ConfigProblem[] = [];
   let message: Message | undefined;
   for (const { file: name, text } of texts) {
@@ -117,6 +119,8 @@ function readOne(
   mistakes: ConfigProblem[],
 ): Message {
   const parsed = parseSource(text, file);
+  if (parsed.root.kind === 'null')
+    mistakes.push({ path: '', message: 'the configuration is empty', file, line: 1, column: 1 });
   const checked = checkJson(registry, desc, parsed.root);
   for (const { path, message, offset } of checked.problems) {
     mistakes.push({ path: positions.shift(path), message, ...positionIn(parsed, file, offset) });

@@ -11,6 +11,7 @@ import { FieldPath } from './field-path.ts';
 import {
   type Complain,
   describe,
+  durationText,
   readDuration,
   readEnum,
   readScalar,
@@ -96,10 +97,10 @@ class JsonChecker {
   #message(message: DescMessage, node: SourceNode): JsonValue | undefined {
     const complain: Complain = (text) => this.#complain(text, node.offset);
     const wrapped = wrappers[message.typeName];
-    if (wrapped !== undefined) return readScalar(wrapped, node, complain);
+    if (wrapped !== undefined) return readScalar(wrapped, unwrap(node), complain);
     switch (message.typeName) {
       case 'google.protobuf.Duration':
-        return readDuration(node, complain);
+        return node.kind === 'map' ? this.#durationObject(message, node) : readDuration(node, complain);
       case 'google.protobuf.Timestamp':
         return readTimestamp(node, complain);
       case 'google.protobuf.FieldMask':
@@ -118,6 +119,15 @@ class JsonChecker {
       default:
         return this.#fields(message, node);
     }
+  }
+
+  /** Envoy's reader takes `{seconds, nanos}`, too. */
+  #durationObject(message: DescMessage, node: SourceNode): JsonValue | undefined {
+    const before = this.#problems.length;
+    const { seconds = 0, nanos = 0 } = this.#fields(message, node) ?? {};
+    if (this.#problems.length > before) return undefined;
+    const text = durationText(Number(seconds), Number(nanos));
+    return text ?? this.#complain('seconds and nanos must have the same sign and be in range', node.offset);
   }
 
   #fields(message: DescMessage, node: SourceNode): JsonObject | undefined {
@@ -286,6 +296,12 @@ class JsonChecker {
       }
     }
   }
+}
+
+/** Envoy's reader takes `{value: 5}` for a wrapper, too. */
+function unwrap(node: SourceNode): SourceNode {
+  const [entry, ...others] = node.kind === 'map' ? node.entries : [];
+  return entry?.key === 'value' && others.length === 0 ? entry.value : node;
 }
 
 /** A value on the key's line is shown itself; a block below the key would start on the next line. */

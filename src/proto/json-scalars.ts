@@ -77,6 +77,14 @@ export function readDuration(node: SourceNode, complain: Complain): JsonValue | 
   return complain(`"${text}" is not a duration such as "0.25s"${durationHint(text)}`);
 }
 
+/** The text of a duration that is given in parts, or undefined when they do not make one. */
+export function durationText(seconds: number, nanos: number): string | undefined {
+  if (Math.abs(seconds) > maxDurationSeconds || Math.abs(nanos) > 999_999_999 || seconds * nanos < 0)
+    return undefined;
+  const sign = seconds < 0 || nanos < 0 ? '-' : '';
+  return `${sign}${Math.abs(seconds)}.${String(Math.abs(nanos)).padStart(9, '0')}s`;
+}
+
 /** RFC 3339 in UTC or with an offset, years 1 to 9999. */
 export function readTimestamp(node: SourceNode, complain: Complain): JsonValue | undefined {
   const pattern = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/;

@@ -67,6 +67,9 @@ export function createDecoder(registry: FileRegistry, table?: SupportTable, vers
   };
 }
 
+/** The largest number of seconds whose nanoseconds fit into 64 bits. */
+const maxDurationMs = 9_223_372_036_000;
+
 interface FieldPlan {
   readonly desc: DescField;
   readonly rules: CompiledRules | undefined;
@@ -274,6 +277,7 @@ class Walk {
         return this.#any(value as { readonly typeUrl: string; readonly value: Uint8Array });
       }
       const wellKnown = plainWellKnown(desc, value, this.#registry);
+      if (desc.typeName === 'google.protobuf.Duration') this.#checkDuration(Number(wellKnown), rules);
       if (wellKnown !== undefined) return wellKnown;
     }
     const rulesWereOn = this.#rulesOn;
@@ -281,6 +285,13 @@ class Walk {
     const plain = this.#fields(desc, value as Message);
     this.#rulesOn = rulesWereOn;
     return plain;
+  }
+
+  /** Envoy refuses such durations when it reads them, whatever the field. */
+  #checkDuration(ms: number, rules: CompiledRules | undefined): void {
+    if (!this.#supportOn || rules?.check?.(ms) !== undefined) return;
+    if (ms < 0) this.#report('expected a duration that is not negative');
+    else if (ms > maxDurationMs) this.#report('the duration is out of range');
   }
 
   #any({ typeUrl, value }: { readonly typeUrl: string; readonly value: Uint8Array }): PlainAny {

@@ -53,6 +53,7 @@ export function checkReferences(bootstrap: Bootstrap): ReferenceCheck {
   const check = new ReferenceWalk(bootstrap.staticResources?.clusters ?? []);
   check.accessLogs(bootstrap.admin?.accessLog, 'admin.access_log');
   check.clusters('static_resources.clusters');
+  check.unique('layer', bootstrap.layeredRuntime?.layers ?? [], 'layered_runtime.layers');
   for (const [i, listener] of (bootstrap.staticResources?.listeners ?? []).entries()) {
     check.listener(listener, `static_resources.listeners[${i}]`);
   }
@@ -70,20 +71,23 @@ class ReferenceWalk implements ReferenceCheck {
     for (const { name } of clusters) if (name !== undefined) this.#clusterNames.add(name);
   }
 
-  clusters(path: string): void {
+  unique(kind: string, items: readonly { readonly name?: string }[], path: string): void {
     const seen = new Map<string, number>();
+    for (const [i, { name = '' }] of items.entries()) {
+      const first = seen.get(name);
+      if (name === '' || first === undefined) {
+        seen.set(name, i);
+        continue;
+      }
+      const message = `duplicate ${kind} "${name}", the first one is ${path}[${first}]`;
+      this.problems.push({ path: `${path}[${i}].name`, message });
+    }
+  }
+
+  clusters(path: string): void {
+    this.unique('cluster', this.#clusters, path);
     for (const [i, cluster] of this.#clusters.entries()) {
       const at = `${path}[${i}]`;
-      const name = cluster.name ?? '';
-      const first = seen.get(name);
-      if (name !== '' && first !== undefined) {
-        this.problems.push({
-          path: `${at}.name`,
-          message: `duplicate cluster "${name}", the first one is ${path}[${first}]`,
-        });
-      } else {
-        seen.set(name, i);
-      }
       for (const [j, policy] of (cluster.loadBalancingPolicy?.policies ?? []).entries()) {
         const where = `${at}.load_balancing_policy.policies[${j}].typed_extension_config`;
         this.#extension('load balancing policy', policy.typedExtensionConfig ?? {}, where);

@@ -129,7 +129,7 @@ t.test('--config-yaml overwrites values, appends to lists, merges messages', asy
     staticResources: { clusters: [{ name: 'c', connectTimeout: 1000 }, { name: 'd' }] },
   });
   t.same(loadBootstrap({ overlayYaml: 'node: {id: only}' }).bootstrap, { node: { id: 'only' } });
-  t.same(loadBootstrap({ text: '' }).bootstrap, {});
+  t.same(loadBootstrap({ text: 'node: {id: x}', overlayYaml: '' }).bootstrap, { node: { id: 'x' } });
 });
 
 t.test('problems in the overlay point into the overlay', async (t) => {
@@ -151,6 +151,30 @@ t.test('problems in the overlay point into the overlay', async (t) => {
 });
 
 const mistakes: readonly [what: string, text: string, expected: readonly string[]][] = [
+  [
+    'a negative duration without a rule',
+    cluster(
+      'connect_timeout: 1s, upstream_connection_options: {}, circuit_breakers: {}, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {idle_timeout: -1s}}}',
+    ),
+    [
+      'c.yaml:1:392: static_resources.clusters[0].typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].common_http_protocol_options.idle_timeout: expected a duration that is not negative',
+    ],
+  ],
+  ['an empty file', '# nothing', ['c.yaml:1:1: the configuration is empty']],
+  [
+    'a runtime layer twice',
+    'layered_runtime: {layers: [{name: a, static_layer: {}}, {name: a, static_layer: {}}]}',
+    [
+      'c.yaml:1:64: layered_runtime.layers[1].name: duplicate layer "a", the first one is layered_runtime.layers[0]',
+    ],
+  ],
+  [
+    'a negative duration',
+    cluster('dns_refresh_rate: 1s, dns_failure_refresh_rate: {base_interval: -1s}'),
+    [
+      'c.yaml:1:107: static_resources.clusters[0].dns_failure_refresh_rate.base_interval: value must be greater than 1ms',
+    ],
+  ],
   [
     'an unknown field',
     cluster('conect_timeout: 1s'),
@@ -370,5 +394,6 @@ t.test('problems that are found later get their places', async (t) => {
 t.test('a file that cannot be read or is not text is an error of its own', async (t) => {
   const folder = t.testdir({ 'a.yaml': Buffer.from([0xff, 0xfe, 0x00]) });
   t.match(problemsOf({ file: join(folder, 'missing.yaml') }), [{ message: /cannot be read: ENOENT/ }]);
+  t.match(problemsOf({}), [{ message: /^there is no configuration/ }]);
   t.match(problemsOf({ file: join(folder, 'a.yaml') }), [{ message: 'a.yaml is not UTF-8 text' }]);
 });

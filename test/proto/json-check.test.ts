@@ -16,6 +16,30 @@ function read(typeName: string, yaml: string): unknown {
 
 const cluster = 'envoy.config.cluster.v3.Cluster';
 const cases: readonly [what: string, typeName: string, yaml: string, expected: unknown][] = [
+  [
+    'durations in parts',
+    cluster,
+    'connect_timeout: {seconds: 1, nanos: 500000000}',
+    { connect_timeout: '1.500s' },
+  ],
+  [
+    'no wrong parts',
+    cluster,
+    'connect_timeout: {seconds: 1, nanos: -5}',
+    ['connect_timeout: seconds and nanos must have the same sign and be in range'],
+  ],
+  [
+    'no unknown parts',
+    cluster,
+    'connect_timeout: {second: 1}',
+    ['connect_timeout.second: unknown field of Duration, did you mean "seconds"?'],
+  ],
+  [
+    'wrappers as objects',
+    cluster,
+    'per_connection_buffer_limit_bytes: {value: 5}',
+    { per_connection_buffer_limit_bytes: 5 },
+  ],
   ['booleans of YAML 1.1', cluster, 'respect_dns_ttl: yes', { respect_dns_ttl: true }],
   [
     'but not in quotes',
