@@ -24,44 +24,72 @@ const PER_CONNECTION = 10;
  * Fixed rate over many slow connections, started 1 ms apart so that requests are spread evenly. Each connection
  * sends on its own schedule, whatever the others wait for.
  */
-export async function fixedRate(
-  port: number,
-  options: { rate: number; seconds: number; core: number; dir: string },
-): Promise<RateResult> {
+export async function fixedRate(port: number, options: RateOptions): Promise<RateResult> {
+  const rows = await fixedRateLog(port, options);
+  // Each connection's first request also opens the way to the upstream.
+  return summary(rows, connectionsFor(options));
+}
+
+export interface RateOptions {
+  /** Requests per second over all connections. */
+  readonly rate: number;
+  readonly seconds: number;
+  readonly core: number;
+  readonly dir: string;
+}
+
+/** One request of a fixed-rate run. */
+export interface RateRow {
+  readonly startUs: number;
+  /** −1 when the stream failed. */
+  readonly status: number;
+  readonly tookUs: number;
+}
+
+const connectionsFor = (options: RateOptions): number =>
+  Math.max(1, Math.round(options.rate / PER_CONNECTION));
+
+/** The requests in the order they were sent. */
+export async function fixedRateLog(port: number, options: RateOptions): Promise<RateRow[]> {
   const command = findCommand('h2load');
   if (command === undefined)
     throw new Error('the fixed-rate generator is missing: apt install nghttp2-client');
-  const connections = Math.max(1, Math.round(options.rate / PER_CONNECTION));
   const total = Math.round(options.rate * options.seconds);
   const log = join(options.dir, `h2load-${port}.log`);
   rmSync(log, { force: true });
   const argv = pinned(
     [
-      ...[command, '--h1', '-t1', `-c${connections}`, `-n${total}`, '-r1', '--rate-period=1ms'],
+      ...[command, '--h1', '-t1', `-c${connectionsFor(options)}`, `-n${total}`, '-r1', '--rate-period=1ms'],
       ...[`--rps=${PER_CONNECTION}`, `--log-file=${log}`, `http://127.0.0.1:${port}/`],
     ],
     options.core,
   );
   await run(argv[0] ?? '', argv.slice(1), { timeout: (options.seconds + 30) * 1000 });
-  return summary(readFileSync(log, 'latin1'), connections);
+  return parse(readFileSync(log, 'latin1'));
 }
 
-function summary(log: string, connections: number): RateResult {
-  // Columns: start in µs since the epoch, status, µs until the end of the response.
+/** Columns: start in µs since the epoch, status, µs until the end of the response. */
+function parse(log: string): RateRow[] {
   const rows = log
     .trim()
     .split('\n')
-    .map((line) => line.split('\t').map(Number));
-  rows.sort((a, b) => (a[0] ?? 0) - (b[0] ?? 0));
-  // Each connection's first request also opens the way to the upstream.
-  const steady = rows.slice(connections);
-  const times = steady.map((row) => row[2] ?? Number.NaN).sort((a, b) => a - b);
+    .map((line): RateRow => {
+      const [startUs = Number.NaN, status = -1, tookUs = Number.NaN] = line.split('\t').map(Number);
+      return { startUs, status, tookUs };
+    });
+  return rows.sort((a, b) => a.startUs - b.startUs);
+}
+
+/** Summary of `rows`, without the first `skip`. */
+export function summary(rows: readonly RateRow[], skip: number): RateResult {
+  const times = rows.slice(skip).map((row) => row.tookUs);
+  times.sort((a, b) => a - b);
   const at = (q: number): number =>
     times[Math.min(times.length - 1, Math.floor(times.length * q))] ?? Number.NaN;
   const maxUs = times.at(-1) ?? Number.NaN;
   return {
     requests: rows.length,
-    failed: rows.filter((row) => row[1] !== 200).length,
+    failed: rows.filter((row) => row.status !== 200).length,
     p50Us: at(0.5),
     p99Us: at(0.99),
     p999Us: at(0.999),

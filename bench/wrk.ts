@@ -16,6 +16,8 @@ export interface WrkOptions {
   readonly routes: number;
   readonly core: number;
   readonly dir: string;
+  /** 127.0.0.1 unless said otherwise. */
+  readonly host?: string;
 }
 
 export interface WrkResult {
@@ -61,7 +63,7 @@ export async function wrk(port: number, options: WrkOptions): Promise<WrkResult>
     [
       ...[command, '-t1', `-c${options.connections}`, `-d${Math.ceil(options.seconds)}s`, '-s', script],
       ...headers,
-      `http://127.0.0.1:${port}${options.path}`,
+      `http://${options.host ?? '127.0.0.1'}:${port}${options.path}`,
     ],
     options.core,
   );
