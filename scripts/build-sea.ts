@@ -15,7 +15,9 @@ const output = join(root, 'dist', 'inox');
 mkdirSync(staging, { recursive: true });
 mkdirSync(join(root, 'dist'), { recursive: true });
 try {
-  await build({ ...common, ...asModule, entryPoints: { inox: entries.inox }, outdir: staging });
+  // One file inside one file: there are no chunks to load later.
+  const whole = { ...common, ...asModule, splitting: false };
+  await build({ ...whole, entryPoints: { inox: entries.inox }, outdir: staging });
   await build({
     ...common,
     format: 'cjs',
@@ -33,7 +35,8 @@ try {
       mainFormat: 'module',
       output,
       disableExperimentalSEAWarning: true,
-      execArgv: ['--disable-warning=ExperimentalWarning'],
+      // As in bin/inox.
+      execArgv: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1'],
       execArgvExtension: 'env',
       assets: {
         'worker.cjs': join(staging, 'worker.cjs'),

@@ -35,8 +35,9 @@ export type LoadOutcome =
  */
 export function loadInChild(flags: ConfigSourceFlags): ServableConfig {
   const script = process.argv[1];
-  const args = isSea() || script === undefined ? [] : [script];
-  const child = spawnSync(process.execPath, [...process.execArgv, ...args, LOAD_COMMAND], {
+  // The single executable brings its flags for Node itself and would take them for its own.
+  const args = isSea() || script === undefined ? [] : [...process.execArgv, script];
+  const child = spawnSync(process.execPath, [...args, LOAD_COMMAND], {
     input: serialize(flags),
     stdio: ['pipe', 'pipe', 'inherit'],
     maxBuffer: MAX_CONFIG_BYTES,

@@ -60,7 +60,7 @@ for (const tool of ['sh', 'dirname', 'readlink', 'uname']) {
   symlinkSync(stdout.trim(), join(tools, tool));
 }
 
-const flags = '--disable-warning=ExperimentalWarning';
+const flags = '--disable-warning=ExperimentalWarning --max-semi-space-size=1';
 
 t.test('becomes the Node of the checkout, on src, and hands every argument over', async (t) => {
   const result = launch(plant(checkout, { 'node_modules/.bin/node': 'v26.10.0', 'path/node': 'v27.1.0' }), [
