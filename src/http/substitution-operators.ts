@@ -1,11 +1,23 @@
+import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ConfigError } from '../core/errors.ts';
 import { toWire } from '../core/wire.ts';
 import { formatAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import type { AccessLogInfo } from './access-log-info.ts';
-import { getHeader, type Headers } from './headers.ts';
+import type { Headers } from './headers.ts';
 import { formatFlags } from './response-flags.ts';
+import {
+  fromList,
+  grpcOperator,
+  grpcStatus,
+  headerOperator,
+  orNone,
+  pathOperator,
+  queryOperator,
+  requestHeader,
+  responseHeader,
+} from './substitution-headers.ts';
 import { compileTimeFormat, DEFAULT_TIME_FORMAT } from './time-format.ts';
 
 /** One `%OPERATOR%`: `text` and `number` are undefined for "no value"; `number` exists where JSON logs write a number. */
@@ -38,8 +50,24 @@ export function compileOperator(
   return length === undefined ? operator : { text: (x) => operator.text(x)?.slice(0, length) };
 }
 
-const WITH_LENGTH = new Set(['REQ', 'RESP', 'TRAILER', 'ENVIRONMENT']);
-const WITH_ARGUMENT = new Set([...WITH_LENGTH, 'START_TIME', 'RESPONSE_CODE_DETAILS', 'COMMON_DURATION']);
+const WITH_LENGTH = new Set([
+  'REQ',
+  'RESP',
+  'TRAILER',
+  'ENVIRONMENT',
+  'QUERY_PARAM',
+  'PATH',
+  'DYNAMIC_METADATA',
+  'FILTER_STATE',
+]);
+const WITH_ARGUMENT = new Set([
+  ...WITH_LENGTH,
+  'START_TIME',
+  'EMIT_TIME',
+  'RESPONSE_CODE_DETAILS',
+  'COMMON_DURATION',
+  'GRPC_STATUS',
+]);
 
 const plain =
   (text: Text): Compile =>
@@ -54,8 +82,6 @@ const constant = (value: string | undefined): Compile => plain(() => value);
 function digitsOf(n: number | undefined): string | undefined {
   return n === undefined ? undefined : String(n);
 }
-
-const orNone = (text: string): string | undefined => (text === '' ? undefined : text);
 
 /** Envoy writes details as one word, so that log lines split at blanks stay aligned. */
 const oneWord = (text: string): string | undefined =>
@@ -92,6 +118,10 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   START_TIME: (argument) => {
     const format = compileTimeFormat(orNone(argument ?? '') ?? DEFAULT_TIME_FORMAT);
     return { text: (x) => format(x.startWallMs) };
+  },
+  EMIT_TIME: (argument) => {
+    const format = compileTimeFormat(orNone(argument ?? '') ?? DEFAULT_TIME_FORMAT);
+    return { text: () => format(Date.now()) };
   },
   REQ: (argument, path) => headerOperator(argument, path, requestHeader),
   RESP: (argument, path) => headerOperator(argument, path, responseHeader),
@@ -145,53 +175,33 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   STREAM_ID: plain((x) => orNone(x.requestId)),
   CONNECTION_TERMINATION_DETAILS: plain((x) => oneWord(x.connectionTerminationDetails)),
   REQUESTED_SERVER_NAME: plain((x) => orNone(x.downstream.serverName)),
+  QUERY_PARAM: (argument, path) => queryOperator(argument ?? '', path),
+  PATH: (argument, path) => pathOperator(argument ?? '', path),
+  GRPC_STATUS: (argument, path) => grpcOperator(argument ?? '', path),
+  GRPC_STATUS_NUMBER: numeric(grpcStatus),
+  ACCESS_LOG_TYPE: plain((x) => (x.request === null ? 'TcpConnectionEnd' : 'DownstreamEnd')),
+  UNIQUE_ID: plain(() => randomUUID()),
+  // Upstreams speak HTTP/1.1 alone for now.
+  UPSTREAM_PROTOCOL: plain((x) => (x.request === null || x.upstreamFirstTxMs < 0 ? undefined : 'HTTP/1.1')),
+  // Only filters that do not exist here, tracing and HTTP/3 could give these a value.
+  DYNAMIC_METADATA: constant(undefined),
+  FILTER_STATE: constant(undefined),
+  TRACE_ID: constant(undefined),
+  ROUNDTRIP_DURATION: constant(undefined),
+  RESPONSE_TRAILERS_BYTES: numeric((x) => byteSize(x.responseTrailers)),
   REQUEST_HEADERS_BYTES: numeric((x) => x.requestHeaderBytes),
   RESPONSE_HEADERS_BYTES: numeric((x) => x.responseHeaderBytes),
 };
 
+function byteSize(headers: Headers | null): number {
+  let size = 0;
+  for (const text of headers ?? []) size += text.length;
+  return size;
+}
+
 function downstreamRemote(x: AccessLogInfo): string {
   if (x.remoteIp === '') return x.downstream.directRemote.path;
   return x.remoteIp.includes(':') ? `[${x.remoteIp}]:${x.remotePort}` : `${x.remoteIp}:${x.remotePort}`;
-}
-
-const fromList = (headers: Headers | null, name: string): string | undefined =>
-  headers === null ? undefined : getHeader(headers, name);
-
-function responseHeader(name: string): Text {
-  if (name === ':status') return (x) => (x.response === null ? undefined : String(x.response.status));
-  return (x) => (x.response === null ? undefined : getHeader(x.response.headers, name));
-}
-
-function requestHeader(name: string): Text {
-  switch (name) {
-    case ':path':
-      return (x) => orNone(x.request?.path ?? '');
-    case ':method':
-      return (x) => orNone(x.request?.method ?? '');
-    case ':scheme':
-      return (x) => orNone(x.request?.scheme ?? '');
-    case ':authority':
-    case 'host':
-      return (x) => orNone(x.request?.authority ?? '');
-    default:
-      return (x) => (x.request === null ? undefined : getHeader(x.request.headers, name));
-  }
-}
-
-/** `NAME` or `NAME?ALTERNATIVE`. */
-function headerOperator(
-  argument: string | undefined,
-  path: string,
-  headerOf: (name: string) => Text,
-): Operator {
-  const names = (argument ?? '').split('?');
-  if (names.length > 2) throw ConfigError.at(path, 'more than one alternative header');
-  const [main = '', other = ''] = names;
-  if (main === '' && other === '') throw ConfigError.at(path, 'a header name is required');
-  const first = headerOf(main.toLowerCase());
-  if (other === '') return { text: first };
-  const second = headerOf(other.toLowerCase());
-  return { text: (x) => first(x) ?? second(x) };
 }
 
 const TIME_POINTS: Readonly<Record<string, Numeric>> = {

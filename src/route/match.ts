@@ -5,6 +5,7 @@ import { ConfigError } from '../core/errors.ts';
 import { compileRegex } from '../core/regex.ts';
 import { asciiLower, toWire } from '../core/wire.ts';
 import { getHeader } from '../http/headers.ts';
+import { queryParameter } from '../http/query.ts';
 import type { RequestHead } from '../http/stream.ts';
 import { compileHeaderMatcher, type RequestPredicate } from './header-matcher.ts';
 import { compileExact, compilePrefix, compileStringMatcher, type StringPredicate } from './string-matcher.ts';
@@ -150,21 +151,4 @@ function compileQueryParameter(config: QueryParameterMatcher, path: string): Req
   }
   const wanted = config.presentMatch ?? true;
   return (request) => (queryParameter(request.path, name) !== undefined) === wanted;
-}
-
-/** First value of a query parameter, not percent-decoded (as Envoy's), '' without `=`. */
-export function queryParameter(path: string, name: string): string | undefined {
-  let start = path.indexOf('?') + 1;
-  if (start === 0) return undefined;
-  while (start <= path.length) {
-    let end = path.indexOf('&', start);
-    if (end < 0) end = path.length;
-    if (path.startsWith(name, start)) {
-      const after = start + name.length;
-      if (after === end) return '';
-      if (after < end && path.charCodeAt(after) === 0x3d) return path.slice(after + 1, end);
-    }
-    start = end + 1;
-  }
-  return undefined;
 }

@@ -78,6 +78,10 @@ t.test('operators', async (t) => {
     ['%REQUESTED_SERVER_NAME%', '-'],
     ['%HOSTNAME%', hostname()],
     ['%ENVIRONMENT(INOX_TEST_FORMAT)% %ENVIRONMENT(INOX_TEST_NONE)%', 'value -'],
+    ['%QUERY_PARAM(q)%|%QUERY_PARAM(none)%', '|-'],
+    ['%PATH(NQ)% %PATH(WQ:PATH)% %PATH(NQ:ORIG)% %PATH()%', '/p /p?q - /p?q'],
+    ['%GRPC_STATUS% %GRPC_STATUS_NUMBER% %TRACE_ID% %DYNAMIC_METADATA(a:b)%', '- - - -'],
+    ['%ACCESS_LOG_TYPE% %UPSTREAM_PROTOCOL% %RESPONSE_TRAILERS_BYTES%', 'DownstreamEnd HTTP/1.1 12'],
     ['100%% é', '100% \xc3\xa9'],
     ['', ''],
   ] as const) {
@@ -95,6 +99,16 @@ t.test('what did not happen is a dash, or nothing', async (t) => {
   x.responseCodeDetails = 'a b';
   t.equal(compileFormat('%RESPONSE_CODE_DETAILS%', 'f')(x), 'a_b');
   t.equal(compileFormat('%RESPONSE_CODE_DETAILS(ALLOW_WHITESPACES)%', 'f')(x), 'a b');
+});
+
+t.test('gRPC status', async (t) => {
+  const x = full();
+  x.request.headers.push('content-type', 'application/grpc');
+  x.responseTrailers = ['grpc-status', '5'];
+  const format = '%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER%';
+  t.equal(compileFormat(format, 'f')(x), 'NotFound NOT_FOUND 5 5');
+  x.responseTrailers = ['grpc-status', '99'];
+  t.equal(compileFormat('%GRPC_STATUS%', 'f')(x), '99');
 });
 
 t.test('a TCP session has no HTTP fields', async (t) => {
@@ -127,6 +141,10 @@ t.test('mistakes name the place', async (t) => {
     '%RESPONSE_FLAGS(x)%',
     '%COMMON_DURATION(A:B)%',
     '%ENVIRONMENT%',
+    '%QUERY_PARAM%',
+    '%PATH(X)%',
+    '%PATH(WQ:X)%',
+    '%GRPC_STATUS(X)%',
     '%RESPONSE_CODE_DETAILS(x)%',
     '%toString%',
   ]) {
