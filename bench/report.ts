@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
+import { dirname } from 'node:path';
 import type { BenchCase, Metric, Sample } from './topology.ts';
 
 /** All runs of one peer in one case, or why there are none. */
@@ -90,5 +91,6 @@ export function writeJson(file: string, results: readonly CaseResult[], options:
       })),
     })),
   };
+  mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
 }

@@ -15,7 +15,7 @@ const HELP = `npm run bench -- [options]
   --quick           one short run of everything, about a minute and a half: does it still work, and how roughly
   --only a,b        these cases only
   --peers a,b       these peers only
-  --json FILE       where to write all samples (bench-result.json)
+  --json FILE       where to write all samples (.cache/bench-result.json)
   --base-port P     first of the ports used (27000)
   --list            names of cases and peers
 
@@ -29,7 +29,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
     peers: { type: 'string' },
-    json: { type: 'string', default: 'bench-result.json' },
+    json: { type: 'string', default: '.cache/bench-result.json' },
     'base-port': { type: 'string', default: '27000' },
     list: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
