@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Backend, Reply } from './case.ts';
+import { serveDns } from './dns-server.ts';
 import { type Message, Reader } from './h1-reader.ts';
 import { listenSilently } from './silent-listener.ts';
 
@@ -46,6 +47,10 @@ export class ScriptedBackend {
       this.#giveBack = await listenSilently(this.port);
       return;
     }
+    if (this.#spec.kind === 'dns') {
+      this.#giveBack = await serveDns(this.port, (name) => this.#noteQuery(name));
+      return;
+    }
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(this.port, '127.0.0.1', resolve);
@@ -64,6 +69,12 @@ export class ScriptedBackend {
     this.reset();
     this.#giveBack();
     this.#server.close();
+  }
+
+  /** Names that were asked, once each: how often differs from run to run. */
+  #noteQuery(name: string): void {
+    if (this.seen.connections.some((one) => one.bytes === name)) return;
+    this.seen.connections.push({ bytes: name, closed: 'open' });
   }
 
   #accept(socket: Socket): void {
@@ -132,7 +143,11 @@ export class ScriptedBackend {
 }
 
 function echo(request: Message | undefined): Reply {
-  const names = request?.headers.map(([name]) => name).join(',') ?? '';
+  const names =
+    request?.headers
+      .map(([name]) => name)
+      .toSorted()
+      .join(',') ?? '';
   const body = `${request?.start ?? ''} [${names}] ${request?.body ?? ''}`;
   return {
     send: [`HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: ${body.length}\r\n\r\n${body}`],

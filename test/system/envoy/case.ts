@@ -89,9 +89,9 @@ export type Act =
 export interface Backend {
   /**
    * `http` reads requests and answers each; `tcp` plays its replies on connect; `refused` has no listener;
-   * connecting to `silent` hangs.
+   * connecting to `silent` hangs; `dns` answers every name with 127.0.0.1, over UDP.
    */
-  readonly kind: 'http' | 'tcp' | 'tcp-echo' | 'refused' | 'silent';
+  readonly kind: 'http' | 'tcp' | 'tcp-echo' | 'refused' | 'silent' | 'dns';
   /** Taken in turn, the last one repeats; none: a JSON echo of the request. */
   readonly replies?: readonly Reply[];
 }

@@ -7,6 +7,7 @@ import { ScriptedBackend } from './backends.ts';
 import { bootstrapFor, fill, type PlacedCase } from './bootstrap.ts';
 import type { AdminRequest, Backend, Connection, Group } from './case.ts';
 import { runConnection } from './client.ts';
+import { eachAtOnce } from './lanes.ts';
 import {
   jsonShape,
   mask,
@@ -77,7 +78,7 @@ export class GroupRun {
     if (proxy === undefined) return results;
     const partial = new Map<LiveCase, Partial<Observation>>();
     try {
-      await eachAtOnce(accepted, async (live) => void partial.set(live, await this.#play(live)));
+      await eachAtOnce(AT_ONCE, accepted, async (live) => void partial.set(live, await this.#play(live)));
       await sleep(150);
       for (const [live, seen] of partial) partial.set(live, { ...seen, ...(await this.#ask(live)) });
     } finally {
@@ -101,25 +102,36 @@ export class GroupRun {
     kind: ProxyKind,
     results: Map<string, Observation>,
   ): Promise<{ proxy: RunningProxy | undefined; accepted: readonly LiveCase[] }> {
-    const file = join(this.#folder, 'bootstrap.yaml');
-    writeFileSync(file, bootstrapFor(this.#group, this.#cases, this.#adminPort));
+    const refusable = this.#cases.filter((live) => kind.mayRefuse(live.case.name));
+    const surprising = await this.#acceptedOf(kind, refusable, results);
+    const expected = this.#cases.filter((live) => !results.has(live.case.name));
+    if (expected.length === 0) return { proxy: undefined, accepted: surprising };
+    const file = join(this.#folder, `bootstrap-${kind.name}.yaml`);
+    writeFileSync(file, bootstrapFor(this.#group, expected, this.#adminPort));
     try {
-      return { proxy: await RunningProxy.start(kind, file, this.#adminPort), accepted: this.#cases };
+      return { proxy: await RunningProxy.start(kind, file, this.#adminPort), accepted: expected };
     } catch (error) {
-      const accepted: LiveCase[] = [];
-      for (const live of this.#cases) {
-        const single = join(this.#folder, `${live.id}.yaml`);
-        writeFileSync(single, bootstrapFor(this.#group, [live], this.#adminPort));
-        const words = await validate(kind, single);
-        if (words === undefined) accepted.push(live);
-        else results.set(live.case.name, { ...EMPTY, rejected: words });
-      }
-      if (accepted.length === this.#cases.length) throw error;
+      const accepted = await this.#acceptedOf(kind, expected, results);
+      if (accepted.length === expected.length) throw error;
       if (accepted.length === 0) return { proxy: undefined, accepted };
-      const some = join(this.#folder, `bootstrap-${kind.name}.yaml`);
-      writeFileSync(some, bootstrapFor(this.#group, accepted, this.#adminPort));
-      return { proxy: await RunningProxy.start(kind, some, this.#adminPort), accepted };
+      writeFileSync(file, bootstrapFor(this.#group, accepted, this.#adminPort));
+      return { proxy: await RunningProxy.start(kind, file, this.#adminPort), accepted };
     }
+  }
+
+  /** Which of the cases the proxy takes, asked one by one; the results get its words about the others. */
+  async #acceptedOf(
+    kind: ProxyKind,
+    cases: readonly LiveCase[],
+    results: Map<string, Observation>,
+  ): Promise<LiveCase[]> {
+    await eachAtOnce(3, cases, async (live) => {
+      const single = join(this.#folder, `${live.id}.yaml`);
+      writeFileSync(single, bootstrapFor(this.#group, [live], this.#adminPort));
+      const words = await validate(kind, single);
+      if (words !== undefined) results.set(live.case.name, { ...EMPTY, rejected: words });
+    });
+    return cases.filter((live) => !results.has(live.case.name));
   }
 
   async #play(live: LiveCase): Promise<Partial<Observation>> {
@@ -214,12 +226,4 @@ function logOf(live: LiveCase): readonly string[] {
   } catch {
     return [];
   }
-}
-
-async function eachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const lane = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, lane));
 }

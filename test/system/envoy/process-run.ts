@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { BOOTSTRAPS } from './cases/bootstraps.ts';
+import { eachAtOnce } from './lanes.ts';
 import type { PortAllocator } from './ports.ts';
 import { type ProxyKind, RunningProxy, validate } from './proxy.ts';
 
@@ -15,13 +16,13 @@ export async function runProcessCases(
   wanted: (name: string) => boolean,
 ): Promise<Map<string, unknown>> {
   const results = new Map<string, unknown>();
-  for (const [index, one] of BOOTSTRAPS.entries()) {
-    if (!wanted(one.name)) continue;
-    const file = join(folder, `bootstrap-${index}.yaml`);
+  const files = BOOTSTRAPS.filter((one) => wanted(one.name));
+  await eachAtOnce(3, files, async (one) => {
+    const file = join(folder, `bootstrap-${BOOTSTRAPS.indexOf(one)}.yaml`);
     writeFileSync(file, one.text);
     const words = await validate(kind, file);
     results.set(one.name, { verdict: words === undefined ? 'accepted' : 'refused', words });
-  }
+  });
   for (const signal of SIGNALS) {
     const name = `process: ${signal}`;
     if (!wanted(name)) continue;

@@ -12,6 +12,8 @@ export type ProxyName = 'envoy' | 'inox';
 export interface ProxyKind {
   readonly name: ProxyName;
   readonly command: readonly string[];
+  /** Cases that it is known not to take; the others start together. */
+  readonly mayRefuse: (caseName: string) => boolean;
 }
 
 /** Cases may read this variable. */
@@ -27,11 +29,17 @@ export function envoyBinary(): string {
   return found;
 }
 
-export function proxyKind(name: ProxyName): ProxyKind {
+/** `mayRefuse` only counts for inox; `INOX_BIN` names another build of it. */
+export function proxyKind(name: ProxyName, mayRefuse: (caseName: string) => boolean): ProxyKind {
   if (name === 'envoy') {
-    return { name, command: [envoyBinary(), '--disable-hot-restart', '--file-flush-interval-msec', '50'] };
+    const command = [envoyBinary(), '--disable-hot-restart', '--file-flush-interval-msec', '50'];
+    return { name, command, mayRefuse: () => false };
   }
-  return { name, command: [join(ROOT, 'bin', 'inox'), 'run', '--envoy-strict'] };
+  return {
+    name,
+    command: [process.env.INOX_BIN ?? join(ROOT, 'bin', 'inox'), 'run', '--envoy-strict'],
+    mayRefuse,
+  };
 }
 
 /** Asks the proxy whether it takes a file; resolves with its words when it does not. */

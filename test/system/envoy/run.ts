@@ -50,8 +50,9 @@ for (const group of checkNames(GROUPS).map(selected)) {
   const run = await GroupRun.create(group, join(folder, group.name), ports);
   try {
     await run.listen();
-    const left = await run.run(proxyKind(nameOf(options.left)));
-    const right = options.right === 'none' ? undefined : await run.run(proxyKind(nameOf(options.right)));
+    const left = await run.run(proxyKind(nameOf(options.left), mayRefuse));
+    const right =
+      options.right === 'none' ? undefined : await run.run(proxyKind(nameOf(options.right), mayRefuse));
     for (const spec of group.cases) {
       count += 1;
       const one = left.get(spec.name);
@@ -75,17 +76,21 @@ else rmSync(folder, { recursive: true, force: true });
 
 async function compareProcesses(): Promise<void> {
   const wanted = (name: string): boolean => options.only === undefined || name.includes(options.only);
-  const left = await runProcessCases(proxyKind(nameOf(options.left)), folder, ports, wanted);
+  const left = await runProcessCases(proxyKind(nameOf(options.left), mayRefuse), folder, ports, wanted);
   count += left.size;
   for (const [name, result] of left) verdicts[name] = result;
   if (options.right !== 'none') {
-    const right = await runProcessCases(proxyKind(nameOf(options.right)), folder, ports, wanted);
+    const right = await runProcessCases(proxyKind(nameOf(options.right), mayRefuse), folder, ports, wanted);
     for (const [name, result] of left) {
       const differences = compare(result, right.get(name)).filter((one) => one.path !== 'words');
       found.push(...differences.map((one) => explain(name, one)));
     }
   }
   console.error(`processes: ${left.size} cases, ${Math.round((Date.now() - started) / 1000)} s`);
+}
+
+function mayRefuse(name: string): boolean {
+  return DIFFERENCES.some((one) => one.path.test('rejected') && nameMatches(one, name));
 }
 
 function explain(name: string, difference: Difference): Found {

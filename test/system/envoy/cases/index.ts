@@ -1,6 +1,7 @@
 import type { Group } from '../case.ts';
 import { accessLogs } from './access-log.ts';
 import { clusters } from './clusters.ts';
+import { fields } from './fields.ts';
 import { h1 } from './h1.ts';
 import { hcm } from './hcm.ts';
 import { headers } from './headers.ts';
@@ -22,4 +23,5 @@ export const GROUPS: readonly Group[] = [
   ...clusters,
   ...accessLogs,
   ...processes,
+  ...fields,
 ];
