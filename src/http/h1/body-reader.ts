@@ -88,6 +88,7 @@ export class BodyReader {
    */
   read(chunk: Buffer, at: number): number {
     if (this.#mode === LENGTH) return this.#readLength(chunk, at);
+    if (this.#mode === IDLE) return chunk.length;
     if (this.#mode === UNTIL_CLOSE) {
       this.#sink.onBody(at === 0 ? chunk : chunk.subarray(at), false);
       return chunk.length;

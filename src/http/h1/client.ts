@@ -337,9 +337,9 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
   }
 
   resetStream(_reason: ResetReason): void {
-    this.#detach();
     this.#closing = true;
     this.#phase = 'closed';
+    this.#detach();
     this.#output.discard();
     this.connection.destroy();
   }

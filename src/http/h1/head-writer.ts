@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES } from '../../core/node-http.ts';
 import type { Headers } from '../headers.ts';
 import type { RequestHead, ResponseHead } from '../stream.ts';
 

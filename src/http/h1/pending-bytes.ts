@@ -7,10 +7,12 @@ import type { Connection } from '../../net/connection.ts';
 export class PendingBytes {
   readonly #connection: Connection;
   #bytes: Buffer | null;
+  #paused: boolean;
 
   constructor(connection: Connection) {
     this.#connection = connection;
     this.#bytes = null;
+    this.#paused = false;
   }
 
   get empty(): boolean {
@@ -22,10 +24,10 @@ export class PendingBytes {
     const rest = chunk.subarray(at);
     if (this.#bytes !== null) this.#bytes = Buffer.concat([this.#bytes, rest]);
     else if (owned) this.#bytes = rest;
-    else {
-      this.#bytes = Buffer.from(rest);
-      this.#connection.pause();
-    }
+    else this.#bytes = Buffer.from(rest);
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#connection.pause();
   }
 
   /** Gives the bytes away; `settle` must follow once they were used or held again. */
@@ -37,10 +39,13 @@ export class PendingBytes {
 
   /** After `take`: reading goes on unless bytes were held again. */
   settle(): void {
-    if (this.#bytes === null) this.#connection.resume();
+    if (this.#bytes !== null || !this.#paused) return;
+    this.#paused = false;
+    this.#connection.resume();
   }
 
   drop(): void {
-    if (this.take() !== null) this.#connection.resume();
+    this.#bytes = null;
+    this.settle();
   }
 }

@@ -96,7 +96,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   // Connection events.
 
   onData(chunk: Buffer): void {
-    if (!this.#pending.empty) this.#pending.hold(chunk, 0, false);
+    // A connection may deliver at once when it is resumed, which happens while other bytes are being used.
+    if (this.#processing || !this.#pending.empty) this.#pending.hold(chunk, 0, false);
     else this.#process(chunk, false);
   }
 
@@ -169,7 +170,14 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
       }
     }
     this.#processing = false;
+    if (!this.#pending.empty && this.#wantsBytes) this.#resumePending();
     if (this.#stream === null) this.#tellIdle();
+  }
+
+  get #wantsBytes(): boolean {
+    return this.#phase === 'head'
+      ? !this.#output.full
+      : this.#phase !== 'wait' && this.#phase !== 'tunnel-wait';
   }
 
   #readHead(chunk: Buffer, at: number): number {
@@ -184,12 +192,9 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     }
     const fault = headFault(result, heads.text);
     heads.text = '';
-    if (fault !== null) {
-      this.#refuse(fault);
-      return chunk.length;
-    }
-    if (heads.partial) this.#events.onPartialHead();
-    return heads.next;
+    if (fault !== null) this.#refuse(fault);
+    else if (heads.partial) this.#events.onPartialHead();
+    return chunk.length;
   }
 
   #begin(text: string, end: number): void {
@@ -314,8 +319,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   }
 
   resetStream(_reason: ResetReason): void {
-    this.#detach();
     this.#phase = 'discard';
+    this.#detach();
     this.#pending.drop();
     this.#output.flush();
     // Where the end of the body is the end of the connection, only RST tells the client that it is cut short.
@@ -339,15 +344,16 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
 
   /** Both directions ended, or the response ended first, which ends the connection as in Envoy. */
   #finish(): void {
-    const stream = this.#detach();
-    if (stream === null) return;
-    if (this.#closing || this.#writer.closes || !this.#requestDone) {
+    if (this.#stream === null) return;
+    const closes = this.#closing || this.#writer.closes || !this.#requestDone;
+    this.#phase = closes ? 'discard' : 'head';
+    this.#detach();
+    if (closes) {
       this.#close();
       return;
     }
-    this.#phase = 'head';
     if (this.#processing) return;
-    if (!this.#output.full) this.#resumePending();
+    if (this.#wantsBytes) this.#resumePending();
     if (this.#stream === null) this.#tellIdle();
   }
 
