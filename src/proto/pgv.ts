@@ -122,7 +122,7 @@ function listChecks(rules: Rules, show: (value: RuleValue) => string): Check[] {
   const checks: Check[] = [];
   const allowed = asList(rules.in);
   const refused = asList(rules.not_in);
-  const list = (values: readonly RuleValue[]) => `[${values.map(show).join(', ')}]`;
+  const list = (values: readonly RuleValue[]) => `[${values.map(show).join(' ')}]`;
   if (allowed.length > 0) {
     checks.push((value) =>
       failUnless(
@@ -224,7 +224,7 @@ function stringChecks(rules: Rules): Check[] {
   const quote = (value: unknown) => JSON.stringify(value);
   const checks: Check[] = [
     ...constCheck(rules, quote),
-    ...listChecks(rules, quote),
+    ...listChecks(rules, String),
     ...lengthChecks(rules, ['len', 'min_len', 'max_len'], 'characters', (value) => [...String(value)].length),
     ...lengthChecks(rules, ['len_bytes', 'min_bytes', 'max_bytes'], 'bytes', (value) =>
       Buffer.byteLength(String(value)),

@@ -7,7 +7,7 @@ import { loadBootstrap } from '../../src/proto/bootstrap.ts';
 import { meshYaml } from './configs.ts';
 
 const random = createRandom(Number(process.env.FUZZ_SEED ?? 20));
-const rounds = Number(process.env.FUZZ_ROUNDS ?? 400);
+const rounds = Number(process.env.FUZZ_ROUNDS ?? 250);
 const pick = <T>(items: readonly T[]): T => items[random.uint32() % items.length] as T;
 const snippets = [
   '{',
