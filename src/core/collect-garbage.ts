@@ -2,13 +2,14 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * One full garbage collection of the calling thread, for the moment after start-up: what compiling left behind
+ * A thorough garbage collection of the calling thread, for the moment after start-up: what compiling left behind
  * would otherwise stay until traffic fills the heap, which in an idle sidecar is never (measured: 10 MB a thread).
+ * V8's last resort also gives pages back that are mostly free (another 5 MB a thread with a hundred clusters).
  */
 export function collectGarbageOnce(): void {
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
-  if (typeof collect === 'function') collect();
+  if (typeof collect === 'function') collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }
 
 /**

@@ -1,6 +1,6 @@
-import { STATUS_CODES } from 'node:http';
 import type { Clock } from '../core/clock.ts';
 import type { ResetReason } from '../core/errors.ts';
+import { STATUS_CODES } from '../core/node-http.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import type { Connection } from '../net/connection.ts';
 import type { AccessLogger } from './access-log-info.ts';
@@ -94,6 +94,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
   /** First byte of an incomplete request head, −1 when none waits. */
   #headSinceMs = -1;
   #closedByUs = false;
+  /** An exchange ended with the connection: the codec tells its stream before it tells us. */
+  #cutShort = false;
   #draining = false;
 
   constructor(connection: Connection, options: ManagerOptions) {
@@ -156,15 +158,14 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const { stats, wheel, connections } = this.#options;
     wheel.cancel(this.#timer);
     connections.delete(this);
-    const activeRq = this.#exchanges.length > 0;
+    for (const x of this.#exchanges.slice()) x.onReset(reason ?? GONE);
     stats.cxDestroy.inc();
     if (this.#closedByUs) stats.cxDestroyLocal.inc();
     else stats.cxDestroyRemote.inc();
-    if (activeRq) {
+    if (this.#cutShort) {
       stats.cxDestroyActiveRq.inc();
       if (this.#closedByUs) stats.cxDestroyLocalActiveRq.inc();
       else stats.cxDestroyRemoteActiveRq.inc();
-      for (const x of this.#exchanges.slice()) x.onReset(reason ?? GONE);
     }
     stats.cxActive.dec();
     stats.cxHttp1Active.dec();
@@ -260,7 +261,10 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     stats.rqTime.record(x.endMs - x.startMs);
     const status = x.response?.status ?? 0;
     if (status > 0) stats.codes.count(status);
-    if ((x.responseFlags & FLAG.downstreamConnectionTermination) !== 0) stats.rqRxReset.inc();
+    if ((x.responseFlags & FLAG.downstreamConnectionTermination) !== 0) {
+      stats.rqRxReset.inc();
+      this.#cutShort = true;
+    }
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]?.log(x);
   }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { lstat, unlink } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createServer } from '../../core/node-http.ts';
 import type { Address } from '../../net/connection.ts';
 import type { AdminReply } from './endpoint.ts';
 
