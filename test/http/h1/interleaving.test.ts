@@ -214,7 +214,6 @@ async function runClient(random: Random): Promise<string | undefined> {
         const size = 1 + (random.uint32() % 120);
         h.connection.feed(input.slice(0, size));
         input = input.slice(size);
-        if (!sentEnd && received.ended) early = true;
       } else if (action < 80 && !sentEnd) {
         const part = out.slice(0, random.uint32() % 100);
         out = out.slice(part.length);
@@ -234,6 +233,7 @@ async function runClient(random: Random): Promise<string | undefined> {
         if (!h.connection.destroyed && !received.ended) return 'a reset left the connection open';
         return h.codec.available && !received.ended ? 'available after a reset' : undefined;
       }
+      if (!sentEnd && received.ended) early = true;
       if (received.reset !== undefined) return `valid response refused: ${received.reset.details}`;
       if (received.ended && sentEnd) break;
     }
