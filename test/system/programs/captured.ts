@@ -1,7 +1,9 @@
 /**
- * Runs inside a network namespace: accepts redirected connections on port 15001 in the thread that `argv[2]`
- * names (`main` or `worker`), dials the given `address port` pairs and prints, for each, where the accepted socket says
- * that it was going.
+ * Runs inside a network namespace:
+ *
+ *   captured.ts serve main|worker   accepts redirected connections on port 15001 in that thread, says `listening`,
+ *                                   and tells each client where it was going
+ *   captured.ts dial 'ip port'...   asks, and prints the answers as JSON
  */
 import { once } from 'node:events';
 import net from 'node:net';
@@ -14,39 +16,39 @@ export interface Capture {
   readonly localPort: number | undefined;
 }
 
-const family = (address: string | undefined): IpFamily =>
-  net.isIPv6(address ?? '') && !address?.startsWith('::ffff:') ? 'IPv6' : 'IPv4';
+if (!isMainThread) {
+  await listen();
+  parentPort?.postMessage('listening');
+} else {
+  const [role, ...rest] = process.argv.slice(2);
+  if (role === 'serve') {
+    if (rest[0] === 'worker') await once(new Worker(new URL(import.meta.url)), 'message');
+    else await listen();
+    process.stdout.write('listening\n');
+  } else {
+    const captures: Capture[] = [];
+    for (const target of rest) captures.push(await dial(target));
+    process.stdout.write(JSON.stringify(captures));
+  }
+}
 
-async function listen(report: (line: string) => void): Promise<void> {
+async function listen(): Promise<void> {
   const server = net.createServer({ pauseOnConnect: true }, (socket) => {
     const original = originalDestination(descriptorOf(socket), family(socket.remoteAddress));
-    socket.end(
-      JSON.stringify({
-        original: original && `${original.ip} ${original.port}`,
-        localPort: socket.localPort,
-      }),
-    );
+    const text = original === undefined ? undefined : `${original.ip} ${original.port}`;
+    socket.end(JSON.stringify({ original: text, localPort: socket.localPort }));
   });
   await once(server.listen(15001, '::'), 'listening');
-  report('listening');
 }
 
-async function dial(ip: string, port: number): Promise<Capture> {
-  const socket = net.connect(port, ip);
+function family(address = ''): IpFamily {
+  return net.isIPv6(address) && !address.startsWith('::ffff:') ? 'IPv6' : 'IPv4';
+}
+
+async function dial(target: string): Promise<Capture> {
+  const [ip = '', port] = target.split(' ');
+  const socket = net.connect(Number(port), ip);
   let text = '';
   for await (const chunk of socket) text += chunk;
-  return { dialled: `${ip} ${port}`, ...JSON.parse(text) };
-}
-
-if (!isMainThread) await listen((line) => parentPort?.postMessage(line));
-else {
-  const [thread, ...targets] = process.argv.slice(2);
-  if (thread === 'worker') await once(new Worker(new URL(import.meta.url)), 'message');
-  else await listen(() => {});
-  const captures: Capture[] = [];
-  for (const target of targets) {
-    const [ip = '', port] = target.split(' ');
-    captures.push(await dial(ip, Number(port)));
-  }
-  process.stdout.write(JSON.stringify(captures), () => process.exit());
+  return { dialled: target, ...JSON.parse(text) };
 }
