@@ -111,7 +111,8 @@ function addressOperators(base: string, port: string, of: AddressOf): Record<str
   return { [base]: whole, [`${base}_WITHOUT_PORT`]: withoutPort, [port]: portOnly };
 }
 
-const upstreamRemote: AddressOf = (x) => x.upstreamHost;
+// The chosen host is not a peer before the connection stands.
+const upstreamRemote: AddressOf = (x) => (x.upstreamLocal === null ? null : x.upstreamHost);
 const downstreamLocal: AddressOf = (x) => x.downstream.local;
 
 const OPERATORS: Readonly<Record<string, Compile>> = {
@@ -189,9 +190,26 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   TRACE_ID: constant(undefined),
   ROUNDTRIP_DURATION: constant(undefined),
   RESPONSE_TRAILERS_BYTES: numeric((x) => byteSize(x.responseTrailers)),
-  REQUEST_HEADERS_BYTES: numeric((x) => x.requestHeaderBytes),
-  RESPONSE_HEADERS_BYTES: numeric((x) => x.responseHeaderBytes),
+  REQUEST_HEADERS_BYTES: numeric(requestBytes),
+  RESPONSE_HEADERS_BYTES: numeric((x) => (x.response === null ? 0 : 10 + byteSize(x.response.headers))),
 };
+
+/** Names and values as they are in the end, rewritten and with what was added: Envoy's size of the header map. */
+function requestBytes(x: AccessLogInfo): number {
+  const { request } = x;
+  if (request === null) return 0;
+  const { method, path, authority, scheme } = request;
+  let size = byteSize(request.headers);
+  for (const [name, value] of [
+    [':method', method],
+    [':path', path],
+    [':authority', authority],
+    [':scheme', scheme],
+  ] as const) {
+    if (value !== '') size += name.length + value.length;
+  }
+  return size;
+}
 
 function byteSize(headers: Headers | null): number {
   let size = 0;

@@ -73,7 +73,7 @@ t.test('operators', async (t) => {
     ['%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_PORT%', '10.0.0.2:80 80'],
     ['%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%', '10.0.0.1:4001'],
     ['%ROUTE_NAME% %VIRTUAL_CLUSTER_NAME% %CONNECTION_ID%', 'r - 7'],
-    ['%UPSTREAM_REQUEST_ATTEMPT_COUNT% %REQUEST_HEADERS_BYTES%', '1 0'],
+    ['%UPSTREAM_REQUEST_ATTEMPT_COUNT% %REQUEST_HEADERS_BYTES% %RESPONSE_HEADERS_BYTES%', '1 80 40'],
     ['%CONNECTION_TERMINATION_DETAILS% %UPSTREAM_TRANSPORT_FAILURE_REASON%', '- -'],
     ['%REQUESTED_SERVER_NAME%', '-'],
     ['%HOSTNAME%', hostname()],
@@ -94,6 +94,12 @@ t.test('what did not happen is a dash, or nothing', async (t) => {
   const format = '%RESPONSE_CODE% %DURATION% %UPSTREAM_HOST% %ROUTE_NAME% %RESP(x)%';
   t.equal(compileFormat(format, 'f')(x), '0 - - - -');
   t.equal(compileFormat(format, 'f', { omitEmpty: true })(x), '0    ');
+  x.upstreamHost = { ip: '127.0.0.1', port: 1, path: '' };
+  t.equal(
+    compileFormat('%UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS%', 'f')(x),
+    '127.0.0.1:1 -',
+    'a host that was never connected to is no peer',
+  );
   x.responseFlags = FLAG.upstreamRetryLimitExceeded | FLAG.upstreamConnectionFailure;
   t.equal(compileFormat('%RESPONSE_FLAGS%', 'f')(x), 'URX,UF');
   x.responseCodeDetails = 'a b';
