@@ -1,4 +1,4 @@
-import { readFileSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { deserialize, serialize } from 'node:v8';
 import type { ConfigSourceFlags, LoadOutcome } from '../control/load-config.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -6,8 +6,8 @@ import { loadConfig } from './validate.ts';
 
 /** The child's side of `loadInChild`: flags on standard input, the outcome on standard output. */
 export function answerLoadConfig(): void {
-  const bytes = serialize(load(deserialize(readFileSync(0)) as ConfigSourceFlags));
-  for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+  // Not writeSync: the parent's end of the pipe may be full, which is EAGAIN there and waited for here.
+  process.stdout.write(serialize(load(deserialize(readFileSync(0)) as ConfigSourceFlags)));
 }
 
 function load(flags: ConfigSourceFlags): LoadOutcome {
