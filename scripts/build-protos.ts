@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { protoPatches } from './proto-patches.ts';
 
 const root = join(import.meta.dirname, '..');
 const require = createRequire(import.meta.url);
@@ -69,7 +70,9 @@ function hashInputs(packageJson: string): string {
   const own = globSync('**/*.proto', { cwd: ownProtos })
     .sort()
     .map((path) => join(ownProtos, path));
-  const scripts = ['build-protos.ts', 'generate-plain-types.ts'].map((name) => join(root, 'scripts', name));
+  const scripts = ['build-protos.ts', 'generate-plain-types.ts', 'proto-patches.ts'].map((name) =>
+    join(root, 'scripts', name),
+  );
   for (const path of [packageJson, ...own, ...scripts])
     hash.update(path.slice(root.length)).update(readFileSync(path));
   return hash.digest('hex');
@@ -119,11 +122,14 @@ function locate(path: string, deps: string): string {
   return found;
 }
 
-/** Envoy's protos use `ignore_empty` in string rules, which the packaged validate.proto does not declare. */
 function patch(path: string, text: string): string {
-  if (path !== 'validate/validate.proto' || /bool ignore_empty = 26/.test(text)) return text;
-  const patched = text.replace(/message StringRules \{/, '$&\n    optional bool ignore_empty = 26;');
-  if (patched === text) throw new Error('validate.proto has no StringRules to extend');
+  let patched = text;
+  for (const { file, find, replace } of protoPatches) {
+    if (file !== path) continue;
+    if (!patched.includes(find))
+      throw new Error(`${path} has no longer what scripts/proto-patches.ts replaces: ${find}`);
+    patched = patched.replaceAll(find, () => replace);
+  }
   return patched;
 }
 

@@ -397,3 +397,13 @@ t.test('a file that cannot be read or is not text is an error of its own', async
   t.match(problemsOf({}), [{ message: /^there is no configuration/ }]);
   t.match(problemsOf({ file: join(folder, 'a.yaml') }), [{ message: 'a.yaml is not UTF-8 text' }]);
 });
+
+t.test('rules that Envoy has lifted since are lifted here', async (t) => {
+  const filter = 'duration_filter: {comparison: {op: GE, value: {default_value: 5}}}';
+  const log = `{name: f, filter: {${filter}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}}`;
+  const text = meshYaml.replace(
+    'stat_prefix: main',
+    `stat_prefix: main\n                access_log: [${log}]`,
+  );
+  t.same(problemsOf({ text }), []);
+});

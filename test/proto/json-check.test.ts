@@ -16,6 +16,7 @@ function read(typeName: string, yaml: string): unknown {
 
 const cluster = 'envoy.config.cluster.v3.Cluster';
 const cases: readonly [what: string, typeName: string, yaml: string, expected: unknown][] = [
+  ['fields that are younger than the packaged protos', cluster, 'dns_jitter: 1s', { dns_jitter: '1s' }],
   [
     'durations in parts',
     cluster,

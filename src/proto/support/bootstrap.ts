@@ -13,6 +13,7 @@ export const bootstrapSupport: SupportTable = {
     stats_flush_interval: inert('there are no stats sinks, metrics are always current'),
     stats_flush_on_admin: inert('metrics are always current'),
     stats_server_version_override: 'inert',
+    stats_eviction_interval: inert('memory hint'),
     deferred_stat_options: inert('memory hint'),
     watchdog: inert('the control thread replaces workers that hang'),
     watchdogs: inert('the control thread replaces workers that hang'),

@@ -21,6 +21,7 @@ export const clusterSupport: SupportTable = {
     dns_refresh_rate: 'implemented',
     dns_failure_refresh_rate: 'implemented',
     respect_dns_ttl: 'implemented',
+    dns_jitter: 'inert',
     dns_lookup_family: 'implemented',
     dns_resolvers: 'implemented',
     dns_resolution_config: 'implemented',
@@ -139,6 +140,9 @@ export const clusterSupport: SupportTable = {
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig': {
     resolvers: 'implemented',
     use_resolvers_as_fallback: 'implemented',
+    query_timeout_seconds: 'inert',
+    query_tries: 'inert',
+    rotate_nameservers: 'inert',
     dns_resolver_options: 'implemented',
   },
   'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig': {},

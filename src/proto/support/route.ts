@@ -26,6 +26,7 @@ export const routeSupport: SupportTable = {
     response_headers_to_remove: 'implemented',
     virtual_clusters: inert('they only count requests'),
     per_request_buffer_limit_bytes: inert('nothing is buffered for a retry yet'),
+    request_body_buffer_limit: inert('nothing is buffered for a retry yet'),
     metadata: 'inert',
   },
   'envoy.config.route.v3.Route': {
@@ -42,6 +43,7 @@ export const routeSupport: SupportTable = {
     tracing: inert('there is no tracing yet'),
     stat_prefix: inert('routes have no metrics of their own'),
     per_request_buffer_limit_bytes: inert('nothing is buffered for a retry yet'),
+    request_body_buffer_limit: inert('nothing is buffered for a retry yet'),
     metadata: 'inert',
   },
   'envoy.config.route.v3.RouteMatch': {
