@@ -152,6 +152,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
 
   onIdle(): void {
     this.#idleSinceMs = this.now();
+    const { idleTimeoutMs } = this.#options.timeouts;
+    if (idleTimeoutMs > 0) this.#arm(this.#idleSinceMs + idleTimeoutMs);
   }
 
   onClosed(reason: ResetReason | undefined): void {
@@ -209,6 +211,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     }
     applyRequestHeaderRules(x, options.rules);
     options.selectRoute(x);
+    // The route may have an idle timeout of its own, a shorter one perhaps.
+    this.#arm(this.#exchangeDeadline(x));
     return true;
   }
 
