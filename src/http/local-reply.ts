@@ -162,7 +162,7 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
 };
 
 function grpcStatus(status: number): number {
-  return status === 200 ? 0 : (GRPC_STATUS[status] ?? 2);
+  return GRPC_STATUS[status] ?? 2;
 }
 
 /** Percent-encodes what gRPC does not allow in `grpc-message`. */

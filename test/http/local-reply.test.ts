@@ -91,6 +91,8 @@ t.test('gRPC requests get trailers-only answers', async (t) => {
   t.equal(body.length, 0);
   const missing = createLocalMessage(clusterNotFound(404), grpc).head.headers;
   t.same(missing, ['content-type', 'application/grpc', 'grpc-status', '12']);
+  const direct = createLocalMessage(directResponse(200, 'x', ''), grpc).head.headers;
+  t.equal(direct[3], '2', 'no OK without an answer');
   const odd = createLocalMessage({ status: 500, body: '100 % é', details: '', flags: 0 }, grpc).head.headers;
   t.equal(odd[5], '100 %25 %C3%A9');
   const web = new RequestHead('POST', '/', 'a', ['content-type', 'application/grpc-web']);
