@@ -4,7 +4,7 @@ import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3
 import { at } from '../config/context.ts';
 import { listenAddress } from '../config/listener.ts';
 import { flattenRuntime } from '../config/runtime.ts';
-import { collectGarbageOnce, trimMalloc } from '../core/collect-garbage.ts';
+import { collectGarbageOnce, releaseStartupMemory } from '../core/collect-garbage.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
@@ -131,7 +131,7 @@ export class ControlPlane {
     await this.supervisor.start(concurrency);
     this.state = 'LIVE';
     collectGarbageOnce();
-    trimMalloc();
+    releaseStartupMemory();
     this.serverStats.initialized(performance.now() - began);
     for (const listener of this.listeners) {
       log.log(

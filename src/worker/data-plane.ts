@@ -1,6 +1,10 @@
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { PROMOTE_RUNTIME_KEY, promotesLeastRequest } from '../config/cluster-balancing.ts';
+import {
+  PROMOTE_ENVIRONMENT,
+  PROMOTE_RUNTIME_KEY,
+  promotesLeastRequest,
+} from '../config/cluster-balancing.ts';
 import { ExtensionRegistry, type LiveConnection } from '../config/context.ts';
 import { type BaseContext, type CompiledResources, compileResources } from '../config/static-resources.ts';
 import type { Clock } from '../core/clock.ts';
@@ -88,7 +92,7 @@ export function createDataPlane(
       primary: init.index === 0,
       promoteLeastRequest: promotesLeastRequest(
         typeof promote === 'boolean' ? promote : undefined,
-        process.env.INOX_LB_PEAK_EWMA,
+        process.env[PROMOTE_ENVIRONMENT],
       ),
     },
   );

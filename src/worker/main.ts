@@ -45,14 +45,14 @@ function main(): void {
   });
   for (const [name, hosts] of Object.entries(init.hosts))
     plane.clusters.get(name)?.update(hosts as ClusterHosts);
+  store.flush();
+  // Before the first connection, which would have to wait for it.
+  collectGarbageOnce();
   const listeners = openListeners(plane, init, { nextId, arena }, send);
   store.flush();
   port.on('message', (message: ToWorker) => obey(message, plane, listeners, log, send));
   listeners.then(
-    () => {
-      send({ type: 'ready' });
-      collectGarbageOnce();
-    },
+    () => send({ type: 'ready' }),
     () => {
       // Reported by openListeners; the control thread ends the process.
     },
