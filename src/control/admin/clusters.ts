@@ -1,14 +1,9 @@
 import { formatAddress } from '../../net/address.ts';
+import type { BreakerLimits } from '../../upstream/breaker.ts';
+import type { HealthFlagName } from '../../upstream/host.ts';
+import type { HostStatsStatus, HostStatus } from '../../upstream/status.ts';
 import { addressJson } from './address-json.ts';
-import type {
-  AdminContext,
-  CircuitBreakerStatus,
-  ClusterStatus,
-  HealthFlag,
-  HostStats,
-  HostStatus,
-  JsonObject,
-} from './context.ts';
+import type { AdminContext, ClusterStatus, JsonObject } from './context.ts';
 import { type AdminReply, type AdminRequest, type Endpoint, jsonReply, textReply } from './endpoint.ts';
 import { compileNameFilter } from './name-filter.ts';
 
@@ -23,8 +18,8 @@ export const clustersEndpoint: Endpoint = {
   handle: showClusters,
 };
 
-const GAUGES: readonly (keyof HostStats)[] = ['cx_active', 'rq_active', 'rq_pending_active'];
-const COUNTERS: readonly (keyof HostStats)[] = [
+const GAUGES: readonly (keyof HostStatsStatus)[] = ['cx_active', 'rq_active', 'rq_pending_active'];
+const COUNTERS: readonly (keyof HostStatsStatus)[] = [
   'cx_connect_fail',
   'cx_total',
   'rq_error',
@@ -139,27 +134,24 @@ function hostJson(host: HostStatus): JsonObject {
   };
 }
 
-function healthJson(flags: readonly HealthFlag[]): JsonObject {
-  const flag = (name: HealthFlag) => flags.includes(name) || undefined;
+function healthJson(flags: readonly HealthFlagName[]): JsonObject {
+  const flag = (name: HealthFlagName) => flags.includes(name) || undefined;
   return {
     failed_active_health_check: flag('failed_active_hc'),
     failed_outlier_check: flag('failed_outlier_check'),
     failed_active_degraded_check: flag('degraded_active_hc'),
-    pending_dynamic_removal: flag('pending_dynamic_removal'),
     pending_active_hc: flag('pending_active_hc'),
-    excluded_via_immediate_hc_fail: flag('excluded_via_immediate_hc_fail'),
-    active_hc_timeout: flag('active_hc_timeout'),
     eds_health_status: edsHealth(flags),
   };
 }
 
-function edsHealth(flags: readonly HealthFlag[]): string {
+function edsHealth(flags: readonly HealthFlagName[]): string {
   if (flags.includes('failed_eds_health')) return 'UNHEALTHY';
   if (flags.includes('eds_status_draining')) return 'DRAINING';
   return flags.includes('degraded_eds_health') ? 'DEGRADED' : 'HEALTHY';
 }
 
-function breakerJson(breaker: CircuitBreakerStatus): Readonly<Record<string, number>> {
+function breakerJson(breaker: BreakerLimits): Readonly<Record<string, number>> {
   return {
     max_connections: breaker.maxConnections,
     max_pending_requests: breaker.maxPendingRequests,

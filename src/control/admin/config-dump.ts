@@ -1,12 +1,6 @@
+import type { HostStatus } from '../../upstream/status.ts';
 import { addressJson } from './address-json.ts';
-import type {
-  AdminContext,
-  ClusterStatus,
-  ConfigDumpSource,
-  HostStatus,
-  Json,
-  JsonObject,
-} from './context.ts';
+import type { AdminContext, ClusterStatus, ConfigDumpSource, Json, JsonObject } from './context.ts';
 import {
   type AdminReply,
   type AdminRequest,

@@ -3,6 +3,7 @@ import type { Address } from '../../net/connection.ts';
 import type { StatAggregator } from '../../stats/aggregator.ts';
 import type { Exposition } from '../../stats/exposition.ts';
 import type { ServerState } from '../../stats/process.ts';
+import type { ClusterStatus as WorkerClusterStatus } from '../../upstream/status.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
 export interface JsonObject {
@@ -82,23 +83,11 @@ export interface RuntimeStatus {
   readonly entries: Readonly<Record<string, { layerValues: readonly string[]; finalValue: string }>>;
 }
 
-export interface CircuitBreakerStatus {
-  readonly maxConnections: number;
-  readonly maxPendingRequests: number;
-  readonly maxRequests: number;
-  readonly maxRetries: number;
-}
-
-export interface ClusterStatus {
-  readonly name: string;
-  readonly observabilityName: string;
-  readonly addedViaApi: boolean;
+/** A cluster as the workers report it, and what later features will add. */
+export interface ClusterStatus extends WorkerClusterStatus {
   readonly edsServiceName?: string;
-  readonly defaultPriority: CircuitBreakerStatus;
-  readonly highPriority: CircuitBreakerStatus;
   /** Only with outlier detection; −1 where there are too few hosts or requests. */
   readonly outlier?: OutlierStatus;
-  readonly hosts: readonly HostStatus[];
 }
 
 export interface OutlierStatus {
@@ -106,50 +95,4 @@ export interface OutlierStatus {
   readonly successRateEjectionThreshold: number;
   readonly localOriginSuccessRateAverage: number;
   readonly localOriginSuccessRateEjectionThreshold: number;
-}
-
-export const HEALTH_FLAGS = [
-  'failed_active_hc',
-  'failed_outlier_check',
-  'failed_eds_health',
-  'degraded_active_hc',
-  'degraded_eds_health',
-  'pending_dynamic_removal',
-  'pending_active_hc',
-  'excluded_via_immediate_hc_fail',
-  'active_hc_timeout',
-  'eds_status_draining',
-] as const;
-export type HealthFlag = (typeof HEALTH_FLAGS)[number];
-
-/** Envoy's per-host counters and gauges. */
-export interface HostStats {
-  readonly cx_active: number;
-  readonly cx_connect_fail: number;
-  readonly cx_total: number;
-  readonly rq_active: number;
-  readonly rq_error: number;
-  readonly rq_pending_active: number;
-  readonly rq_success: number;
-  readonly rq_timeout: number;
-  readonly rq_total: number;
-}
-
-export interface HostStatus {
-  readonly address: Address;
-  readonly hostname: string;
-  readonly stats: HostStats;
-  /** More numbers of our own, shown after Envoy's: `{ peak_ewma_cost_min: 1.5, peak_ewma_cost_max: 3 }`. */
-  readonly gauges?: Readonly<Record<string, number>>;
-  /** Empty means healthy. */
-  readonly healthFlags: readonly HealthFlag[];
-  readonly weight: number;
-  readonly region: string;
-  readonly zone: string;
-  readonly subZone: string;
-  readonly canary: boolean;
-  readonly priority: number;
-  /** Percent, −1 when unknown. */
-  readonly successRate: number;
-  readonly localOriginSuccessRate: number;
 }

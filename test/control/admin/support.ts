@@ -4,7 +4,6 @@ import type {
   ClusterStatus,
   ConfigDumpSource,
   DrainOptions,
-  HostStatus,
 } from '../../../src/control/admin/context.ts';
 import type { LogLevel } from '../../../src/core/log.ts';
 import type { Address } from '../../../src/net/connection.ts';
@@ -12,6 +11,7 @@ import { StatAggregator } from '../../../src/stats/aggregator.ts';
 import { Exposition } from '../../../src/stats/exposition.ts';
 import type { ServerState } from '../../../src/stats/process.ts';
 import { StatStore } from '../../../src/stats/store.ts';
+import type { HostStatus } from '../../../src/upstream/status.ts';
 
 /** A context whose data tests change and whose effects they look at. */
 export interface FakeContext extends AdminContext {
