@@ -36,15 +36,15 @@ function compileTcpProxy(value: object, ctx: CompileContext): ConnectionHandler 
 function compileTargets(config: TcpProxy, ctx: CompileContext): () => TcpTarget {
   const weighted = config.weightedClusters?.clusters;
   if (weighted === undefined) {
-    const target = compileTarget(config.cluster ?? '', 'cluster', ctx);
+    const target = compileTarget(config.cluster ?? '', ctx);
     return () => target;
   }
   let total = 0;
-  const entries = weighted.map((entry, i) => {
+  const entries = weighted.map((entry) => {
     total += entry.weight ?? 0;
     return {
       upTo: total,
-      target: compileTarget(entry.name ?? '', `weighted_clusters.clusters[${i}].name`, ctx),
+      target: compileTarget(entry.name ?? '', ctx),
     };
   });
   const last = entries.at(-1);
@@ -57,8 +57,8 @@ function compileTargets(config: TcpProxy, ctx: CompileContext): () => TcpTarget 
   };
 }
 
-function compileTarget(name: string, path: string, ctx: CompileContext): TcpTarget {
-  if (!ctx.clusterExists(name)) throw ConfigError.at(path, `unknown cluster '${name}'`);
+/** A cluster that does not exist is no mistake, as in Envoy: it may come later, and until then connections are closed. */
+function compileTarget(name: string, ctx: CompileContext): TcpTarget {
   const cell: Cell<Cluster> = ctx.cluster(name);
   return { name, cell };
 }

@@ -111,7 +111,13 @@ export function fakeHost(port: number, changes: Partial<HostStatus> = {}): HostS
 }
 
 export function fakeCluster(name: string, hosts: readonly HostStatus[]): ClusterStatus {
-  const limits = { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3 };
+  const limits = {
+    maxConnections: 1024,
+    maxPendingRequests: 1024,
+    maxRequests: 1024,
+    maxRetries: 3,
+    trackRemaining: false,
+  };
   return {
     name,
     observabilityName: name,
