@@ -6,15 +6,20 @@ import type { CompileContext } from './context.ts';
 
 /** Values of all static layers by dotted key; later layers win. */
 export function flattenRuntime(config: LayeredRuntime | undefined): Record<string, unknown> {
-  const values: Record<string, unknown> = {};
-  for (const [i, layer] of (config?.layers ?? []).entries()) {
+  return Object.assign({}, ...flattenLayers(config));
+}
+
+/** Values of each layer by dotted key, in the order of the layers. */
+export function flattenLayers(config: LayeredRuntime | undefined): Record<string, unknown>[] {
+  return (config?.layers ?? []).map((layer, i) => {
+    const values: Record<string, unknown> = {};
     if (layer.staticLayer !== undefined) flatten('', layer.staticLayer, values);
     // An admin layer is empty at start; the others need a source that does not exist yet.
     else if (layer.adminLayer === undefined) {
       throw ConfigError.at(`layered_runtime.layers[${i}]`, 'only static_layer and admin_layer are supported');
     }
-  }
-  return values;
+    return values;
+  });
 }
 
 function flatten(prefix: string, value: unknown, out: Record<string, unknown>): void {

@@ -1,4 +1,5 @@
 import { listenAddress } from '../config/listener.ts';
+import { flattenLayers } from '../config/runtime.ts';
 import { LOG_LEVELS } from '../core/log.ts';
 import { inoxVersion } from '../core/version.ts';
 import { type ClusterStatus, mergeClusterStatuses } from '../upstream/status.ts';
@@ -96,14 +97,19 @@ function routesOf(listener: JsonObject): JsonObject[] {
 }
 
 function runtimeStatus(control: ControlPlane): RuntimeStatus {
-  const layers = (control.bootstrap.layeredRuntime?.layers ?? []).map((layer) => layer.name ?? '');
+  const { layeredRuntime } = control.bootstrap;
+  const layers = (layeredRuntime?.layers ?? []).map((layer) => layer.name ?? '');
+  const values = flattenLayers(layeredRuntime);
   const entries: Record<string, { layerValues: readonly string[]; finalValue: string }> = {};
   for (const [key, value] of Object.entries(control.runtime)) {
-    const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
     entries[key] = {
-      layerValues: layers.map((_, i) => (i === layers.length - 1 ? text : '')),
-      finalValue: text,
+      layerValues: values.map((layer) => (key in layer ? runtimeText(layer[key]) : '')),
+      finalValue: runtimeText(value),
     };
   }
   return { layers, entries };
+}
+
+function runtimeText(value: unknown): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

@@ -62,6 +62,7 @@ export async function startDiscovery(
   return {
     close: () => {
       scope.close();
+      for (const resolver of resolvers.values()) resolver.close();
       timers.close();
     },
   };
