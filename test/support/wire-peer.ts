@@ -22,6 +22,8 @@ export class WirePeer {
   ending: Ending = 'open';
   /** Both directions are over. */
   closed = false;
+  /** Bytes in `received`, without putting them together. */
+  length = 0;
   #bytes: Buffer = EMPTY;
   #chunks: Buffer[] = [];
   #wake: (() => void) | null = null;
@@ -31,6 +33,7 @@ export class WirePeer {
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
+      this.length += chunk.length;
       this.#wake?.();
     });
     socket.on('end', () => {
@@ -89,7 +92,7 @@ export class WirePeer {
   }
 
   async bytes(count: number, timeoutMs = 5000): Promise<Buffer> {
-    await this.until(`${count} bytes`, () => (this.received.length >= count ? true : undefined), timeoutMs);
+    await this.until(`${count} bytes`, () => (this.length >= count ? true : undefined), timeoutMs);
     return this.#take(count);
   }
 
@@ -145,6 +148,7 @@ export class WirePeer {
   #take(count: number): Buffer {
     const all = this.received;
     this.#bytes = all.subarray(count);
+    this.length -= count;
     return all.subarray(0, count);
   }
 
