@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inoxPath } from './peers/inox.ts';
-import { killAll, type Running, start } from './process.ts';
+import { type Running, start, stopAll, stopAllOnSignals } from './process.ts';
 import { assertFree, untilAnswers } from './ready.ts';
 
 /** An inox with a configuration of one's own, for the benchmarks without peers. */
@@ -25,16 +25,11 @@ export async function startInox(bootstrap: object, port: number, dir: string): P
 /** Runs `body` with a temporary folder; nothing that was started survives it, whatever happens. */
 export async function withTemporary(name: string, body: (dir: string) => Promise<void>): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), `inox-${name}-`));
-  const onSignal = (): void => {
-    killAll();
-    process.exit(130);
-  };
-  process.once('SIGINT', onSignal);
-  process.once('SIGTERM', onSignal);
+  stopAllOnSignals();
   try {
     await body(dir);
   } finally {
-    killAll();
+    await stopAll();
     rmSync(dir, { recursive: true, force: true });
   }
 }

@@ -52,8 +52,18 @@ export function start(
 /** Everything that is still running, so that an interrupted benchmark leaves nothing behind. */
 const children = new Set<ChildProcess>();
 
-export function killAll(): void {
-  for (const child of children) child.kill('SIGKILL');
+/** Stops them properly: a killed nginx master would leave its worker behind. */
+export async function stopAll(): Promise<void> {
+  await Promise.all([...children].map(stopChild));
+}
+
+/** Runs `stopAll` and exits when the user or a supervisor ends the benchmark early. */
+export function stopAllOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void stopAll().then(() => process.exit(130));
+    });
+  }
 }
 
 function running(child: ChildProcess): Running {

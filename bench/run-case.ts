@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { killAll, start } from './process.ts';
+import { start } from './process.ts';
 import { assertFree, untilAnswers } from './ready.ts';
 import type { CaseResult, PeerResult } from './report.ts';
 import type { BenchCase, MeasureOptions, Peer, Sample, Target } from './topology.ts';
@@ -109,11 +109,4 @@ async function startPeer(bench: BenchCase, peer: Peer, index: number, options: R
     throw error;
   }
   return { name: peer.name, port, process: running };
-}
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    killAll();
-    process.exit(130);
-  });
 }

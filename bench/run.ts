@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { startBackend } from './backend.ts';
 import { cases } from './cases/all.ts';
 import { peers } from './peers/all.ts';
+import { stopAllOnSignals } from './process.ts';
 import { type CaseResult, caseTable, writeJson } from './report.ts';
 import { type RunOptions, runCase } from './run-case.ts';
 
@@ -43,6 +44,7 @@ else if (values.list) {
 } else await main();
 
 async function main(): Promise<void> {
+  stopAllOnSignals();
   const chosenCases = choose('case', cases, values.only);
   const chosenPeers = choose('peer', peers, values.peers);
   const dir = mkdtempSync(join(tmpdir(), 'inox-bench-'));
