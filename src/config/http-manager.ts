@@ -42,9 +42,10 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: CompileCo
   const routes = at('route_config', () => compileRoutes(config.routeConfig, ctx));
   const h1 = compileH1Server(config);
   const { random } = ctx;
+  const stats = createManagerStats(httpScope);
   const options: ManagerOptions = {
     createCodec: (connection, events) => createH1Server(connection, h1, events),
-    stats: createManagerStats(httpScope),
+    stats,
     clock: ctx.clock,
     wheel: ctx.wheel,
     date: ctx.date,
@@ -57,7 +58,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: CompileCo
     proxy100Continue: config.proxy100Continue ?? false,
     accessLogs: ctx.compileAccessLogs(config.accessLog, 'access_log'),
     filters: chain.filters,
-    normalize: compileNormalize(config),
+    normalize: compileNormalize(config, stats.rqRedirectedWithNormalizedPath),
     selectRoute: (x) => {
       const route = routes.match(x.request, random.uint32());
       if (route === undefined) return;

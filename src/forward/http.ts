@@ -3,7 +3,7 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-whee
 import type { Exchange, RequestSink } from '../http/exchange.ts';
 import type { Headers } from '../http/headers.ts';
 import { removeHeader } from '../http/headers.ts';
-import { noHealthyUpstream, requestTimeout, upstreamReset } from '../http/local-reply.ts';
+import { noHealthyUpstream, requestTimeout, transportFailure, upstreamReset } from '../http/local-reply.ts';
 import { FLAG } from '../http/response-flags.ts';
 import type { ClientStream, ResponseHead, StreamEvents } from '../http/stream.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -125,7 +125,7 @@ class HttpAttempt implements RequestSink, PoolRequest, StreamEvents<ResponseHead
   onPoolFailure(reason: ResetReason): void {
     this.#phase = 'done';
     this.#forwarder.wheel.cancel(this.#timer);
-    this.#x.upstreamTransportFailure = reason.kind === 'connection-failure' ? reason.details : '';
+    this.#x.upstreamTransportFailure = transportFailure(reason);
     if (reason.kind !== 'overflow') this.#host.onFailure(this.#x.now() - this.#startMs);
     const answer = upstreamReset(reason, false);
     this.#stats.codes.count(answer.status);

@@ -155,7 +155,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
     this.#downEnded = true;
     this.requestEndMs = this.#plan.clock.now();
     this.#up?.end();
-    this.#endWhenBothEnded();
+    this.#endWhenBothEnded('downstream');
   }
 
   onDrain(): void {
@@ -164,12 +164,15 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
 
   onClose(reason: ResetReason | undefined): void {
     this.#closing ??= 'downstream';
-    if (reason !== undefined && this.#up === null && this.responseFlags === 0) {
+    const left = this.#closing === 'downstream';
+    if (left && reason !== undefined && this.#up === null && this.responseFlags === 0) {
       this.responseFlags |= FLAG.downstreamConnectionTermination;
     }
     this.#upstream?.cancel();
     if (this.#up === null) this.#finish();
-    else if (reason === undefined || this.#downEnded) this.#up.closeAfterFlush(FLUSH_MS);
+    // What a client sent before its FIN arrives even when it is gone; a reset is passed on.
+    else if (reason === undefined || (this.#downEnded && this.#up.buffered > 0))
+      this.#up.closeAfterFlush(FLUSH_MS);
     else this.#up.destroy(true);
   }
 
@@ -216,12 +219,9 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
     if (maxDurationMs > 0 && nowMs - this.startMs >= maxDurationMs) {
       stats.maxDownstreamConnectionDuration.inc();
       this.responseFlags |= FLAG.durationTimeout;
-      this.connectionTerminationDetails = 'max connection duration reached';
       this.destroy();
     } else if (idleTimeoutMs > 0 && nowMs - this.#activeMs >= idleTimeoutMs) {
       stats.idleTimeout.inc();
-      this.responseFlags |= FLAG.streamIdleTimeout;
-      this.connectionTerminationDetails = 'tcp session idle timeout reached';
       this.destroy();
     } else this.#arm();
   }
@@ -268,24 +268,25 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
   #onUpstreamEnd(): void {
     this.#upEnded = true;
     this.#down.end();
-    this.#endWhenBothEnded();
+    this.#endWhenBothEnded('upstream');
   }
 
   #onUpstreamClose(reason: ResetReason | undefined): void {
-    this.#upstream?.onClosed(this.#closing !== null);
     this.#closing ??= 'upstream';
+    const remote = this.#closing === 'upstream';
+    this.#upstream?.onClosed(!remote);
     this.#up = null;
     if (this.#down.destroyed) this.#finish();
-    else if (reason === undefined || this.#upEnded) this.#down.closeAfterFlush(FLUSH_MS);
-    else {
-      this.responseFlags |= FLAG.upstreamConnectionTermination;
-      this.#down.closeAfterFlush(FLUSH_MS);
-    }
+    else if (remote && reason !== undefined) {
+      this.responseFlags |= FLAG.upstreamRemoteReset;
+      this.#down.destroy(true);
+    } else this.#down.closeAfterFlush(FLUSH_MS);
   }
 
-  /** Both FINs were passed on: the sockets close by themselves once their buffers are flushed. */
-  #endWhenBothEnded(): void {
+  /** Both FINs were passed on: the connections close once flushed, by whoever sent the second (as Envoy counts). */
+  #endWhenBothEnded(last: 'downstream' | 'upstream'): void {
     if (!this.#downEnded || !this.#upEnded) return;
+    this.#closing ??= last;
     this.#up?.closeAfterFlush(FLUSH_MS);
     this.#down.closeAfterFlush(FLUSH_MS);
   }

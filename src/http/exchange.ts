@@ -2,6 +2,7 @@ import type { ResetReason } from '../core/errors.ts';
 import type { Address } from '../net/connection.ts';
 import type { HttpFilter } from './filter.ts';
 import type { Headers } from './headers.ts';
+import { createLocalMessage } from './local-reply.ts';
 import { FLAG } from './response-flags.ts';
 import type { RequestHead, ResponseHead, ServerStream, StreamEvents } from './stream.ts';
 
@@ -46,8 +47,6 @@ export interface ExchangeHost {
   prepare(x: Exchange): boolean;
   /** End of the chain. */
   terminal(x: Exchange, end: boolean): void;
-  /** Turns a local answer into a response head (content-type, mappers). */
-  localHead(x: Exchange, answer: LocalAnswer): ResponseHead;
   /** The route's own rules for response headers; local replies obey them too. */
   routeResponse(x: Exchange, head: ResponseHead): void;
   /** Last touch on a response's headers before it goes to the client (server, date, via, …). */
@@ -274,14 +273,15 @@ export class Exchange implements StreamEvents<RequestHead> {
       return;
     }
     this.responseCodeDetails = answer.details;
-    const head = this.#host.localHead(this, answer);
-    const body = this.request.method === 'HEAD' || answer.body === '' ? '' : answer.body;
-    if (body === '') {
+    const { head, body } = createLocalMessage(answer, this.request);
+    // A bad request leaves an HTTP/1 connection in doubt: Envoy closes it whoever sent the 400.
+    if (answer.status === 400 && this.request.protocol !== 'HTTP/2') head.headers.push('connection', 'close');
+    if (body.length === 0) {
       this.sendHead(head, true);
       return;
     }
     this.sendHead(head, false);
-    this.sendData(Buffer.from(body), true);
+    this.sendData(body, true);
   }
 
   /** Ends the exchange by resetting the client's stream (H1: its connection). */

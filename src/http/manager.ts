@@ -1,6 +1,5 @@
 import type { Clock } from '../core/clock.ts';
 import type { ResetReason } from '../core/errors.ts';
-import { STATUS_CODES } from '../core/node-http.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import type { Connection } from '../net/connection.ts';
 import type { AccessLogger } from './access-log-info.ts';
@@ -8,7 +7,8 @@ import type { ServerConnection, ServerConnectionEvents } from './codec.ts';
 import type { DateHeader } from './date.ts';
 import { type DownstreamInfo, Exchange, type ExchangeHost, type LocalAnswer } from './exchange.ts';
 import type { HttpFilter } from './filter.ts';
-import { getHeader, removeHeader, setHeader } from './headers.ts';
+import { removeHeader, setHeader } from './headers.ts';
+import { badRequest, LOCAL_REPLY } from './local-reply.ts';
 import type { ManagerStats } from './manager-stats.ts';
 import { appendVia, applyRequestHeaderRules, type RequestHeaderRules } from './request-headers.ts';
 import { FLAG } from './response-flags.ts';
@@ -57,27 +57,8 @@ export interface ManagerOptions {
   readonly connections: Set<{ drain(): void; destroy(): void }>;
 }
 
+const SLASH = 47;
 const NO_REQUEST = new RequestHead('', '', '', []);
-
-const STREAM_TIMEOUT: LocalAnswer = {
-  status: 408,
-  body: 'stream timeout',
-  details: 'stream_idle_timeout',
-  flags: FLAG.streamIdleTimeout,
-};
-const REQUEST_TIMEOUT: LocalAnswer = {
-  status: 408,
-  body: 'request timeout',
-  details: 'request_overall_timeout',
-  flags: 0,
-};
-const MAX_DURATION: LocalAnswer = {
-  status: 408,
-  body: 'downstream duration timeout',
-  details: 'max_duration_timeout',
-  flags: FLAG.durationTimeout,
-};
-const UPGRADE_REFUSED: LocalAnswer = { status: 403, body: '', details: 'upgrade_failed', flags: 0 };
 
 /** One downstream connection under an HTTP connection manager: its codec, its exchanges and its timer. */
 export class HttpConnection implements ServerConnectionEvents, ExchangeHost, TimerOwner {
@@ -135,12 +116,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     // A slow head is no protocol error, nor is a request without a host.
     const ours = details === 'request_header_timeout' || details === 'missing_host_header';
     if (!ours) stats.cxProtocolError.inc();
-    x.reply({
-      status,
-      body: details === 'missing_host_header' ? '' : (STATUS_CODES[status] ?? ''),
-      details,
-      flags: ours ? 0 : FLAG.downstreamProtocolError,
-    });
+    x.reply(ours ? ownRefusal(details) : badRequest(status, details));
   }
 
   onPartialHead(): void {
@@ -200,7 +176,13 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const options = this.#options;
     if (x.request.upgrade !== '') {
       options.stats.rqWsOnNonWsRoute.inc();
-      x.reply(UPGRADE_REFUSED);
+      x.reply(LOCAL_REPLY.upgradeFailed);
+      return false;
+    }
+    const { path } = x.request;
+    if (path !== '' && path.charCodeAt(0) !== SLASH) {
+      options.stats.rqNonRelativePath.inc();
+      x.reply(LOCAL_REPLY.absolutePathRejected);
       return false;
     }
     if (!options.normalize(x)) return false;
@@ -218,18 +200,6 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
 
   terminal(x: Exchange, end: boolean): void {
     this.#options.terminal(x, end);
-  }
-
-  localHead(_x: Exchange, answer: LocalAnswer): ResponseHead {
-    const headers = answer.headers?.slice() ?? [];
-    // Envoy sends a body and its type, or neither; a redirect has neither.
-    if (answer.body !== '') {
-      headers.push('content-length', String(Buffer.byteLength(answer.body)));
-      if (getHeader(headers, 'content-type') === undefined) headers.push('content-type', 'text/plain');
-    }
-    const head = new ResponseHead(answer.status, headers);
-    head.contentLength = Buffer.byteLength(answer.body);
-    return head;
   }
 
   routeResponse(x: Exchange, head: ResponseHead): void {
@@ -306,20 +276,17 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
 
   #checkExchange(x: Exchange, nowMs: number): void {
     const { timeouts, stats } = this.#options;
-    if (
-      timeouts.requestTimeoutMs > 0 &&
-      x.requestEndMs < 0 &&
-      nowMs - x.startMs >= timeouts.requestTimeoutMs
-    ) {
+    // Open: the client still owes us the request (408); else the upstream owes the answer (504).
+    const open = x.requestEndMs < 0;
+    if (timeouts.requestTimeoutMs > 0 && open && nowMs - x.startMs >= timeouts.requestTimeoutMs) {
       stats.rqTimeout.inc();
-      x.reply(REQUEST_TIMEOUT);
+      x.reply(LOCAL_REPLY.requestOverall);
     } else if (timeouts.maxStreamDurationMs > 0 && nowMs - x.startMs >= timeouts.maxStreamDurationMs) {
       stats.rqMaxDurationReached.inc();
-      x.reply(MAX_DURATION);
+      x.reply(open ? LOCAL_REPLY.maxDurationOpen : LOCAL_REPLY.maxDuration);
     } else if (x.idleTimeoutMs > 0 && nowMs - x.activeMs >= x.idleTimeoutMs) {
       stats.rqIdleTimeout.inc();
-      // Envoy: 408 while the client still owes us the request, 504 when the upstream owes the answer.
-      x.reply(x.requestEndMs < 0 ? STREAM_TIMEOUT : { ...STREAM_TIMEOUT, status: 504 });
+      x.reply(open ? LOCAL_REPLY.streamIdleOpen : LOCAL_REPLY.streamIdle);
     }
   }
 
@@ -377,6 +344,11 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     this.#arm(this.#exchangeDeadline(x));
     return x;
   }
+}
+
+/** What the codec refuses and Envoy's connection manager, not its codec, answers. */
+function ownRefusal(details: string): LocalAnswer {
+  return details === 'missing_host_header' ? LOCAL_REPLY.missingHost : LOCAL_REPLY.requestHeaders;
 }
 
 const GONE: ResetReason = {

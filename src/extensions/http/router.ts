@@ -2,7 +2,7 @@ import type { Router } from '#plain/envoy.extensions.filters.http.router.v3.ts';
 import type { HttpFilterContext, HttpTerminal, HttpTerminalExtension } from '../../config/context.ts';
 import { type Forwarder, forwardHttp } from '../../forward/http.ts';
 import type { Exchange } from '../../http/exchange.ts';
-import { clusterNotFound, routeNotFound } from '../../http/local-reply.ts';
+import { clusterNotFound, directResponse, routeNotFound } from '../../http/local-reply.ts';
 import type { ForwardRoute } from '../../route/action.ts';
 import { routeOf } from '../../route/response-rules.ts';
 import { finalizeRequest, rewriteAuthority } from '../../route/rewrite.ts';
@@ -51,17 +51,11 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
     switch (route.kind) {
       case 'redirect':
         stats.rqRedirect.inc();
-        x.reply({
-          status: route.status,
-          body: '',
-          details: 'direct_response',
-          flags: 0,
-          headers: ['location', route.location(x.request)],
-        });
+        x.reply(directResponse(route.status, '', route.location(x.request)));
         return;
       case 'direct':
         stats.rqDirectResponse.inc();
-        x.reply({ status: route.status, body: route.body, details: 'direct_response', flags: 0 });
+        x.reply(directResponse(route.status, route.body, route.location?.(x.request) ?? ''));
         return;
       case 'forward':
         forward(x, route, end);
@@ -80,10 +74,10 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
       x.reply(clusterNotFound(route.clusterNotFoundStatus));
       return;
     }
-    finalizeRequest(route, pick, x, envoyHeaders);
     if (envoyHeaders && route.timeoutMs > 0) {
       x.request.headers.push('x-envoy-expected-rq-timeout-ms', String(route.timeoutMs));
     }
+    finalizeRequest(route, pick, x, envoyHeaders);
     forwardHttp(x, cluster, route, forwarder, end);
   }
 }

@@ -13,7 +13,6 @@ function exchange(filter: HttpFilter, request: string[], response: string[]) {
     filters: [filter],
     prepare: () => true,
     terminal: (x) => x.sendHead(new ResponseHead(200, response), true),
-    localHead: (_x, answer) => new ResponseHead(answer.status, []),
     routeResponse: () => {},
     finishResponseHead: () => {},
     onFinished: () => {},
