@@ -112,7 +112,11 @@ export class GroupRun {
       return { proxy: await RunningProxy.start(kind, file, this.#adminPort), accepted: expected };
     } catch (error) {
       const accepted = await this.#acceptedOf(kind, expected, results);
-      if (accepted.length === expected.length) throw error;
+      if (accepted.length === expected.length) {
+        const words = `takes each case, but not all of them: ${error instanceof Error ? error.message : String(error)}`;
+        for (const live of accepted) results.set(live.case.name, { ...EMPTY, rejected: words });
+        return { proxy: undefined, accepted: [] };
+      }
       if (accepted.length === 0) return { proxy: undefined, accepted };
       writeFileSync(file, bootstrapFor(this.#group, accepted, this.#adminPort));
       return { proxy: await RunningProxy.start(kind, file, this.#adminPort), accepted };

@@ -90,12 +90,11 @@ async function compareProcesses(): Promise<void> {
 }
 
 function mayRefuse(name: string): boolean {
-  return DIFFERENCES.some((one) => one.path.test('rejected') && nameMatches(one, name));
+  return findExplained(name, 'rejected')?.path.source === '^rejected$';
 }
 
 function explain(name: string, difference: Difference): Found {
-  const explained = DIFFERENCES.find((one) => nameMatches(one, name) && one.path.test(difference.path));
-  return { ...difference, case: name, explained };
+  return { ...difference, case: name, explained: findExplained(name, difference.path) };
 }
 
 function checkNames(groups: readonly Group[]): readonly Group[] {
@@ -127,8 +126,17 @@ function differencesOf(name: string, left: Observation | undefined, right: Obser
   return differences.map((one) => explain(name, one));
 }
 
-function nameMatches(explained: Explained, name: string): boolean {
-  return typeof explained.case === 'string' ? explained.case === name : explained.case.test(name);
+function findExplained(name: string, path: string): Explained | undefined {
+  return DIFFERENCES.find((one) => one.cases.includes(name) && one.path.test(path));
+}
+
+/** Explanations, case by case, that no difference needs any more. */
+function staleExplanations(): string[] {
+  return DIFFERENCES.flatMap((one) =>
+    one.cases
+      .filter((name) => !found.some((hit) => hit.explained === one && hit.case === name))
+      .map((name) => `${name} ${one.path}`),
+  );
 }
 
 function report(): void {
@@ -139,8 +147,8 @@ function report(): void {
     );
   }
   const whole = options.only === undefined && options.group === undefined && options.right === 'inox';
-  const stale = whole ? DIFFERENCES.filter((one) => !found.some((hit) => hit.explained === one)) : [];
-  for (const one of stale) console.log(`\n✗ no longer needed in differences.ts: ${one.case} ${one.path}`);
+  const stale = whole ? staleExplanations() : [];
+  for (const one of stale) console.log(`\n✗ no longer needed in differences.ts: ${one}`);
   const cases = new Set(unexplained.map((one) => one.case)).size;
   console.log(
     `\n${count} cases, ${Math.round((Date.now() - started) / 1000)} s: ${unexplained.length} unexplained ` +
