@@ -1,3 +1,5 @@
+import { TurnClock } from '../core/clock.ts';
+
 /**
  * Where sockets read into. Most connections of a thread share one buffer: what arrives is used up before the
  * next read, so ten thousand idle connections need no memory for reading, and no read allocates.
@@ -21,12 +23,17 @@ export class ReadBuffer {
   }
 }
 
-/** The read buffers of one thread. */
+/** The read buffers of one thread, and its clock, which stands still while a read is handled. */
 export class ReadArena {
+  readonly clock: TurnClock;
   readonly shared = new ReadBuffer(Buffer.allocUnsafeSlow(READ_BYTES));
   /** The buffer whose chunk is being handled right now. */
   current: ReadBuffer = this.shared;
   readonly #spare: ReadBuffer[] = [];
+
+  constructor(clock: TurnClock = new TurnClock()) {
+    this.clock = clock;
+  }
 
   take(): ReadBuffer {
     const buffer = this.#spare.pop() ?? new ReadBuffer(Buffer.allocUnsafeSlow(READ_BYTES));

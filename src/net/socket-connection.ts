@@ -165,7 +165,9 @@ export class SocketConnection implements Connection {
     const arena = this.#arena;
     if (buffer === null || arena === null) return;
     arena.current = buffer;
+    arena.clock.enter();
     this.events.onData(buffer.bytes.subarray(0, bytes));
+    arena.clock.leave();
     if (buffer !== arena.shared) this.#afterOwnRead(arena, buffer, bytes);
     else if (bytes === READ_BYTES && !this.#socket.destroyed) this.#readInto(arena, arena.take());
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { systemClock } from '../core/clock.ts';
+import { TurnClock } from '../core/clock.ts';
 import { collectGarbageOnce } from '../core/collect-garbage.ts';
 import { LevelLogger } from '../core/log.ts';
 import { createRandom } from '../core/random.ts';
@@ -33,11 +33,12 @@ function main(): void {
     lastId += init.concurrency;
     return lastId;
   };
-  const arena = new ReadArena();
+  const clock = new TurnClock();
+  const arena = new ReadArena(clock);
   const plane = createDataPlane(init, {
     dry: false,
     stats: store.root,
-    clock: systemClock,
+    clock,
     random: createRandom(randomBytes(4).readUInt32LE()),
     log,
     dial: createTcpDial(nextId, arena),
