@@ -36,6 +36,7 @@ export function createH1Server(
   return new H1Server(connection, options, events);
 }
 
+/** One state machine over both directions: over 400 lines, because two halves would share every field. */
 class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner, BodySink, OutputOwner {
   readonly connection: Connection;
   readonly #options: H1ServerOptions;
@@ -353,7 +354,15 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
       return;
     }
     if (this.#processing) return;
-    if (this.#wantsBytes) this.#resumePending();
+    // Not within the event that ended the response: its upstream connection is not free for the next request yet.
+    if (!this.#pending.empty) process.nextTick(nextRequest, this);
+    else this.#tellIdle();
+  }
+
+  /** The turn of a pipelined request. */
+  nextRequest(): void {
+    if (this.#phase !== 'head' || this.#processing || !this.#wantsBytes) return;
+    this.#resumePending();
     if (this.#stream === null) this.#tellIdle();
   }
 
@@ -395,4 +404,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
 
 function openTunnel(server: H1Server): void {
   server.openTunnel();
+}
+
+function nextRequest(server: H1Server): void {
+  server.nextRequest();
 }

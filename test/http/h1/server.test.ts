@@ -377,6 +377,8 @@ t.test('pipelining', async (t) => {
     t.equal(h.exchanges.length, 1);
     t.equal(h.connection.pauses, 1);
     replyOk(h.last);
+    t.equal(h.exchanges.length, 1, 'not within the call that ended the answer');
+    await endOfTurn();
     t.equal(h.exchanges.length, 2);
     t.equal(h.last.received.head?.path, '/2');
     t.equal(h.connection.pauses, 0);
@@ -399,6 +401,7 @@ t.test('pipelining', async (t) => {
     });
     h.connection.feed(GET.repeat(10_000));
     replyOk(h.last);
+    await endOfTurn();
     t.equal(h.exchanges.length, 10_000);
     t.equal(h.connection.pauses, 0);
   });
