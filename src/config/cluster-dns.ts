@@ -15,6 +15,10 @@ const CARES = 'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverCo
 const GETADDRINFO = 'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig';
 const DEFAULT_REFRESH_MS = 5000;
 
+export function isStrictDns(config: ClusterConfig): boolean {
+  return config.type === 'STRICT_DNS';
+}
+
 /** How a STRICT_DNS cluster finds its hosts. */
 export function compileStrictDns(config: ClusterConfig): StrictDnsSettings {
   const refreshMs = config.dnsRefreshRate ?? DEFAULT_REFRESH_MS;

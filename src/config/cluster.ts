@@ -10,7 +10,7 @@ import { createClusterStats } from '../upstream/cluster-stats.ts';
 import type { ClusterContext } from '../upstream/context.ts';
 import type { PoolShared } from '../upstream/pools/pool-shared.ts';
 import { compileBalancing } from './cluster-balancing.ts';
-import { compileDnsResolver, compileStrictDns } from './cluster-dns.ts';
+import { compileDnsResolver, compileStrictDns, isStrictDns } from './cluster-dns.ts';
 import { compileStaticHosts } from './cluster-hosts.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -53,10 +53,6 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     cluster.update(compileStaticHosts(config));
   }
   return cluster;
-}
-
-export function isStrictDns(config: ClusterConfig): boolean {
-  return config.type === 'STRICT_DNS';
 }
 
 function checkSupported(config: ClusterConfig): void {

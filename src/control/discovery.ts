@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { TypedExtensionConfig } from '#plain/envoy.config.core.v3.ts';
-import { isStrictDns } from '../config/cluster.ts';
-import { compileDnsResolver, compileStrictDns } from '../config/cluster-dns.ts';
+import { compileDnsResolver, compileStrictDns, isStrictDns } from '../config/cluster-dns.ts';
 import { systemClock } from '../core/clock.ts';
 import { createRandom } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';

@@ -1,3 +1,4 @@
+import type { Registry } from 'prom-client';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
@@ -13,12 +14,7 @@ import type { Address } from '../net/connection.ts';
 import { StatAggregator } from '../stats/aggregator.ts';
 import { Exposition } from '../stats/exposition.ts';
 import type { StatsMessage } from '../stats/messages.ts';
-import {
-  collectProcessMetrics,
-  createServerStats,
-  type ServerState,
-  type ServerStats,
-} from '../stats/process.ts';
+import { createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import { createHoldingsMemory } from '../upstream/holdings.ts';
@@ -78,8 +74,7 @@ export class ControlPlane {
     this.runtime = at('layered_runtime', () => flattenRuntime(config.bootstrap.layeredRuntime));
     this.store.onRegister((message) => this.aggregator.attach(CONTROL_THREAD, message));
     this.#closers.push(watchThread(this.store.root, 'main_thread'));
-    this.exposition = new Exposition(this.aggregator);
-    collectProcessMetrics(this.exposition.registry);
+    this.exposition = new Exposition(this.aggregator, openRegistry);
     const flushMs = config.bootstrap.statsFlushInterval ?? STATS_FLUSH_MS;
     const flushing = setInterval(() => this.aggregator.flush(), flushMs);
     this.#closers.push(() => clearInterval(flushing));
@@ -226,6 +221,12 @@ export class ControlPlane {
       error instanceof Error ? (error.stack ?? error.message) : String(error),
     );
   }
+}
+
+/** Loads prom-client. */
+async function openRegistry(): Promise<Registry> {
+  const { createProcessRegistry } = await import('../stats/process-registry.ts');
+  return createProcessRegistry();
 }
 
 /** A dead worker holds nothing: clears its slice in both priorities. */

@@ -1,4 +1,4 @@
-import { type Metric, Registry } from 'prom-client';
+import type { Metric, Registry } from 'prom-client';
 import type { StatAggregator } from './aggregator.ts';
 import { countsUpTo, quantilesOf } from './distribution.ts';
 import type { StatKind } from './messages.ts';
@@ -33,39 +33,48 @@ export interface ExpositionOptions {
  *
  * The metrics live in a prom-client registry: one family per tag-extracted name, which reads the slots when it is
  * asked, beside whatever else is registered there (process metrics). Pushing or merging registries thus works.
+ * The registry is made for the first scrape: prom-client takes 2 MB, which a proxy that nobody scrapes can spare.
  */
 export class Exposition {
-  readonly registry: Registry;
   readonly #aggregator: StatAggregator;
+  readonly #open: () => Registry | Promise<Registry>;
+  #opened: Promise<Registry> | undefined;
   #grouped: readonly Series[] | undefined;
   #families: readonly StatFamily[] = [];
 
-  constructor(aggregator: StatAggregator, registry: Registry = new Registry()) {
+  constructor(aggregator: StatAggregator, open: () => Registry | Promise<Registry>) {
     this.#aggregator = aggregator;
-    this.registry = registry;
+    this.#open = open;
+  }
+
+  /** The registry with all families in it; they are brought up to date by this call and by each scrape. */
+  async registry(): Promise<Registry> {
+    this.#opened ??= Promise.resolve(this.#open());
+    const registry = await this.#opened;
+    this.#update(registry);
+    return registry;
   }
 
   /** The exposition in chunks of text. Values are read while it goes on. */
   async *render(options: ExpositionOptions = {}): AsyncGenerator<string> {
-    this.update();
+    const registry = await this.registry();
     yield* inSlices(renderFamilies(this.#families, options));
-    for (const metric of this.registry.getMetricsAsArray()) {
+    for (const metric of registry.getMetricsAsArray()) {
       if (metric instanceof StatFamily || options.accepts?.(metric.name) === false) continue;
-      yield `${await this.registry.getSingleMetricAsString(metric.name)}\n`;
+      yield `${await registry.getSingleMetricAsString(metric.name)}\n`;
     }
   }
 
-  /** Brings the families of the registry up to date; only needed before using the registry by itself. */
-  update(): void {
+  #update(registry: Registry): void {
     const series = this.#aggregator.series();
     if (series === this.#grouped) return;
-    for (const family of this.#families) this.registry.removeSingleMetric(family.name);
+    for (const family of this.#families) registry.removeSingleMetric(family.name);
     this.#grouped = series;
     this.#families = groupSeries(series);
     for (const family of this.#families) {
-      if (this.registry.getSingleMetric(family.name) !== undefined) continue;
+      if (registry.getSingleMetric(family.name) !== undefined) continue;
       // prom-client asks a metric for no more than `name` and `get()`, but types them as its own classes.
-      this.registry.registerMetric(family as unknown as Metric);
+      registry.registerMetric(family as unknown as Metric);
     }
   }
 }

@@ -1,4 +1,3 @@
-import { collectDefaultMetrics, type Registry } from 'prom-client';
 import type { StatAggregator } from './aggregator.ts';
 import type { StatScope } from './scope.ts';
 import type { Series } from './series.ts';
@@ -64,15 +63,6 @@ export function createServerStats(
   };
   refresh();
   return { refresh, initialized: (milliseconds) => initialization.record(milliseconds) };
-}
-
-/** prom-client's own metrics of the process, but those that `watchThread` gives per thread. */
-export function collectProcessMetrics(registry: Registry): void {
-  // Its event-loop monitor cannot be left out; a step of a minute at least does not wake the thread.
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 60_000 });
-  for (const { name } of registry.getMetricsAsArray()) {
-    if (/^nodejs_(eventloop|gc)_/.test(name)) registry.removeSingleMetric(name);
-  }
 }
 
 /** Sums `downstream_cx_active` over listeners (the admin's is not one); the list follows new stats. */

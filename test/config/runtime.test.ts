@@ -1,7 +1,8 @@
 import t from 'tap';
+import type { LayeredRuntime } from '#plain/envoy.config.bootstrap.v3.ts';
 import { flattenLayers, flattenRuntime } from '../../src/config/runtime.ts';
 
-const LAYERED = {
+const LAYERED: LayeredRuntime = {
   layers: [
     { name: 'base', staticLayer: { 'a.b': 1, upstream: { weight: 5, share: { numerator: 3 } } } },
     { name: 'admin', adminLayer: {} },
@@ -23,7 +24,5 @@ t.test('the last layer that has a key wins', async (t) => {
 });
 
 t.test('a layer that needs a source is refused by its path', async (t) => {
-  t.throws(() => flattenRuntime({ layers: [{ name: 'd' }, { diskLayer: {} }] }), {
-    problems: [{ path: 'layered_runtime.layers[0]' }],
-  });
+  t.throws(() => flattenRuntime({ layers: [{ name: 'd' }, {}] }), /layered_runtime\.layers\[0\]/);
 });

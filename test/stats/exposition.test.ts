@@ -9,7 +9,7 @@ function setUp(): { store: StatStore; aggregator: StatAggregator; exposition: Ex
   const store = new StatStore();
   const aggregator = new StatAggregator();
   store.onRegister((message) => aggregator.attach(0, message));
-  return { store, aggregator, exposition: new Exposition(aggregator) };
+  return { store, aggregator, exposition: new Exposition(aggregator, () => new Registry()) };
 }
 
 async function render(exposition: Exposition, options?: ExpositionOptions): Promise<string> {
@@ -96,7 +96,7 @@ t.test(
     const store = new StatStore();
     const aggregator = new StatAggregator();
     store.onRegister((message) => aggregator.attach(0, message));
-    const exposition = new Exposition(aggregator, registry);
+    const exposition = new Exposition(aggregator, () => registry);
     store.root.counter('requests', { name: 'requests', tags: { code: '1' } }).add(5);
     store.root.histogram('time').record(3);
     store.flush();
@@ -106,7 +106,7 @@ t.test(
     t.match(text, 'envoy_time_bucket{le="5"} 1');
     store.root.counter('later').inc();
     store.flush();
-    exposition.update();
+    await exposition.registry();
     t.match(await registry.metrics(), 'envoy_later 1');
   },
 );
@@ -118,7 +118,7 @@ t.test('rendering many thousand series lets other work through', async (t) => {
     for (let j = 0; j < 50; j++) cluster.counter(`stat_${j}`).inc();
   }
   store.flush();
-  exposition.update();
+  await exposition.registry();
   let turns = 0;
   const timer = setInterval(() => turns++, 1);
   const text = await render(exposition);

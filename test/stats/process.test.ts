@@ -1,7 +1,8 @@
 import { Registry } from 'prom-client';
 import t from 'tap';
 import { StatAggregator } from '../../src/stats/aggregator.ts';
-import { collectProcessMetrics, createServerStats, type ServerFacts } from '../../src/stats/process.ts';
+import { createServerStats, type ServerFacts } from '../../src/stats/process.ts';
+import { collectProcessMetrics } from '../../src/stats/process-registry.ts';
 import { StatStore } from '../../src/stats/store.ts';
 import { watchThread } from '../../src/stats/thread-metrics.ts';
 

@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import { Registry } from 'prom-client';
 import type {
   AdminContext,
   ClusterStatus,
@@ -47,7 +48,7 @@ export function fakeContext(): FakeContext {
     },
     clusterList: [],
     aggregator,
-    exposition: new Exposition(aggregator),
+    exposition: new Exposition(aggregator, () => new Registry()),
     refreshStats: () => calls.push('refresh'),
     state(): ServerState {
       return this.now;
