@@ -26,7 +26,8 @@ export class WirePeer {
   length = 0;
   #bytes: Buffer = EMPTY;
   #chunks: Buffer[] = [];
-  #wake: (() => void) | null = null;
+  /** Who waits for the next event. */
+  #waiting: (() => void)[] = [];
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -34,19 +35,19 @@ export class WirePeer {
     socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.length += chunk.length;
-      this.#wake?.();
+      this.#wake();
     });
     socket.on('end', () => {
       if (this.ending === 'open') this.ending = 'end';
-      this.#wake?.();
+      this.#wake();
     });
     socket.on('error', () => {
       this.ending = 'reset';
-      this.#wake?.();
+      this.#wake();
     });
     socket.on('close', () => {
       this.closed = true;
-      this.#wake?.();
+      this.#wake();
     });
   }
 
@@ -152,14 +153,19 @@ export class WirePeer {
     return all.subarray(0, count);
   }
 
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+
   #event(timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, timeoutMs);
-      this.#wake = () => {
+      this.#waiting.push(() => {
         clearTimeout(timer);
-        this.#wake = null;
         resolve();
-      };
+      });
     });
   }
 }
