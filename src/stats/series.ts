@@ -61,7 +61,9 @@ interface Past {
 export class StatSeries implements Series {
   readonly #place: StatPlace;
   readonly #shape: StatShape;
-  #sources: readonly StatSource[] = NO_SOURCES;
+  #source: StatSource | undefined = undefined;
+  /** Of further threads; an array for the first one too would double what a series takes. */
+  #others: readonly StatSource[] = NO_SOURCES;
   #past: Past | undefined = undefined;
 
   constructor(place: StatPlace, shape: StatShape) {
@@ -90,26 +92,27 @@ export class StatSeries implements Series {
     return tags === undefined ? this.#place.tags : { ...tags, ...this.#place.tags };
   }
 
-  /** Most stats have one or two sources; an array grown by `push` would have room for 17. */
+  /** `concat` makes an array that fits; `push` and spreading leave room for 16 more. */
   addSource(source: StatSource): void {
-    this.#sources = [...this.#sources, source];
+    if (this.#source === undefined) this.#source = source;
+    else this.#others = this.#others.concat(source);
   }
 
   used(): boolean {
     if (this.#past?.used === true) return true;
-    if (this.kind === 'histogram') return this.#sources.length > 0;
-    return this.#sources.some(isWritten);
+    if (this.kind === 'histogram') return this.#source !== undefined;
+    return sourcesOf(this.#source, this.#others).some(isWritten);
   }
 
   value(): number {
     if (this.kind === 'histogram') return this.cumulative().count;
-    if (this.kind === 'gauge') return mergeGauge(this.#sources, this.#shape.merge);
-    return counterTotal(this.#sources, this.#past) - (this.#past?.zero ?? 0);
+    if (this.kind === 'gauge') return mergeGauge(sourcesOf(this.#source, this.#others), this.#shape.merge);
+    return counterTotal(sourcesOf(this.#source, this.#others), this.#past) - (this.#past?.zero ?? 0);
   }
 
   cumulative(): Distribution {
     if (this.kind !== 'histogram') return EMPTY_DISTRIBUTION;
-    const blocks = this.#sources.map((source) => source.slots);
+    const blocks = sourcesOf(this.#source, this.#others).map((source) => source.slots);
     if (this.#past?.retiredBlock !== undefined) blocks.push(this.#past.retiredBlock);
     return blocks.length === 0 ? EMPTY_DISTRIBUTION : mergeBlocks(blocks);
   }
@@ -131,23 +134,33 @@ export class StatSeries implements Series {
     if (this.kind !== 'counter' || !this.used()) return;
     this.#past ??= createPast();
     this.#past.used = true;
-    this.#past.zero = counterTotal(this.#sources, this.#past);
+    this.#past.zero = counterTotal(sourcesOf(this.#source, this.#others), this.#past);
   }
 
   /** A thread has ended: what it counted stays, what it held (gauges) does not. */
   retire(threadId: number): void {
-    for (const source of this.#sources) {
+    for (const source of sourcesOf(this.#source, this.#others)) {
       if (source.threadId !== threadId || (this.kind !== 'histogram' && !isWritten(source))) continue;
       this.#past ??= createPast();
       this.#past.used = true;
       if (this.kind === 'histogram') retireBlock(this.#past, source.slots);
       else if (this.kind === 'counter') this.#past.retired += source.slots[source.index] ?? 0;
     }
-    this.#sources = this.#sources.filter((source) => source.threadId !== threadId);
+    const [first, ...others] = sourcesOf(this.#source, this.#others).filter(
+      (source) => source.threadId !== threadId,
+    );
+    this.#source = first;
+    this.#others = others.length === 0 ? NO_SOURCES : others;
   }
 }
 
 const NO_SOURCES: readonly StatSource[] = [];
+
+/** A function: a private method would cost each series another word. */
+function sourcesOf(first: StatSource | undefined, others: readonly StatSource[]): readonly StatSource[] {
+  if (first === undefined) return NO_SOURCES;
+  return others.length === 0 ? [first] : [first, ...others];
+}
 
 function createPast(): Past {
   return {
