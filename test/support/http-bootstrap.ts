@@ -2,6 +2,8 @@
 export interface HttpBootstrap {
   /** Port of the host of cluster `backend`. */
   readonly backend: number;
+  /** Of the listener; 0 when left out. */
+  readonly port?: number;
   /** Fields of the HttpConnectionManager. */
   readonly hcm?: string;
   /** The virtual host's routes. */
@@ -29,7 +31,7 @@ ${top}
 static_resources:
   listeners:
   - name: http
-    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    address: {socket_address: {address: 127.0.0.1, port_value: ${parts.port ?? 0}}}
     ${listener}
     filter_chains:
     - filters:

@@ -21,13 +21,11 @@ export async function httpSetting(
   serve?: (peer: WirePeer) => Promise<void>,
 ): Promise<HttpSetting> {
   const backend = await startWireBackend(serve);
+  test.teardown(backend.close);
   const proxy = await startPlane(httpBootstrap({ backend: backend.port, ...parts }));
+  test.teardown(proxy.close);
   const client = await dialWire(proxy.port);
-  test.teardown(async () => {
-    client.socket.destroy();
-    backend.close();
-    await proxy.close();
-  });
+  test.teardown(() => client.socket.destroy());
   return { proxy, backend, client };
 }
 
