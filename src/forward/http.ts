@@ -202,7 +202,10 @@ class HttpAttempt implements RequestSink, PoolRequest, StreamEvents<ResponseHead
     if (x.responseCodeDetails === '') x.responseCodeDetails = 'via_upstream';
     if (!this.#forwarder.suppressEnvoyHeaders) {
       removeHeader(head.headers, 'x-envoy-upstream-service-time');
-      head.headers.push('x-envoy-upstream-service-time', String(Math.trunc(rttMs)));
+      // Envoy counts from the end of the request: an answer that comes before it has no such time.
+      if (x.requestEndMs >= 0) {
+        head.headers.push('x-envoy-upstream-service-time', String(Math.trunc(rttMs)));
+      }
     }
     if (end) this.#endResponse(nowMs);
     x.sendHead(head, end);

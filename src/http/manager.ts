@@ -112,7 +112,6 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const { stats } = this.#options;
     const known = stream.events instanceof Exchange && !stream.events.finished;
     const x = known && stream.events instanceof Exchange ? stream.events : this.#begin(stream);
-    if (status === 431) stats.rqTooLarge.inc();
     // A slow head is no protocol error, nor is a request without a host.
     const ours = details === 'request_header_timeout' || details === 'missing_host_header';
     if (!ours) stats.cxProtocolError.inc();
@@ -235,10 +234,11 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     stats.rqTime.record(x.endMs - x.startMs);
     const status = x.response?.status ?? 0;
     if (status > 0) stats.codes.count(status);
-    if ((x.responseFlags & FLAG.downstreamConnectionTermination) !== 0) {
+    const gone = (x.responseFlags & FLAG.downstreamConnectionTermination) !== 0;
+    // Envoy resets what the client has not sent to its end, whoever ended it.
+    if (gone || (x.requestEndMs < 0 && x.responseCodeDetails !== 'missing_host_header'))
       stats.rqRxReset.inc();
-      this.#cutShort = true;
-    }
+    if (gone) this.#cutShort = true;
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]?.log(x);
   }
 

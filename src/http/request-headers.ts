@@ -41,6 +41,7 @@ const EDGE_ONLY: ReadonlySet<string> = new Set([
   'x-envoy-decorator-operation',
   'x-envoy-downstream-service-cluster',
   'x-envoy-downstream-service-node',
+  'x-envoy-original-path',
 ]);
 
 const LETTER_X = 120;
@@ -55,16 +56,20 @@ export function applyRequestHeaderRules(x: Exchange, rules: RequestHeaderRules):
   let requestId = '';
   let forwardedProto = '';
   let forwardedFor = false;
+  let repeated = false;
   let untrusted = false;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? '';
     if (name.charCodeAt(0) !== LETTER_X) continue;
     if (name === 'x-request-id') requestId = headers[i + 1] ?? '';
     else if (name === 'x-forwarded-proto') forwardedProto = headers[i + 1] ?? '';
-    else if (name === 'x-forwarded-for') forwardedFor = true;
-    else if (name === 'x-forwarded-client-cert' || name.startsWith('x-envoy-')) untrusted = true;
+    else if (name === 'x-forwarded-for') {
+      repeated ||= forwardedFor;
+      forwardedFor = true;
+    } else if (name === 'x-forwarded-client-cert' || name.startsWith('x-envoy-')) untrusted = true;
   }
   if (untrusted) removeUntrusted(headers, rules.useRemoteAddress);
+  if (repeated) setHeader(headers, 'x-forwarded-for', getAllHeaders(headers, 'x-forwarded-for') ?? '');
   findClient(x, rules, forwardedFor);
   if (rules.useRemoteAddress && !rules.skipXffAppend) appendForwardedFor(x, rules, forwardedFor);
   forwardProto(head, rules, forwardedProto);
@@ -142,6 +147,7 @@ export function appendVia(headers: Headers, via: string): void {
   else setHeader(headers, 'via', `${present}, ${via}`);
 }
 
+/** Only these two count in Envoy, not the whole of 127.0.0.0/8. */
 function isLoopback(ip: string): boolean {
-  return ip.startsWith('127.') || ip === '::1';
+  return ip === '127.0.0.1' || ip === '::1';
 }

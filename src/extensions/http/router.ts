@@ -50,7 +50,8 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
     }
     switch (route.kind) {
       case 'redirect':
-        stats.rqRedirect.inc();
+        // `rq_redirect` is for upstream redirects that Envoy follows itself.
+        stats.rqDirectResponse.inc();
         x.reply(directResponse(route.status, '', route.location(x.request)));
         return;
       case 'direct':

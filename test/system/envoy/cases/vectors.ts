@@ -23,6 +23,7 @@ const HTTP_COUNTERS = [
   'http.{{id}}.downstream_cx_total',
   'http.{{id}}.downstream_cx_protocol_error',
   'http.{{id}}.downstream_rq_completed',
+  'http.{{id}}.downstream_rq_rx_reset',
 ];
 
 const UPSTREAM_COUNTERS = [
