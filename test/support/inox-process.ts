@@ -20,8 +20,11 @@ export class InoxProcess {
     this.admin = admin;
     this.ports = ports;
     this.#folder = folder;
+    const kill = (): void => void child.kill('SIGKILL');
+    process.once('exit', kill);
     child.once('exit', (code, signal) => {
       this.exit = { code, signal };
+      process.off('exit', kill);
     });
   }
 
