@@ -226,7 +226,7 @@ class HttpAttempt implements RequestSink, PoolRequest, StreamEvents<ResponseHead
     this.#phase = 'done';
     const x = this.#x;
     this.#forwarder.wheel.cancel(this.#timer);
-    this.#stats.rqRxReset.inc();
+    if (reason.kind === 'remote-reset') this.#stats.rqRxReset.inc();
     if (!this.#answered) this.#host.onFailure(x.now() - this.#sentMs);
     const answer = upstreamReset(reason, this.#answered);
     if (!this.#answered) this.#stats.codes.count(answer.status);

@@ -169,7 +169,14 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
       return;
     }
     if (this.#responseDone) return;
-    this.#abort(this.#sent ? UPSTREAM_TERMINATION : UPSTREAM_TERMINATION_UNSENT);
+    this.#abort(this.#cutShort());
+  }
+
+  /** What a close means now: within a response it breaks the protocol, as Envoy sees it; before one it is just an end. */
+  #cutShort(): ResetReason {
+    if (this.#phase === 'body' || (this.#phase === 'head' && this.#heads.partial))
+      return UPSTREAM_PROTOCOL_ERROR;
+    return this.#sent ? UPSTREAM_TERMINATION : UPSTREAM_TERMINATION_UNSENT;
   }
 
   onDrain(): void {
@@ -181,11 +188,13 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
   }
 
   onClose(reason: ResetReason | undefined): void {
+    const cut = this.#cutShort();
     this.#phase = 'closed';
     this.#closing = true;
     const stream = this.#detach();
     if (stream !== null) {
-      stream.events.onReset(reason ?? (this.#sent ? UPSTREAM_TERMINATION : UPSTREAM_TERMINATION_UNSENT));
+      this.#reason = cut === UPSTREAM_PROTOCOL_ERROR ? cut : (reason ?? cut);
+      stream.events.onReset(this.#reason);
     }
     this.#events.onClosed(this.#orderly ? undefined : (this.#reason ?? reason));
   }

@@ -87,8 +87,8 @@ const EXPECTED_RESPONSES: Record<string, string> = {
   '204 with body': '204 [] 0 interim reusable=false',
   '17K hdr': '200 [ok] 0 interim reusable=true',
   'bad chunk': 'reset protocol-error after head reusable=false',
-  'short CL (close)': 'reset connection-termination after head reusable=false',
-  'short chunked (close)': 'reset connection-termination after head reusable=false',
+  'short CL (close)': 'reset protocol-error after head reusable=false',
+  'short chunked (close)': 'reset protocol-error after head reusable=false',
   'no CL close-delim': '200 [ok] 0 interim reusable=false',
   trailers: '200 [ok] 0 interim reusable=true',
 };
