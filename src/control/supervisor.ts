@@ -24,6 +24,8 @@ interface Slot {
   worker: Worker;
   threadId: number;
   ready: boolean;
+  /** The thread is gone. */
+  ended: boolean;
   connections: number;
 }
 
@@ -89,9 +91,9 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.broadcast({ type: 'shutdown' });
-    const exits = this.#slots.map(
-      (slot) => new Promise<void>((resolve) => slot.worker.once('exit', () => resolve())),
-    );
+    const exits = this.#slots
+      .filter((slot) => !slot.ended)
+      .map((slot) => new Promise<void>((resolve) => slot.worker.once('exit', () => resolve())));
     const grace = new Promise<void>((resolve) => setTimeout(resolve, SHUTDOWN_GRACE_MS).unref());
     await Promise.race([Promise.all(exits), grace]);
     await Promise.all(this.#slots.map((slot) => slot.worker.terminate()));
@@ -105,7 +107,14 @@ export class Supervisor {
       stdout: false,
       stderr: false,
     });
-    const slot: Slot = { index, worker, threadId: worker.threadId, ready: false, connections: 0 };
+    const slot: Slot = {
+      index,
+      worker,
+      threadId: worker.threadId,
+      ready: false,
+      ended: false,
+      connections: 0,
+    };
     this.#slots[index] = slot;
     let cause = '';
     worker.on('message', (message: FromWorker) => this.#onMessage(slot, message));
@@ -158,6 +167,7 @@ export class Supervisor {
   }
 
   #onExit(slot: Slot, cause: string): void {
+    slot.ended = true;
     if (this.#stopping || this.#slots[slot.index] !== slot) return;
     this.#events.onDeath(slot.index, slot.threadId, cause);
     const now = performance.now();
