@@ -5,6 +5,7 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-whee
 import type { AccessLogger, AccessLogInfo } from '../http/access-log-info.ts';
 import type { DownstreamInfo } from '../http/exchange.ts';
 import type { Headers } from '../http/headers.ts';
+import { transportFailure } from '../http/local-reply.ts';
 import { FLAG } from '../http/response-flags.ts';
 import type { RequestHead, ResponseHead } from '../http/stream.ts';
 import type { Address, Connection, ConnectionEvents } from '../net/connection.ts';
@@ -196,8 +197,10 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
 
   onTcpFailure(reason: ResetReason): void {
     this.#upstream = null;
-    this.upstreamTransportFailure = reason.details;
+    this.upstreamTransportFailure = transportFailure(reason);
     if (reason.kind === 'overflow') {
+      // The breaker's no comes before a host is taken.
+      this.upstreamHost = null;
       this.responseFlags |= FLAG.upstreamOverflow;
       this.#fail();
       return;

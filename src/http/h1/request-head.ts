@@ -129,8 +129,10 @@ function resolveTarget(head: RequestHead, fields: HeadFields, options: H1ServerO
     return null;
   }
   if (target === '*') return head.method === 'OPTIONS' ? null : FAULT.invalidUrl;
-  const parts = options.allowAbsoluteUrl ? ABSOLUTE.exec(target) : null;
+  const parts = ABSOLUTE.exec(target);
   if (parts === null) return FAULT.invalidUrl;
+  // As in Envoy it stays the path, which the connection manager answers with 404.
+  if (!options.allowAbsoluteUrl) return null;
   const scheme = (parts[1] ?? '').toLowerCase();
   const rest = parts[3] ?? '';
   if (scheme !== 'http' && scheme !== 'https') return FAULT.invalidScheme;
