@@ -59,7 +59,7 @@ const cases: readonly Case[] = [
     ],
   }),
   tcp('server speaks first', '', {
-    backends: { backend: { kind: 'tcp', replies: [{ send: ['220 hi\r\n'] }] } },
+    backends: { backend: { kind: 'tcp', replies: [{ send: ['220 hi\r\n', 300], closes: 'end' }] } },
     connections: [{ acts: [{ wait: 150 }, { end: true }], raw: true, settleMs: 400 }],
   }),
   tcp('upstream resets', '', {
