@@ -14,6 +14,8 @@ export type BaseContext = Omit<CompileContext, 'cluster' | 'clusterExists'>;
 export interface CompiledResources {
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly listeners: readonly CompiledListener[];
+  /** How often a cluster was looked up by its name: compiling does, serving does not. */
+  readonly clusterLookups: () => number;
 }
 
 /**
@@ -28,7 +30,9 @@ export function compileResources(
 ): CompiledResources {
   const problems: ConfigProblem[] = [];
   const cells = new Map<string, Cell<Cluster>>();
+  let lookups = 0;
   const cellOf = (name: string): Cell<Cluster> => {
+    lookups++;
     let cell = cells.get(name);
     if (cell === undefined) {
       cell = new Cell();
@@ -55,7 +59,7 @@ export function compileResources(
     collect(problems, path, () => compiled.push(compileListener(config, ctx)));
   }
   if (problems.length > 0) throw new ConfigError(problems);
-  return { clusters: live, listeners: compiled };
+  return { clusters: live, listeners: compiled, clusterLookups: () => lookups };
 }
 
 function collect(problems: ConfigProblem[], path: string, compile: () => void): void {

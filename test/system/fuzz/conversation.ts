@@ -13,8 +13,11 @@ export interface Outcome {
   readonly fault: string | undefined;
 }
 
-/** Nothing came for so long: what is missing will not come, the client ends its side. */
-const SILENCE_MS = 200;
+/**
+ * Nothing came between so many checks: what is missing will not come, the client ends its side. Counted and not
+ * timed, because after a pause of the whole machine the bytes are there, only not read yet.
+ */
+const SILENT_CHECKS = 5;
 /** So long may the proxy take to close after that. */
 const CLOSE_MS = 10_000;
 
@@ -26,6 +29,7 @@ export class Conversation {
   readonly #id: number;
   readonly #socket: Socket;
   readonly #done: (outcome: Outcome) => void;
+  readonly #onAnswer: (seen: number) => void;
   readonly #sent: number;
   readonly #local: number[] = [];
   #answered = 0;
@@ -33,10 +37,20 @@ export class Conversation {
   #text = '';
   #fault: string | undefined;
   #lastMs = performance.now();
+  /** Since something came. */
+  #checks = 0;
   #ended = false;
 
-  constructor(id: number, port: number, random: Random, done: (outcome: Outcome) => void) {
+  /** `onAnswer` is told the backend's number of each of its answers. */
+  constructor(
+    id: number,
+    port: number,
+    random: Random,
+    onAnswer: (seen: number) => void,
+    done: (outcome: Outcome) => void,
+  ) {
     this.#id = id;
+    this.#onAnswer = onAnswer;
     this.#done = done;
     const requests: string[] = [];
     for (let left = 1 + (random.uint32() % 7); left > 0; left--) {
@@ -60,13 +74,13 @@ export class Conversation {
     this.#send(requests.join(''), random);
   }
 
-  /** Called now and then by the owner, cheaper than a timer each. */
+  /** Called every 50 ms by the owner, cheaper than a timer each. */
   check(nowMs: number): void {
-    const quietMs = nowMs - this.#lastMs;
-    if (quietMs > CLOSE_MS) {
+    this.#checks++;
+    if (nowMs - this.#lastMs > CLOSE_MS && this.#checks > 10 * SILENT_CHECKS) {
       this.#fault ??= `hangs; unread: ${JSON.stringify(this.#text.slice(0, 200))}`;
       this.#socket.destroy();
-    } else if (quietMs > SILENCE_MS && !this.#ended) {
+    } else if (this.#checks > SILENT_CHECKS && !this.#ended) {
       this.#ended = true;
       this.#socket.end();
     }
@@ -86,6 +100,7 @@ export class Conversation {
 
   #read(chunk: Buffer): void {
     this.#lastMs = performance.now();
+    this.#checks = 0;
     this.#text += chunk.latin1Slice(0, chunk.length);
     for (;;) {
       const headEnd = this.#text.indexOf('\r\n\r\n');
@@ -108,6 +123,7 @@ export class Conversation {
       return;
     }
     this.#answered++;
+    this.#onAnswer(Number(seen));
     if (!body.includes(`${seen} .`) && !body.includes(`${seen} \r\n`) && body !== `${seen} `)
       this.#fault ??= `answer ${seen} has another's body: ${JSON.stringify(body.slice(0, 80))}`;
     const echo = parseTag(/\r\nx-echo: ([^\r]*)\r\n/.exec(head)?.[1] ?? '');

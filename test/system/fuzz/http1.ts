@@ -37,9 +37,10 @@ await new Promise<void>((resolve) => {
     const nowMs = performance.now();
     for (const conversation of live) conversation.check(nowMs);
   }, 50);
+  const onAnswer = (seen: number): void => void backend.unanswered.delete(seen);
   const open = (): void => {
     const id = nextId++;
-    const conversation: Conversation = new Conversation(id, inox.port, random, (outcome) => {
+    const conversation: Conversation = new Conversation(id, inox.port, random, onAnswer, (outcome) => {
       live.delete(conversation);
       count(id, outcome);
       if (total.sent < RUNS && faults.length < 10 && inox.exit === null) open();
@@ -73,6 +74,9 @@ function count(id: number, outcome: Outcome): void {
 
 await sleep(1000);
 const grown = inox.rss - startedRss;
+const lost = [...backend.unanswered.values()]
+  .slice(0, 5)
+  .map((request) => JSON.stringify(request.slice(0, 300)));
 const stats = inox.exit === null ? await inox.stats('active|worker_restarts|downstream_rq_total') : {};
 const claims: [string, boolean][] = [
   [`the program runs`, inox.exit === null],
@@ -86,8 +90,8 @@ const claims: [string, boolean][] = [
     backend.faults.length === 0,
   ],
   [
-    `${backend.seen} requests seen by the backend, ${total.answered} answered`,
-    backend.seen === total.answered,
+    `${backend.seen} requests seen by the backend, ${total.answered} answered: ${lost.join('\n  ')}`,
+    backend.seen === total.answered && lost.length === 0,
   ],
   [
     `no request is left: ${stats['http.test.downstream_rq_active']}`,

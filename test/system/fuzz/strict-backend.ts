@@ -8,6 +8,8 @@ import type { Random } from '../../../src/core/random.ts';
 export class StrictBackend {
   /** Requests that arrived whole and were answered. */
   seen = 0;
+  /** Those whose answer did not reach a client, by number; clients take them out. */
+  readonly unanswered = new Map<number, string>();
   readonly faults: string[] = [];
   readonly #server: Server;
   readonly #random: Random;
@@ -60,6 +62,7 @@ export class StrictBackend {
   #answer(request: string): string {
     this.seen++;
     const tag = /\r\nx-tag: ([^\r]*)\r\n/.exec(request)?.[1] ?? '-';
+    this.unanswered.set(this.seen, request);
     const body = `${this.seen} ${'.'.repeat(this.#random.uint32() % 300)}`;
     const head = `HTTP/1.1 200 OK\r\nx-seen: ${this.seen}\r\nx-echo: ${tag}\r\n`;
     if (this.#random.uint32() % 2 === 0) return `${head}content-length: ${body.length}\r\n\r\n${body}`;

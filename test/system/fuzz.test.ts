@@ -1,0 +1,10 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import t from 'tap';
+
+t.test('20,000 damaged requests: no crash, no hang, no desync', async (t) => {
+  const script = join(import.meta.dirname, 'fuzz', 'http1.ts');
+  const env = { FUZZ_RUNS: '20000', ...process.env };
+  const run = spawnSync(process.execPath, [script], { encoding: 'utf8', env, timeout: 100_000 });
+  t.equal(run.status, 0, run.stdout + run.stderr);
+});
