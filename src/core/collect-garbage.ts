@@ -53,7 +53,8 @@ export function untouchedMappings(smaps: string, file: string): Mapping[] {
   for (const text of smaps.split(/\n(?=[0-9a-f]+-)/)) {
     const header = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \S+ +(.*)$/m.exec(text);
     if (header?.[4] !== file || header[3]?.[1] !== '-') continue;
-    if (!/^Anonymous: +0 kB$/m.test(text) || !/^Private_Dirty: +0 kB$/m.test(text)) continue;
+    // Dirty pages that are not anonymous are the file's: one that was written a moment ago, as in a new container.
+    if (!/^Anonymous: +0 kB$/m.test(text)) continue;
     found.push({ start: BigInt(`0x${header[1]}`), end: BigInt(`0x${header[2]}`) });
   }
   return found;

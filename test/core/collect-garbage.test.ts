@@ -21,7 +21,7 @@ VmFlags: rd ex mr mw me
 t.test('drops what the executable file still has, and nothing else', async (t) => {
   const smaps = [
     mapping(`00400000-0082e000 r--p 00000000 fe:00 53085                            ${NODE}`),
-    mapping(`0082e000-03489000 r-xp 0042e000 fe:00 53085                            ${NODE}`),
+    mapping(`0082e000-03489000 r-xp 0042e000 fe:00 53085                            ${NODE}`, 0, 1280),
     mapping(`072a7000-072dc000 r--p 06ea7000 fe:00 53085                            ${NODE}`, 24, 24),
     mapping(`072dc000-07308000 rw-p 06edc000 fe:00 53085                            ${NODE}`),
     mapping('7f0000000000-7f0000200000 r-xp 00000000 fe:00 77                       /lib/libc.so.6'),
