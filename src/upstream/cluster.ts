@@ -6,7 +6,7 @@ import type { Breaker } from './breaker.ts';
 import type { ClusterHosts } from './cluster-hosts.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import { Host } from './host.ts';
-import { createHostSet, type HostSet } from './host-set.ts';
+import { createHostSet, type HostSet, isDraining } from './host-set.ts';
 import type { CreateLoadBalancer, LoadBalancer, PickContext } from './lb/load-balancer.ts';
 import { PeakEwma, type PeakEwmaSettings } from './lb/peak-ewma-estimator.ts';
 import { compilePriorities, type PriorityOptions } from './lb/priority.ts';
@@ -131,8 +131,10 @@ export class Cluster {
     this.hosts.value = set;
     let healthy = 0;
     let degraded = 0;
+    let excluded = 0;
     let heaviest = 0;
     for (const host of set.hosts) {
+      if (isDraining(host)) excluded++;
       if (host.availability === 'healthy') healthy++;
       else if (host.availability === 'degraded') degraded++;
       heaviest = Math.max(heaviest, host.weight);
@@ -140,7 +142,7 @@ export class Cluster {
     this.stats.membershipTotal.set(set.hosts.length);
     this.stats.membershipHealthy.set(healthy);
     this.stats.membershipDegraded.set(degraded);
-    this.stats.membershipExcluded.set(0);
+    this.stats.membershipExcluded.set(excluded);
     if (this.settings.discovered) this.stats.maxHostWeight.set(heaviest);
   }
 }

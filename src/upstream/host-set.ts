@@ -1,10 +1,12 @@
-import type { Host } from './host.ts';
+import { HEALTH_FLAG, type Host } from './host.ts';
 
 /** The hosts of one priority, sorted out by health. */
 export interface PriorityHosts {
   readonly hosts: readonly Host[];
   readonly healthy: readonly Host[];
   readonly degraded: readonly Host[];
+  /** Hosts that are not draining: the whole of which enough must be well. */
+  readonly eligible: number;
   readonly localities: readonly LocalityHosts[];
 }
 
@@ -35,10 +37,16 @@ export function createHostSet(hosts: readonly Host[], overprovisioningFactor: nu
       hosts: members,
       healthy: members.filter((host) => host.availability === 'healthy'),
       degraded: members.filter((host) => host.availability === 'degraded'),
+      eligible: members.filter((host) => !isDraining(host)).length,
       localities: groupByLocality(members),
     });
   }
   return { hosts, priorities, overprovisioningFactor };
+}
+
+/** Envoy counts draining hosts as excluded: they are on their way out, and no sign of trouble. */
+export function isDraining(host: Host): boolean {
+  return (host.healthFlags & HEALTH_FLAG.edsStatusDraining) !== 0;
 }
 
 function groupByLocality(hosts: readonly Host[]): LocalityHosts[] {

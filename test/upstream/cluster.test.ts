@@ -3,6 +3,7 @@ import t from 'tap';
 import type { ClusterHosts, HostSpec } from '../../src/upstream/cluster-hosts.ts';
 import { createHoldings, HOLDING, HOLDING_KINDS } from '../../src/upstream/holdings.ts';
 import { healthFlagNames } from '../../src/upstream/host.ts';
+import { priorityLoad } from '../../src/upstream/lb/priority.ts';
 import { RequestQueue } from '../../src/upstream/pools/request-queue.ts';
 import { createWorld, FakeRequest, staticCluster } from './fakes.ts';
 
@@ -82,6 +83,20 @@ t.test('membership is counted', async (t) => {
   t.match(world.stats(...names), { membership_change: 2, membership_total: 1, membership_healthy: 1 });
   cluster.update(found(spec(1, { health: 'UNHEALTHY' })));
   t.match(world.stats(...names), { membership_change: 2, membership_healthy: 0 });
+});
+
+t.test('draining hosts get nothing and are no reason to panic, unlike unhealthy ones', async (t) => {
+  for (const [health, panics, excluded] of [
+    ['DRAINING', false, 2],
+    ['UNHEALTHY', true, 0],
+  ] as const) {
+    const world = createWorld();
+    const set = world.cluster(staticCluster([{ port: 1 }, { port: 2, health }, { port: 3, health }])).hosts
+      .value;
+    t.ok(set);
+    if (set !== null) t.strictSame(priorityLoad(set, 50).panic, [panics], health);
+    t.equal(world.stat('membership_excluded'), excluded, health);
+  }
 });
 
 t.test('max_host_weight is shown for discovered members only, as in Envoy', async (t) => {

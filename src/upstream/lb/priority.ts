@@ -80,8 +80,8 @@ export function priorityLoad(hostSet: HostSet, panicThreshold: number): Priority
   const { priorities, overprovisioningFactor } = hostSet;
   const part = (members: number, of: number): number =>
     of === 0 ? 0 : Math.min(100, Math.floor((overprovisioningFactor * members) / of));
-  const health = priorities.map((level) => part(level.healthy.length, level.hosts.length));
-  const degradedHealth = priorities.map((level) => part(level.degraded.length, level.hosts.length));
+  const health = priorities.map((level) => part(level.healthy.length, level.eligible));
+  const degradedHealth = priorities.map((level) => part(level.degraded.length, level.eligible));
   const available = Math.min(100, sum(health) + sum(degradedHealth));
 
   const panic = priorities.map((level) => available !== 100 && inPanic(level, panicThreshold));
@@ -112,7 +112,7 @@ function distribute(health: readonly number[], total: number, available: number)
 
 function inPanic(level: PriorityHosts, threshold: number): boolean {
   const usable = level.healthy.length + level.degraded.length;
-  return (level.hosts.length === 0 ? 0 : (100 * usable) / level.hosts.length) < threshold;
+  return (level.eligible === 0 ? 0 : (100 * usable) / level.eligible) < threshold;
 }
 
 /** Nobody is well: every priority gets load by its number of hosts. */
