@@ -30,6 +30,7 @@ import { runtimeFractions } from './runtime.ts';
 const HOUR_MS = 3_600_000;
 const STREAM_IDLE_MS = 300_000;
 const DELAYED_CLOSE_MS = 1000;
+const DRAIN_MS = 5000;
 
 /** `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager` */
 export function compileHttpManager(config: HttpConnectionManager, ctx: CompileContext): ConnectionHandler {
@@ -60,13 +61,17 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: CompileCo
     filters: chain.filters,
     normalize: compileNormalize(config, stats.rqRedirectedWithNormalizedPath),
     selectRoute: (x) => {
-      const route = routes.match(x.request, random.uint32());
+      const draw = random.uint32();
+      const route = routes.match(x.request, draw);
       if (route === undefined) return;
       x.route = route;
       x.routeName = route.name;
       x.virtualHost = route.virtualHost;
-      if (route.kind === 'forward' && route.idleTimeoutMs !== undefined)
-        x.idleTimeoutMs = route.idleTimeoutMs;
+      if (route.kind !== 'forward') return;
+      if (route.idleTimeoutMs !== undefined) x.idleTimeoutMs = route.idleTimeoutMs;
+      const pick = route.pickCluster(draw, x.request);
+      x.clusterPick = pick;
+      x.upstreamCluster = pick.cell.value?.settings.observabilityName ?? '';
     },
     terminal: chain.terminal,
     routeResponse: applyResponseRules,
@@ -144,6 +149,7 @@ function compileTimeouts(config: HttpConnectionManager): ManagerTimeouts {
     requestTimeoutMs: config.requestTimeout ?? 0,
     requestHeadersTimeoutMs: config.requestHeadersTimeout ?? 0,
     maxConnectionDurationMs: common?.maxConnectionDuration ?? 0,
+    drainMs: config.drainTimeout ?? DRAIN_MS,
     maxStreamDurationMs: common?.maxStreamDuration ?? 0,
   };
 }

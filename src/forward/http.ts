@@ -42,7 +42,6 @@ export function forwardHttp(
   forwarder: Forwarder,
   end: boolean,
 ): void {
-  x.upstreamCluster = cluster.settings.observabilityName;
   const host = cluster.pick();
   if (host === undefined) {
     cluster.stats.codes.count(503);

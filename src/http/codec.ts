@@ -7,6 +7,8 @@ export interface ServerConnection {
   readonly connection: Connection;
   /** Streams that are open now. */
   readonly active: number;
+  /** Our side has decided that the connection ends: it counts as closed by us. */
+  readonly closing: boolean;
   /** No new requests: H1 answers with `connection: close` and closes after the current response. Idempotent. */
   drain(): void;
   /** A request head that began but did not end took too long: `onStream` and `onBadRequest` follow at once. */

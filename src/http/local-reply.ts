@@ -27,6 +27,8 @@ export const LOCAL_REPLY = {
   upgradeFailed: reply(403, '', 'upgrade_failed', 0),
   missingHost: reply(400, '', 'missing_host_header', 0),
   absolutePathRejected: reply(404, '', 'absolute_path_rejected', 0),
+  /** The method is defined by its content. */
+  queryWithoutType: reply(400, '', 'query_missing_content_type', 0),
   pathNormalizationFailed: reply(400, '', 'path_normalization_failed', 0),
 } as const satisfies Readonly<Record<string, LocalAnswer>>;
 

@@ -7,7 +7,7 @@ import type { ServerConnection, ServerConnectionEvents } from './codec.ts';
 import type { DateHeader } from './date.ts';
 import { type DownstreamInfo, Exchange, type ExchangeHost, type LocalAnswer } from './exchange.ts';
 import type { HttpFilter } from './filter.ts';
-import { removeHeader, setHeader } from './headers.ts';
+import { hasHeader, removeHeader, setHeader } from './headers.ts';
 import { badRequest, LOCAL_REPLY } from './local-reply.ts';
 import type { ManagerStats } from './manager-stats.ts';
 import { appendVia, applyRequestHeaderRules, type RequestHeaderRules } from './request-headers.ts';
@@ -27,6 +27,8 @@ export interface ManagerTimeouts {
   /** From the first byte of a request's head to its last. */
   readonly requestHeadersTimeoutMs: number;
   readonly maxConnectionDurationMs: number;
+  /** How long a connection that is to end still takes requests, whose answers then say `connection: close`. */
+  readonly drainMs: number;
   readonly maxStreamDurationMs: number;
 }
 
@@ -78,6 +80,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
   /** An exchange ended with the connection: the codec tells its stream before it tells us. */
   #cutShort = false;
   #draining = false;
+  /** When a connection that is to end is closed at the latest, −1 when it is not to end. */
+  #drainDeadlineMs = -1;
 
   constructor(connection: Connection, options: ManagerOptions) {
     this.#options = options;
@@ -137,7 +141,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     connections.delete(this);
     for (const x of this.#exchanges.slice()) x.onReset(reason ?? GONE);
     stats.cxDestroy.inc();
-    if (this.#closedByUs) stats.cxDestroyLocal.inc();
+    const local = this.#closedByUs || this.#codec.closing;
+    if (local) stats.cxDestroyLocal.inc();
     else stats.cxDestroyRemote.inc();
     if (this.#cutShort) {
       stats.cxDestroyActiveRq.inc();
@@ -160,6 +165,14 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     this.#codec.drain();
   }
 
+  /**
+   * Idle or old: the client may be sending a request this very moment, so it is taken for a while yet, and its
+   * answer closes the connection.
+   */
+  #startDrain(nowMs: number): void {
+    this.#drainDeadlineMs = nowMs + this.#options.timeouts.drainMs;
+  }
+
   destroy(): void {
     this.#closedByUs = true;
     this.#connection.destroy();
@@ -173,18 +186,17 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
 
   prepare(x: Exchange): boolean {
     const options = this.#options;
-    if (x.request.upgrade !== '') {
-      options.stats.rqWsOnNonWsRoute.inc();
-      x.reply(LOCAL_REPLY.upgradeFailed);
-      return false;
-    }
-    const { path } = x.request;
+    const { path, method } = x.request;
     if (path !== '' && path.charCodeAt(0) !== SLASH) {
       options.stats.rqNonRelativePath.inc();
       x.reply(LOCAL_REPLY.absolutePathRejected);
       return false;
     }
     if (!options.normalize(x)) return false;
+    if (method === 'QUERY' && !hasHeader(x.request.headers, 'content-type')) {
+      x.reply(LOCAL_REPLY.queryWithoutType);
+      return false;
+    }
     if (x.request.expectContinue && !options.proxy100Continue) {
       x.request.expectContinue = false;
       removeHeader(x.request.headers, 'expect');
@@ -194,6 +206,11 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     options.selectRoute(x);
     // The route may have an idle timeout of its own, a shorter one perhaps.
     this.#arm(this.#exchangeDeadline(x));
+    if (x.request.upgrade !== '') {
+      options.stats.rqWsOnNonWsRoute.inc();
+      x.reply(LOCAL_REPLY.upgradeFailed);
+      return false;
+    }
     return true;
   }
 
@@ -248,10 +265,16 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const { timeouts, stats } = this.#options;
     const nowMs = this.now();
     const idle = this.#exchanges.length === 0 && this.#headSinceMs < 0;
-    if (timeouts.idleTimeoutMs > 0 && idle && nowMs - this.#idleSinceMs >= timeouts.idleTimeoutMs) {
+    const ending = this.#drainDeadlineMs >= 0;
+    if (ending && nowMs >= this.#drainDeadlineMs) this.drain();
+    if (
+      !ending &&
+      idle &&
+      timeouts.idleTimeoutMs > 0 &&
+      nowMs - this.#idleSinceMs >= timeouts.idleTimeoutMs
+    ) {
       stats.cxIdleTimeout.inc();
-      this.drain();
-      return;
+      this.#startDrain(nowMs);
     }
     const headSince = this.#headSinceMs;
     if (
@@ -267,9 +290,14 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       const x = this.#exchanges[i];
       if (x !== undefined) this.#checkExchange(x, nowMs);
     }
-    if (timeouts.maxConnectionDurationMs > 0 && nowMs - this.#startMs >= timeouts.maxConnectionDurationMs) {
-      if (!this.#draining) stats.cxMaxDurationReached.inc();
-      this.drain();
+    const oldMs = nowMs - this.#startMs;
+    if (
+      this.#drainDeadlineMs < 0 &&
+      timeouts.maxConnectionDurationMs > 0 &&
+      oldMs >= timeouts.maxConnectionDurationMs
+    ) {
+      stats.cxMaxDurationReached.inc();
+      this.#startDrain(nowMs);
     }
     this.#arm(this.#nextDeadline());
   }
@@ -294,9 +322,11 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
   #nextDeadline(): number {
     const { timeouts } = this.#options;
     let at = Infinity;
-    if (timeouts.maxConnectionDurationMs > 0 && !this.#draining)
+    const ending = this.#drainDeadlineMs >= 0;
+    if (ending && !this.#draining) at = this.#drainDeadlineMs;
+    if (!ending && timeouts.maxConnectionDurationMs > 0)
       at = this.#startMs + timeouts.maxConnectionDurationMs;
-    if (this.#exchanges.length === 0 && timeouts.idleTimeoutMs > 0) {
+    if (!ending && this.#exchanges.length === 0 && timeouts.idleTimeoutMs > 0) {
       at = Math.min(at, this.#idleSinceMs + timeouts.idleTimeoutMs);
     }
     if (this.#headSinceMs >= 0 && timeouts.requestHeadersTimeoutMs > 0) {
@@ -341,6 +371,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       stats.cxMaxRequestsReached.inc();
       this.drain();
     }
+    if (this.#drainDeadlineMs >= 0) this.drain();
     this.#arm(this.#exchangeDeadline(x));
     return x;
   }

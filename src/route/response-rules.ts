@@ -9,9 +9,14 @@ export function routeOf<C>(x: Exchange): Route<C> | null {
   return x.route as Route<C> | null;
 }
 
+/** The cluster that was drawn with a forwarding route; null for other routes. */
+export function pickOf<C>(x: Exchange): ClusterPick<C> | null {
+  return x.clusterPick as ClusterPick<C> | null;
+}
+
 /** Applies `response_headers_to_add` and `…_to_remove` of all levels to any response, local ones included. */
 export function applyResponseRules(x: Exchange, head: ResponseHead): void {
-  const pick = x.clusterPick as ClusterPick | null;
+  const pick = pickOf(x);
   const rules = pick === null ? routeOf(x)?.responseMutations : pick.responseMutations;
   if (rules === undefined) return;
   for (let i = 0; i < rules.length; i++) {

@@ -257,7 +257,9 @@ t.test('36 a client that does not read its answer is idle too', async (t) => {
 });
 
 t.test('55 a connection without a byte is closed when it was idle for long enough', async (t) => {
-  const { client } = await httpSetting(t, { hcm: 'common_http_protocol_options: {idle_timeout: 0.2s}' });
+  const { client } = await httpSetting(t, {
+    hcm: 'common_http_protocol_options: {idle_timeout: 0.2s}\n          drain_timeout: 0.05s',
+  });
   t.equal(await client.ended(), 'end');
   t.equal(client.length, 0);
 });

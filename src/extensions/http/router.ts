@@ -4,7 +4,7 @@ import { type Forwarder, forwardHttp } from '../../forward/http.ts';
 import type { Exchange } from '../../http/exchange.ts';
 import { clusterNotFound, directResponse, routeNotFound } from '../../http/local-reply.ts';
 import type { ForwardRoute } from '../../route/action.ts';
-import { routeOf } from '../../route/response-rules.ts';
+import { pickOf, routeOf } from '../../route/response-rules.ts';
 import { finalizeRequest, rewriteAuthority } from '../../route/rewrite.ts';
 import type { Counter, StatScope } from '../../stats/scope.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
@@ -30,7 +30,6 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
   const config: Router = value;
   const stats = routerStats(ctx.httpScope);
   const envoyHeaders = config.suppressEnvoyHeaders !== true;
-  const { random } = ctx;
   const forwarder: Forwarder = {
     wheel: ctx.wheel,
     suppressEnvoyHeaders: !envoyHeaders,
@@ -67,10 +66,9 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
   };
 
   function forward(x: Exchange, route: ForwardRoute<Cluster>, end: boolean): void {
-    const pick = route.pickCluster(random.uint32(), x.request);
-    x.clusterPick = pick;
-    const cluster = pick.cell.value;
-    if (cluster === undefined) {
+    const pick = pickOf<Cluster>(x);
+    const cluster = pick?.cell.value;
+    if (pick === null || cluster === undefined) {
       stats.noCluster.inc();
       x.reply(clusterNotFound(route.clusterNotFoundStatus));
       return;

@@ -1,3 +1,4 @@
+// Over 400 lines: reading requests and writing responses are one state machine, and two files would share every field.
 import type { ResetReason } from '../../core/errors.ts';
 import type { Connection, ConnectionEvents } from '../../net/connection.ts';
 import type { ServerConnection, ServerConnectionEvents } from '../codec.ts';
@@ -36,7 +37,7 @@ export function createH1Server(
   return new H1Server(connection, options, events);
 }
 
-/** One state machine over both directions: over 400 lines, because two halves would share every field. */
+/** One state machine over both directions of a connection. */
 class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner, BodySink, OutputOwner {
   readonly connection: Connection;
   readonly #options: H1ServerOptions;
@@ -51,6 +52,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   #requestDone: boolean;
   /** The connection ends with the current response. */
   #closing: boolean;
+  /** We ended it, with or without a last answer. */
+  #closedHere: boolean;
   /** `#process` is on the stack and goes on by itself. */
   #processing: boolean;
   #tunnel: boolean;
@@ -73,6 +76,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     this.#stream = null;
     this.#requestDone = true;
     this.#closing = false;
+    this.#closedHere = false;
     this.#processing = false;
     this.#tunnel = false;
     this.#served = false;
@@ -83,6 +87,10 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
 
   get active(): number {
     return this.#stream === null ? 0 : 1;
+  }
+
+  get closing(): boolean {
+    return this.#closedHere;
   }
 
   drain(): void {
@@ -385,6 +393,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   }
 
   #close(): void {
+    this.#closedHere = true;
     this.#phase = 'discard';
     this.#pending.drop();
     this.#output.flush();

@@ -25,7 +25,7 @@ export const httpSupport: SupportTable = {
     stream_idle_timeout: 'implemented',
     request_timeout: 'implemented',
     request_headers_timeout: 'implemented',
-    drain_timeout: inert('connections drain by the deadline of the process'),
+    drain_timeout: noted('for connections that are idle or old; a process drains by its own deadline'),
     delayed_close_timeout: 'implemented',
     max_request_headers_kb: 'implemented',
     common_http_protocol_options: 'implemented',
