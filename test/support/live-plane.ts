@@ -88,8 +88,9 @@ export async function startPlane(yaml: string): Promise<LivePlane> {
       for (const cluster of plane.clusters.values()) cluster.close();
       discovery.close();
       plane.scope.close();
+      // Sockets close in the next turns, and may start timers until then.
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
       plane.wheel.close();
-      await new Promise((resolve) => setImmediate(resolve));
       rmSync(folder, { recursive: true, force: true });
     },
   };
