@@ -1,6 +1,6 @@
 /**
  * Writes `docs/envoy-compatibility.md`: what inox does with each field of Envoy's configuration, from the
- * support table, and the hand-written `docs/envoy-differences.md`. With `--check` it only compares.
+ * support table, the hand-written `docs/envoy-differences.md` and the differences that `test:envoy` explains. With `--check` it only compares.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import { envoyRegistry, requireMessage } from '../src/proto/registry.ts';
 import type { MessageSupport } from '../src/proto/support/table.ts';
 import { supportGroups } from '../src/proto/support.ts';
+import { DIFFERENCES } from '../test/system/envoy/differences.ts';
 
 const docs = join(import.meta.dirname, '../docs');
 const target = join(docs, 'envoy-compatibility.md');
@@ -21,7 +22,25 @@ export function generateCompatibility(): string {
     const messages = Object.entries(table).map(([name, rows]) => describeMessage(name, rows));
     return `## ${title}\n\n${messages.join('\n')}`;
   });
-  return `${preamble()}\n${groups.join('\n')}\n${readFileSync(differences, 'utf8').trim()}\n`;
+  return `${preamble()}\n${groups.join('\n')}\n${readFileSync(differences, 'utf8').trim()}\n\n${testedDifferences()}`;
+}
+
+/** What `npm run test:envoy` finds and takes for meant. */
+function testedDifferences(): string {
+  const rows = DIFFERENCES.map(({ reason, cases }) => {
+    const names = cases.map((name) => `\`${name.replaceAll('|', '\\|')}\``);
+    return `| ${reason.replaceAll('|', '\\|')} | ${names.join(', ')} |`;
+  });
+  return [
+    '### Differences in the cases of `npm run test:envoy`',
+    '',
+    'The same file and the same bytes through Envoy 1.40 and inox; every other difference fails the run.',
+    '',
+    '| why | cases |',
+    '| --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
 }
 
 /** Whether the committed document is what would be generated now. */

@@ -94,7 +94,7 @@ t.test('draining hosts get nothing and are no reason to panic, unlike unhealthy 
     const set = world.cluster(staticCluster([{ port: 1 }, { port: 2, health }, { port: 3, health }])).hosts
       .value;
     t.ok(set);
-    if (set !== null) t.strictSame(priorityLoad(set, 50).panic, [panics], health);
+    if (set) t.strictSame(priorityLoad(set, 50).panic, [panics], health);
     t.equal(world.stat('membership_excluded'), excluded, health);
   }
 });
