@@ -34,6 +34,8 @@ export interface LiveConnection {
  */
 export interface CompileContext {
   readonly dry: boolean;
+  /** Number of the worker, from 0. */
+  readonly worker: number;
   /** The root scope. */
   readonly stats: StatScope;
   readonly clock: Clock;
@@ -57,6 +59,12 @@ export interface CompileContext {
   compileAccessLogs(configs: readonly AccessLog[] | undefined, path: string): AccessLogger[];
 }
 
+/** What is compiled for one listener. */
+export interface ListenerContext extends CompileContext {
+  /** `listener.<address>.` */
+  readonly listenerScope: StatScope;
+}
+
 /** A network filter that ends a filter chain: HTTP connection manager, TCP proxy. */
 export interface NetworkExtension {
   readonly kind: 'network';
@@ -64,7 +72,7 @@ export interface NetworkExtension {
   readonly name: string;
   /** Full message name of its configuration. */
   readonly type: string;
-  compile(config: object, ctx: CompileContext): ConnectionHandler;
+  compile(config: object, ctx: ListenerContext): ConnectionHandler;
 }
 
 /** The end of an HTTP filter chain. */

@@ -15,12 +15,14 @@ import type { ConnectionHandler } from '../net/listener.ts';
 import type { Route } from '../route/action.ts';
 import { applyResponseRules } from '../route/response-rules.ts';
 import type { RouteTable } from '../route/table.ts';
+import { ResponseCodes } from '../stats/http-codes.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import {
   at,
   type CompileContext,
   type HttpFilterContext,
   type HttpTerminal,
+  type ListenerContext,
   typedObject,
 } from './context.ts';
 import { compileNormalize } from './normalize.ts';
@@ -33,7 +35,7 @@ const DELAYED_CLOSE_MS = 1000;
 const DRAIN_MS = 5000;
 
 /** `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager` */
-export function compileHttpManager(config: HttpConnectionManager, ctx: CompileContext): ConnectionHandler {
+export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerContext): ConnectionHandler {
   if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') {
     throw ConfigError.at('codec_type', `${config.codecType} is not supported yet; AUTO and HTTP1 are`);
   }
@@ -47,6 +49,11 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: CompileCo
   const options: ManagerOptions = {
     createCodec: (connection, events) => createH1Server(connection, h1, events),
     stats,
+    listenerCodes: new ResponseCodes(
+      ctx.listenerScope.scope('http', statPrefix, { envoy_http_conn_manager_prefix: statPrefix }),
+      'downstream_rq',
+      false,
+    ),
     clock: ctx.clock,
     wheel: ctx.wheel,
     date: ctx.date,

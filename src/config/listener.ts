@@ -7,7 +7,7 @@ import type { Address } from '../net/connection.ts';
 import type { ConnectionHandler } from '../net/listener.ts';
 import type { ConnectionObserver } from '../net/socket-connection.ts';
 import type { StatScope } from '../stats/scope.ts';
-import { at, type CompileContext, typedObject } from './context.ts';
+import { at, type CompileContext, type ListenerContext, typedObject } from './context.ts';
 
 /** Envoy's default of `per_connection_buffer_limit_bytes`. */
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024;
@@ -38,7 +38,7 @@ export function compileListener(config: ListenerConfig, ctx: CompileContext): Co
   const prefix = config.statPrefix || formatAddress(address).replaceAll(':', '_');
   const scope = ctx.stats.scope('listener', prefix, { envoy_listener_address: prefix });
   const path = chains.length > 0 ? 'filter_chains[0]' : 'default_filter_chain';
-  const handler = at(path, () => compileFilterChain(chain, ctx));
+  const handler = at(path, () => compileFilterChain(chain, { ...ctx, listenerScope: scope }));
   return {
     name: config.name ?? formatAddress(address),
     address,
@@ -46,7 +46,7 @@ export function compileListener(config: ListenerConfig, ctx: CompileContext): Co
     backlog: config.tcpBacklogSize ?? DEFAULT_BACKLOG,
     bufferLimitBytes: config.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
     handler,
-    observer: compileObserver(scope),
+    observer: compileObserver(scope, ctx.worker),
   };
 }
 
@@ -65,7 +65,7 @@ export function listenAddress(config: AddressConfig | undefined): Address {
   return ipAddress(ip, socket.portValue ?? 0);
 }
 
-function compileFilterChain(chain: FilterChain, ctx: CompileContext): ConnectionHandler {
+function compileFilterChain(chain: FilterChain, ctx: ListenerContext): ConnectionHandler {
   const filters = chain.filters ?? [];
   const last = filters.at(-1);
   // Envoy closes the connections of a chain without filters.
@@ -87,7 +87,10 @@ function compileFilterChain(chain: FilterChain, ctx: CompileContext): Connection
 }
 
 /** `listener.<address>.downstream_cx_*` */
-function compileObserver(scope: StatScope): ConnectionObserver {
+function compileObserver(scope: StatScope, worker: number): ConnectionObserver {
+  const own = scope.scope(`worker_${worker}`);
+  const ownTotal = own.counter('downstream_cx_total');
+  const ownActive = own.gauge('downstream_cx_active');
   const total = scope.counter('downstream_cx_total');
   const active = scope.gauge('downstream_cx_active');
   const destroy = scope.counter('downstream_cx_destroy');
@@ -100,9 +103,12 @@ function compileObserver(scope: StatScope): ConnectionObserver {
     onOpen: () => {
       total.inc();
       active.inc();
+      ownTotal.inc();
+      ownActive.inc();
     },
     onClosed: (lengthMs) => {
       active.dec();
+      ownActive.dec();
       destroy.inc();
       length.record(lengthMs);
     },

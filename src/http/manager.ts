@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import type { Connection } from '../net/connection.ts';
+import type { ResponseCodes } from '../stats/http-codes.ts';
 import type { AccessLogger } from './access-log-info.ts';
 import type { ServerConnection, ServerConnectionEvents } from './codec.ts';
 import type { DateHeader } from './date.ts';
@@ -36,6 +37,8 @@ export interface ManagerTimeouts {
 export interface ManagerOptions {
   readonly createCodec: (connection: Connection, events: ServerConnectionEvents) => ServerConnection;
   readonly stats: ManagerStats;
+  /** The same codes once more, under the listener's name. */
+  readonly listenerCodes: ResponseCodes;
   readonly clock: Clock;
   readonly wheel: TimerWheel;
   readonly date: DateHeader;
@@ -244,13 +247,16 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
   }
 
   onFinished(x: Exchange): void {
-    const { stats, accessLogs } = this.#options;
+    const { stats, listenerCodes, accessLogs } = this.#options;
     const index = this.#exchanges.indexOf(x);
     if (index >= 0) this.#exchanges.splice(index, 1);
     stats.rqActive.dec();
     stats.rqTime.record(x.endMs - x.startMs);
     const status = x.response?.status ?? 0;
-    if (status > 0) stats.codes.count(status);
+    if (status > 0) {
+      stats.codes.count(status);
+      listenerCodes.count(status);
+    }
     const gone = (x.responseFlags & FLAG.downstreamConnectionTermination) !== 0;
     // Envoy resets what the client has not sent to its end, whoever ended it.
     if (gone || (x.requestEndMs < 0 && x.responseCodeDetails !== 'missing_host_header'))

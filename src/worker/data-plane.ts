@@ -54,6 +54,7 @@ export function createDataPlane(
   const accessLogs = createAccessLogCompiler({ dry, stats, scope, random, runtime });
   const base: BaseContext = {
     dry,
+    worker: init.index,
     stats,
     clock,
     random,
