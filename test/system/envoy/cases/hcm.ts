@@ -253,6 +253,11 @@ const timing: readonly Case[] = [
   setting('idle_timeout', 'common_http_protocol_options: {idle_timeout: 0.3s}', [
     { ...get('/'), settleMs: 1500 },
   ]),
+  setting(
+    'drain_timeout after an idle timeout',
+    'drain_timeout: 0.4s\ncommon_http_protocol_options: {idle_timeout: 0.2s}',
+    [{ ...get('/'), settleMs: 1500 }],
+  ),
   setting('idle_timeout before a request', 'common_http_protocol_options: {idle_timeout: 0.3s}', [
     { acts: [{ wait: 10 }], responses: 0, settleMs: 1500 },
   ]),
