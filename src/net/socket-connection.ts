@@ -36,13 +36,7 @@ export interface ConnectionFacts {
 }
 
 /** Node's socket handle, as far as it is used here; not documented, hence only in this file. */
-interface Handle {
-  useUserBuffer?(buffer: Buffer): void;
-}
-
-function handleOf(socket: Socket): Handle | null {
-  return (socket as unknown as { readonly _handle: Handle | null })._handle;
-}
+type Handle = object;
 
 /**
  * Takes the handle of an accepted socket over into a socket that reads into the arena: the server makes its
@@ -75,19 +69,29 @@ export interface ReadingSocket {
 /** The `onread` of one socket: hands what was read to its connection. */
 export class ArenaReader {
   readonly arena: ReadArena;
-  readonly onread: { readonly buffer: Buffer; readonly callback: (bytes: number) => boolean };
+  readonly onread: { readonly buffer: () => Buffer; readonly callback: (bytes: number) => boolean };
   /** The connection that gets the bytes; set once, before anything is read. */
   target: SocketConnection | null = null;
+  /** Where the next read goes when it is another place than before. */
+  next: Buffer | undefined = undefined;
 
   constructor(arena: ReadArena) {
     this.arena = arena;
     this.onread = {
-      buffer: arena.shared.bytes,
+      // Asked for the first buffer, and after each read; undefined, for "the same again", saves handing it over.
+      // (`useUserBuffer` of the handle would keep some 50 bytes for each change until the socket is closed.)
+      buffer: () => (this.target === null ? arena.shared.bytes : this.#takeNext()) as Buffer,
       callback: (bytes) => {
         this.target?.read(bytes);
         return true;
       },
     };
+  }
+
+  #takeNext(): Buffer | undefined {
+    const next = this.next;
+    this.next = undefined;
+    return next;
   }
 }
 
@@ -99,6 +103,7 @@ export class SocketConnection implements Connection {
   readonly local: Address;
   readonly #socket: Socket;
   readonly #arena: ReadArena | null;
+  readonly #reader: ArenaReader | null;
   readonly #peer: Fault;
   readonly #observer: ConnectionObserver | null;
   readonly #openedMs: number;
@@ -115,6 +120,7 @@ export class SocketConnection implements Connection {
     this.id = facts.id;
     this.#socket = socket;
     this.#arena = reader?.arena ?? null;
+    this.#reader = reader;
     this.#readBuffer = reader?.arena.shared ?? null;
     this.#smallReads = 0;
     this.#peer = facts.peer;
@@ -241,16 +247,12 @@ export class SocketConnection implements Connection {
     else if (buffer.inFlight > 0) this.#readInto(arena, arena.take());
   }
 
+  /** Within a read: the next one goes to `buffer`. */
   #readInto(arena: ReadArena, buffer: ReadBuffer): void {
-    const handle = handleOf(this.#socket);
-    if (handle?.useUserBuffer === undefined) {
-      arena.release(buffer);
-      return;
-    }
     const before = this.#readBuffer;
     this.#readBuffer = buffer;
     this.#smallReads = 0;
-    handle.useUserBuffer(buffer.bytes);
+    if (this.#reader !== null) this.#reader.next = buffer.bytes;
     if (before !== null) arena.release(before);
   }
 
