@@ -329,12 +329,18 @@ export class Exchange implements StreamEvents<RequestHead> {
     this.#held = null;
     if (this.#finished || this.response !== null || held === null) return;
     this.#runRequestFilters(next, headEnd);
-    for (let i = 0; i < held.chunks.length; i++) {
+    // The next filter may hold it as well.
+    if (this.#held === null) this.#passHeld(held);
+    else this.#held = held;
+    this.#stream.resume();
+  }
+
+  #passHeld(held: HeldRequest): void {
+    for (let i = 0; i < held.chunks.length && !this.#finished; i++) {
       const last = i === held.chunks.length - 1;
       this.#passRequestData(held.chunks[i] ?? EMPTY, last && held.end && held.trailers === null);
     }
-    if (held.trailers !== null) this.#passRequestTrailers(held.trailers);
-    this.#stream.resume();
+    if (held.trailers !== null && !this.#finished) this.#passRequestTrailers(held.trailers);
   }
 
   #passRequestData(chunk: Buffer, end: boolean): void {
