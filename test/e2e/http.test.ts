@@ -387,3 +387,61 @@ t.test('a connection that served a long request is closed when it was idle for l
   t.ok(performance.now() - began > 150);
   t.equal(proxy.stat('http.test.downstream_cx_idle_timeout'), 1);
 });
+
+t.test('a cluster found by DNS', async (t) => {
+  const { client, proxy } = await setUp(
+    t,
+    { cluster: 'type: STRICT_DNS\n    dns_lookup_family: V4_ONLY' },
+    echo(),
+  );
+  client.send(GET);
+  t.match((await client.message()).start, / 200 /);
+  t.equal(proxy.stat('cluster.backend.update_success'), 1);
+  t.equal(proxy.stat('cluster.backend.membership_total'), 1);
+});
+
+t.test('routes: redirect, direct response, rewrite, headers, weights, none', async (t) => {
+  const routes = [
+    '{match: {path: "/old"}, redirect: {path_redirect: "/new", response_code: FOUND}}',
+    '{match: {path: "/direct"}, direct_response: {status: 418, body: {inline_string: "teapot"}}}',
+    '{match: {prefix: "/api/"}, route: {cluster: backend, prefix_rewrite: "/v2/", host_rewrite_literal: b.example}}',
+    '{match: {prefix: "/re", headers: [{name: x-go, string_match: {exact: "yes"}}]}, route: {weighted_clusters: {clusters: [{name: backend, weight: 100}]}, regex_rewrite: {pattern: {regex: "^/re(.)"}, substitution: "/\\\\1"}}, request_headers_to_add: [{header: {key: x-added, value: "%PROTOCOL%"}}], response_headers_to_remove: [x-start]}',
+  ];
+  const seen: WireMessage[] = [];
+  const { client, proxy } = await setUp(
+    t,
+    { routes: `[${routes.join(', ')}]` },
+    httpAnswers((request) => {
+      seen.push(request);
+      return 'HTTP/1.1 200 OK\r\nx-start: here\r\ncontent-length: 0\r\n\r\n';
+    }),
+  );
+  const ask = async (path: string, ...fields: string[]): Promise<WireMessage> => {
+    client.send(`${[`GET ${path} HTTP/1.1`, 'host: a.example', ...fields].join('\r\n')}\r\n\r\n`);
+    return client.message();
+  };
+  const redirect = await ask('/old');
+  t.match(redirect.start, / 302 /);
+  t.equal(redirect.headers.location, 'http://a.example/new');
+  const direct = await ask('/direct');
+  t.match(direct.start, / 418 /);
+  t.equal(direct.body.toString(), 'teapot');
+  await ask('/api/x?q=1');
+  t.equal(seen.at(-1)?.start, 'GET /v2/x?q=1 HTTP/1.1');
+  t.equal(seen.at(-1)?.headers.host, 'b.example');
+  t.match((await ask('/rex')).start, / 404 /, 'the header is missing');
+  const regex = await ask('/rex', 'x-go: yes');
+  t.notOk('x-start' in regex.headers);
+  t.equal(seen.at(-1)?.start, 'GET /x HTTP/1.1');
+  t.equal(seen.at(-1)?.headers['x-added'], 'HTTP/1.1');
+  t.same(
+    (await proxy.logLines(5)).map((line) => line.split(' ').slice(0, 3).join(' ')),
+    [
+      '302 - direct_response',
+      '418 - direct_response',
+      '200 - via_upstream',
+      '404 NR route_not_found',
+      '200 - via_upstream',
+    ],
+  );
+});
