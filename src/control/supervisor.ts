@@ -137,6 +137,8 @@ export class Supervisor {
         }
         return;
       case 'listen-failed':
+        // A replacement that cannot listen is of no use: it counts as dead.
+        if (this.#onReady === null) void slot.worker.terminate();
         this.#onReady?.reject(new Error(`${message.listener}: ${message.message}`));
         this.#onReady = null;
         return;
