@@ -83,7 +83,7 @@ export class WirePeer {
       const found = look();
       if (found !== undefined) return found;
       const leftMs = deadline - performance.now();
-      const over = this.closed || (this.ending !== 'open' && this.socket.writableEnded);
+      const over = this.closed || this.ending !== 'open';
       if (leftMs <= 0 || over) {
         const text = this.received.subarray(0, 300).toString('latin1');
         throw new Error(`${leftMs <= 0 ? 'timeout' : this.ending} before ${what}; received: ${text}`);
