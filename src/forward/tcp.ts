@@ -256,7 +256,8 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
   /** No upstream: the client's connection is closed as Envoy does, with a FIN. */
   #fail(): void {
     this.#closing ??= 'local';
-    this.#down.destroy();
+    // What the client sent is read and dropped: unread bytes would turn the FIN into an RST.
+    this.#down.closeAfterFlush(REFUSED_CLOSE_MS);
   }
 
   #onUpstreamData(chunk: Buffer): void {
@@ -322,3 +323,5 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
 
 /** How long a peer may take to read the last bytes after the other side is gone. */
 const FLUSH_MS = 10_000;
+/** How long a client that got no upstream may take to close its side. */
+const REFUSED_CLOSE_MS = 1000;

@@ -94,6 +94,8 @@ export class Exchange implements StreamEvents<RequestHead> {
   upstreamLocal: Address | null = null;
   upstreamTransportFailure = '';
   upstreamAttempts = 0;
+  /** The response had begun and could not be ended. */
+  cutShort = false;
   /** Body bytes. */
   bytesReceived = 0;
   bytesSent = 0;
@@ -287,6 +289,7 @@ export class Exchange implements StreamEvents<RequestHead> {
   /** Ends the exchange by resetting the client's stream (H1: its connection). */
   resetDownstream(reason: ResetReason): void {
     if (this.#finished) return;
+    this.cutShort = true;
     this.#stream.reset(reason);
     this.#finish();
   }

@@ -6,7 +6,7 @@ import type { ResponseCodes } from '../stats/http-codes.ts';
 import type { AccessLogger } from './access-log-info.ts';
 import type { ServerConnection, ServerConnectionEvents } from './codec.ts';
 import type { DateHeader } from './date.ts';
-import { type DownstreamInfo, Exchange, type ExchangeHost, type LocalAnswer } from './exchange.ts';
+import { type DownstreamInfo, Exchange, type ExchangeHost } from './exchange.ts';
 import type { HttpFilter } from './filter.ts';
 import { hasHeader, removeHeader, setHeader } from './headers.ts';
 import { badRequest, LOCAL_REPLY } from './local-reply.ts';
@@ -83,6 +83,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
   /** An exchange ended with the connection: the codec tells its stream before it tells us. */
   #cutShort = false;
   #draining = false;
+  /** A request came: only then may another one be on its way. */
+  #served = false;
   /** When a connection that is to end is closed at the latest, −1 when it is not to end. */
   #drainDeadlineMs = -1;
 
@@ -119,10 +121,10 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const { stats } = this.#options;
     const known = stream.events instanceof Exchange && !stream.events.finished;
     const x = known && stream.events instanceof Exchange ? stream.events : this.#begin(stream);
-    // A slow head is no protocol error, nor is a request without a host.
-    const ours = details === 'request_header_timeout' || details === 'missing_host_header';
+    // A slow head is no protocol error.
+    const ours = details === 'request_header_timeout';
     if (!ours) stats.cxProtocolError.inc();
-    x.reply(ours ? ownRefusal(details) : badRequest(status, details));
+    x.reply(ours ? LOCAL_REPLY.requestHeaders : badRequest(status, details));
   }
 
   onPartialHead(): void {
@@ -190,6 +192,10 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
   prepare(x: Exchange): boolean {
     const options = this.#options;
     const { path, method } = x.request;
+    if (x.request.hostMissing) {
+      x.reply(LOCAL_REPLY.missingHost);
+      return false;
+    }
     if (path !== '' && path.charCodeAt(0) !== SLASH) {
       options.stats.rqNonRelativePath.inc();
       x.reply(LOCAL_REPLY.absolutePathRejected);
@@ -259,8 +265,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     }
     const gone = (x.responseFlags & FLAG.downstreamConnectionTermination) !== 0;
     // Envoy resets what the client has not sent to its end, whoever ended it.
-    if (gone || (x.requestEndMs < 0 && x.responseCodeDetails !== 'missing_host_header'))
-      stats.rqRxReset.inc();
+    if (gone || x.cutShort || x.requestEndMs < 0) stats.rqRxReset.inc();
     if (gone) this.#cutShort = true;
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]?.log(x);
   }
@@ -280,7 +285,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       nowMs - this.#idleSinceMs >= timeouts.idleTimeoutMs
     ) {
       stats.cxIdleTimeout.inc();
-      this.#startDrain(nowMs);
+      if (this.#served) this.#startDrain(nowMs);
+      else this.drain();
     }
     const headSince = this.#headSinceMs;
     if (
@@ -366,6 +372,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const options = this.#options;
     const { stats } = options;
     this.#headSinceMs = -1;
+    this.#served = true;
     const x = new Exchange(this, this.#downstream, stream, NO_REQUEST, options.clock.wall());
     x.idleTimeoutMs = options.timeouts.streamIdleTimeoutMs;
     stream.events = x;
@@ -381,11 +388,6 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     this.#arm(this.#exchangeDeadline(x));
     return x;
   }
-}
-
-/** What the codec refuses and Envoy's connection manager, not its codec, answers. */
-function ownRefusal(details: string): LocalAnswer {
-  return details === 'missing_host_header' ? LOCAL_REPLY.missingHost : LOCAL_REPLY.requestHeaders;
 }
 
 const GONE: ResetReason = {

@@ -20,6 +20,8 @@ export class RequestHead {
   contentLength: number;
   /** The `upgrade` header's value in lower case when the client asks for one, else ''. */
   upgrade: string;
+  /** HTTP/1.1 demands a host field and there was none. */
+  hostMissing: boolean;
   /** `expect: 100-continue` was sent and nobody answered it yet. */
   expectContinue: boolean;
 
@@ -32,6 +34,7 @@ export class RequestHead {
     this.headers = headers;
     this.contentLength = 0;
     this.upgrade = '';
+    this.hostMissing = false;
     this.expectContinue = false;
   }
 }

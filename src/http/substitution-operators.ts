@@ -170,7 +170,9 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   ENVIRONMENT: (argument, path) => {
     if (argument === undefined || argument === '') throw ConfigError.at(path, 'ENVIRONMENT needs a name');
     const value = process.env[argument];
-    return { text: () => (value === undefined ? undefined : toWire(value)) };
+    // Envoy prints a dash even where empty values are left out.
+    const text = value === undefined ? '-' : toWire(value);
+    return { text: () => text };
   },
   CONNECTION_ID: numeric((x) => x.downstream.connectionId),
   STREAM_ID: plain((x) => orNone(x.requestId)),

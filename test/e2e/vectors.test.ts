@@ -88,10 +88,10 @@ const RESPONSES: Readonly<
   '204 with body': { status: 204, log: /^204 - / },
   '17K hdr': { status: 200, log: /^200 - / },
   'bad chunk': { status: 200, log: /^200 UPE upstream_reset_after_response_started/, broken: true },
-  'short CL (close)': { status: 200, log: /^200 UC upstream_reset_after_response_started/, broken: true },
+  'short CL (close)': { status: 200, log: /^200 UPE upstream_reset_after_response_started/, broken: true },
   'short chunked (close)': {
     status: 200,
-    log: /^200 UC upstream_reset_after_response_started/,
+    log: /^200 UPE upstream_reset_after_response_started/,
     broken: true,
   },
   'no CL close-delim': { status: 200, log: /^200 - / },

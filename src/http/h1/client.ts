@@ -12,6 +12,7 @@ import { Output, type OutputOwner } from './output.ts';
 import { RequestWriter } from './request-writer.ts';
 import {
   LOCAL_FRAMING_ERROR,
+  UPSTREAM_CUT_SHORT,
   UPSTREAM_PROTOCOL_ERROR,
   UPSTREAM_TERMINATION,
   UPSTREAM_TERMINATION_UNSENT,
@@ -174,8 +175,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
 
   /** What a close means now: within a response it breaks the protocol, as Envoy sees it; before one it is just an end. */
   #cutShort(): ResetReason {
-    if (this.#phase === 'body' || (this.#phase === 'head' && this.#heads.partial))
-      return UPSTREAM_PROTOCOL_ERROR;
+    if (this.#phase === 'body' || (this.#phase === 'head' && this.#heads.partial)) return UPSTREAM_CUT_SHORT;
     return this.#sent ? UPSTREAM_TERMINATION : UPSTREAM_TERMINATION_UNSENT;
   }
 
@@ -193,7 +193,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     this.#closing = true;
     const stream = this.#detach();
     if (stream !== null) {
-      this.#reason = cut === UPSTREAM_PROTOCOL_ERROR ? cut : (reason ?? cut);
+      this.#reason = cut === UPSTREAM_CUT_SHORT ? cut : (reason ?? cut);
       stream.events.onReset(this.#reason);
     }
     this.#events.onClosed(this.#orderly ? undefined : (this.#reason ?? reason));

@@ -19,7 +19,6 @@ export const FAULT = {
   lengthAndChunked: { status: 400, details: 'http1.content_length_and_chunked_not_allowed' },
   bodyDisallowed: { status: 400, details: 'http1.body_disallowed' },
   underscore: { status: 400, details: 'http1.unexpected_underscore' },
-  missingHost: { status: 400, details: 'missing_host_header' },
   invalidAuthority: { status: 400, details: 'http.invalid_authority' },
   lowVersion: { status: 426, details: 'low_version' },
   expectation: { status: 417, details: 'http1.expectation_failed' },

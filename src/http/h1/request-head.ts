@@ -92,7 +92,7 @@ function checkRequest(head: RequestHead, fields: HeadFields, options: H1ServerOp
   if (!fields.hasHost) {
     if (head.protocol === 'HTTP/1.0' && options.defaultHostForHttp10 !== '') {
       head.authority = options.defaultHostForHttp10;
-    } else return FAULT.missingHost;
+    } else head.hostMissing = true;
   }
   if (!HOST.test(head.authority)) return FAULT.invalidAuthority;
   if (fields.upgrade !== '') applyUpgrade(head, fields);
@@ -145,13 +145,12 @@ function resolveTarget(head: RequestHead, fields: HeadFields, options: H1ServerO
 }
 
 /**
- * An upgrade counts when the connection header names it, no body comes first and the version knows it
+ * An upgrade counts when the connection header names it and the version knows it; what follows is no body then
  * (RFC 9110 §7.8 lets a server ignore the rest); h2c is never taken, as in Envoy.
  */
 function applyUpgrade(head: RequestHead, fields: HeadFields): void {
   const wanted = fields.upgrade.toLowerCase();
   if (!fields.upgradeNominated || wanted === 'h2c' || head.protocol === 'HTTP/1.0') return;
-  if (head.contentLength !== 0) return;
   head.upgrade = wanted;
   head.contentLength = -1;
   head.headers.push('upgrade', fields.upgrade);

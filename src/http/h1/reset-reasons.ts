@@ -8,6 +8,14 @@ export const UPSTREAM_PROTOCOL_ERROR: ResetReason = {
   details: 'http1.codec_error',
 };
 
+/** The peer closed within a message: Envoy calls that a protocol error, too. */
+export const UPSTREAM_CUT_SHORT: ResetReason = {
+  kind: 'protocol-error',
+  fault: 'upstream',
+  retrySafe: false,
+  details: 'http1.cut_short',
+};
+
 export const DOWNSTREAM_PROTOCOL_ERROR: ResetReason = {
   kind: 'protocol-error',
   fault: 'downstream',

@@ -172,5 +172,7 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
  */
 function closedLocally(reason: ResetReason | undefined, busy: boolean): boolean {
   if (reason === undefined) return busy;
+  // A peer that closes within a response broke the protocol, but it was the peer that closed.
+  if (reason.details === 'http1.cut_short') return false;
   return reason.fault !== 'upstream' || reason.kind === 'protocol-error';
 }

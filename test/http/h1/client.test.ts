@@ -132,13 +132,7 @@ t.test('responses', async (t) => {
     ['empty line first', 'GET', `\r\n${OK}`, false, 'protocol-error'],
     ['FIN before the head', 'GET', '', true, 'connection-termination'],
     ['FIN in the head', 'GET', 'HTTP/1.1 200', true, 'protocol-error'],
-    [
-      'FIN in the body',
-      'GET',
-      'HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok',
-      true,
-      'protocol-error',
-    ],
+    ['FIN in the body', 'GET', 'HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok', true, 'protocol-error'],
     [
       '101 unasked',
       'GET',

