@@ -72,11 +72,21 @@ export function loadBootstrap(source: BootstrapSource): LoadedConfig {
   if (problems.length > 0) throw new ConfigError(problems);
   return {
     bootstrap,
-    json: toJson(desc, message, { registry: decoder.registry, useProtoFieldName: true }),
+    json: typesFirst(toJson(desc, message, { registry: decoder.registry, useProtoFieldName: true })),
     inert: decoded.inert.map((field) => ({ ...field, ...positions.find(field.path) })),
     warnings: locate(references.warnings),
     locate,
   };
+}
+
+/** `@type` before the fields, as Envoy prints an Any. */
+function typesFirst(json: JsonValue): JsonValue {
+  if (Array.isArray(json)) return json.map(typesFirst);
+  if (typeof json !== 'object' || json === null) return json;
+  const { '@type': type, ...fields } = json;
+  const out: JsonObject = type === undefined ? {} : { '@type': type };
+  for (const [key, value] of Object.entries(fields)) out[key] = typesFirst(value);
+  return out;
 }
 
 interface ReadSources {
