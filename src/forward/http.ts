@@ -125,9 +125,9 @@ class HttpAttempt implements RequestSink, PoolRequest, StreamEvents<ResponseHead
     this.#phase = 'done';
     this.#forwarder.wheel.cancel(this.#timer);
     this.#x.upstreamTransportFailure = transportFailure(reason);
-    // Refused before a host was asked: none is named.
-    if (reason.kind === 'overflow') this.#x.upstreamHost = null;
-    else this.#host.onFailure(this.#x.now() - this.#startMs);
+    // Refused before the host was asked: none is named.
+    if (reason.details === 'overflow') this.#x.upstreamHost = null;
+    if (reason.kind !== 'overflow') this.#host.onFailure(this.#x.now() - this.#startMs);
     const answer = upstreamReset(reason, false);
     this.#stats.codes.count(answer.status);
     this.#x.reply(answer);

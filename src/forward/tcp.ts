@@ -142,11 +142,13 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
   // --- downstream ------------------------------------------------------------------------------------------
 
   onData(chunk: Buffer): void {
+    // Refused: what still comes belongs to nobody.
+    if (this.#up === null) return;
     this.#activeMs = this.#plan.clock.now();
     this.bytesReceived += chunk.length;
     this.#plan.stats.cxRxBytesTotal.add(chunk.length);
     if (this.upstreamFirstTxMs < 0) this.upstreamFirstTxMs = this.#activeMs;
-    if (this.#up !== null && !this.#up.writeBorrowed(chunk)) {
+    if (!this.#up.writeBorrowed(chunk)) {
       this.#plan.stats.flowControlPaused.inc();
       this.#down.pause();
     }

@@ -3,7 +3,7 @@ import { type TimerOwner, WheelTimer } from '../../core/timer-wheel.ts';
 import type { ClientStream, ResponseHead, StreamEvents } from '../../http/stream.ts';
 import type { Host } from '../host.ts';
 import { HttpPoolConnection } from './http-pool-connection.ts';
-import { HOST_REMOVED, OVERFLOW, type PoolShared } from './pool-shared.ts';
+import { ACTIVE_OVERFLOW, HOST_REMOVED, OVERFLOW, type PoolShared } from './pool-shared.ts';
 import { RequestQueue } from './request-queue.ts';
 
 /**
@@ -148,7 +148,7 @@ export class HttpPool implements TimerOwner {
       this.#rest(connection);
       this.host.inflight--;
       stats.rqActiveOverflow.inc();
-      request.onPoolFailure(OVERFLOW);
+      request.onPoolFailure(ACTIVE_OVERFLOW);
       return;
     }
     breaker.requests.take();

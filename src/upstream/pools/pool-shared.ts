@@ -35,6 +35,9 @@ export const OVERFLOW: ResetReason = {
   details: 'overflow',
 };
 
+/** As OVERFLOW, but the host had been asked: `max_requests` of a connection that was there. */
+export const ACTIVE_OVERFLOW: ResetReason = { ...OVERFLOW, details: 'active_overflow' };
+
 /** The host left the cluster while a request waited for one of its connections. */
 export const HOST_REMOVED: ResetReason = {
   kind: 'connection-failure',

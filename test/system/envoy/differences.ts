@@ -179,7 +179,7 @@ export const DIFFERENCES: readonly Explained[] = [
   {
     reason: 'a connection that is to end is closed at its deadline, Envoy waits a second more for the client',
     path: /^(client\[0\]\.closed|counters\.http\.\{\{id\}\}\.downstream_cx_destroy_remote)$/,
-    cases: ['hcm: drain_timeout after an idle timeout', 'hcm: max_connection_duration'],
+    cases: ['hcm: max_connection_duration'],
   },
   {
     reason:

@@ -256,7 +256,7 @@ const timing: readonly Case[] = [
   setting(
     'drain_timeout after an idle timeout',
     'drain_timeout: 0.4s\ncommon_http_protocol_options: {idle_timeout: 0.2s}',
-    [{ ...get('/'), settleMs: 2500 }],
+    [{ ...get('/'), settleMs: 4000 }],
   ),
   setting('idle_timeout before a request', 'common_http_protocol_options: {idle_timeout: 0.3s}', [
     { acts: [{ wait: 10 }], responses: 0, settleMs: 1500 },
