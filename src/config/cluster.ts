@@ -110,7 +110,7 @@ function compileShared(
 ): PoolShared {
   const options = httpOptions(config);
   const common = options.commonHttpProtocolOptions;
-  const h1 = compileH1(options);
+  const h1 = compileH1(options, context.envoyStrict);
   const { createHttp1 } = context;
   return {
     clock: context.clock,
@@ -126,12 +126,13 @@ function compileShared(
   };
 }
 
-function compileH1(options: HttpProtocolOptions): H1ClientOptions {
+function compileH1(options: HttpProtocolOptions, envoyStrict: boolean): H1ClientOptions {
   const h1 =
     options.explicitHttpConfig?.httpProtocolOptions ??
     options.useDownstreamProtocolConfig?.httpProtocolOptions;
   return {
     ...H1_CLIENT_DEFAULTS,
+    envoyStrict,
     maxHeaderCount: options.commonHttpProtocolOptions?.maxHeadersCount ?? H1_CLIENT_DEFAULTS.maxHeaderCount,
     enableTrailers: h1?.enableTrailers ?? H1_CLIENT_DEFAULTS.enableTrailers,
     allowChunkedLength: h1?.allowChunkedLength ?? H1_CLIENT_DEFAULTS.allowChunkedLength,

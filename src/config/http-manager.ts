@@ -43,7 +43,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
   const httpScope = ctx.stats.scope('http', statPrefix, { envoy_http_conn_manager_prefix: statPrefix });
   const chain = compileChain(config.httpFilters ?? [], { ...ctx, httpScope });
   const routes = at('route_config', () => compileRoutes(config.routeConfig, ctx));
-  const h1 = compileH1Server(config);
+  const h1 = compileH1Server(config, ctx.envoyStrict);
   const { random } = ctx;
   const stats = createManagerStats(httpScope);
   const options: ManagerOptions = {
@@ -131,7 +131,7 @@ function compileRoutes(
   });
 }
 
-function compileH1Server(config: HttpConnectionManager): H1ServerOptions {
+function compileH1Server(config: HttpConnectionManager, envoyStrict: boolean): H1ServerOptions {
   const h1 = config.httpProtocolOptions;
   const common = config.commonHttpProtocolOptions;
   return {
@@ -140,6 +140,7 @@ function compileH1Server(config: HttpConnectionManager): H1ServerOptions {
     maxHeaderCount: common?.maxHeadersCount ?? H1_SERVER_DEFAULTS.maxHeaderCount,
     enableTrailers: h1?.enableTrailers ?? false,
     allowChunkedLength: h1?.allowChunkedLength ?? false,
+    envoyStrict,
     acceptHttp10: h1?.acceptHttp10 ?? false,
     defaultHostForHttp10: h1?.defaultHostForHttp10 ?? '',
     allowAbsoluteUrl: h1?.allowAbsoluteUrl ?? true,

@@ -34,4 +34,6 @@ export interface ClusterContext {
   readonly primary: boolean;
   /** LEAST_REQUEST clusters are balanced by Peak-EWMA; see `promotesLeastRequest`. */
   readonly promoteLeastRequest: boolean;
+  /** `--envoy-strict` */
+  readonly envoyStrict: boolean;
 }

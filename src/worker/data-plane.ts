@@ -90,6 +90,7 @@ export function createDataPlane(
         return createHoldings(part, init.index);
       },
       addedViaApi: false,
+      envoyStrict: init.envoyStrict,
       primary: init.index === 0,
       promoteLeastRequest: promotesLeastRequest(
         typeof promote === 'boolean' ? promote : undefined,

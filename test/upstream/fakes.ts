@@ -184,6 +184,7 @@ export function createWorld(seed = 1) {
     addedViaApi: false,
     primary: true,
     promoteLeastRequest: false,
+    envoyStrict: false,
   };
   return {
     clock,

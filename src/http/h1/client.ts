@@ -233,6 +233,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
       stream.events.onHead(head, false);
       return true;
     }
+    if (this.#options.envoyStrict && status === 204 && this.#fields.contentLength > 0) return false;
     if (status === 101 && (this.#upgrade === '' || head.upgrade === '')) return false;
     if (this.#fields.close) this.#closing = true;
     if (status === 101 || (this.#method === 'CONNECT' && status < 300)) {

@@ -47,6 +47,8 @@ export class HeadFields {
   upgrade: string;
   upgradeNominated: boolean;
   expectContinue: boolean;
+  /** An expectation that nobody can meet. */
+  expectUnknown: boolean;
   /** The connection header when it says more than close, keep-alive or upgrade. */
   nominated: string;
 
@@ -62,6 +64,7 @@ export class HeadFields {
     this.upgrade = '';
     this.upgradeNominated = false;
     this.expectContinue = false;
+    this.expectUnknown = false;
     this.nominated = '';
   }
 
@@ -127,6 +130,7 @@ export class HeadFields {
     this.upgrade = '';
     this.upgradeNominated = false;
     this.expectContinue = false;
+    this.expectUnknown = false;
     this.nominated = '';
   }
 
@@ -180,7 +184,7 @@ export class HeadFields {
 
   #onExpect(value: string): void {
     if (value === '100-continue' || value.toLowerCase() === '100-continue') this.expectContinue = true;
-    else this.fault = FAULT.expectation;
+    else this.expectUnknown = true;
   }
 
   #onConnection(value: string): boolean {

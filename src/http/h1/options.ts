@@ -13,6 +13,8 @@ export interface H1Options {
   readonly enableTrailers: boolean;
   /** `allow_chunked_length`: true lets a chunked message have a content-length, which is removed. */
   readonly allowChunkedLength: boolean;
+  /** `--envoy-strict`: Envoy's answer where inox follows the RFC instead (methods, Expect, 204 with a length). */
+  readonly envoyStrict: boolean;
 }
 
 export interface H1ServerOptions extends H1Options {
@@ -38,6 +40,7 @@ const SHARED: H1Options = {
   maxChunkExtBytes: 16 * 1024,
   enableTrailers: false,
   allowChunkedLength: false,
+  envoyStrict: false,
 };
 
 export const H1_SERVER_DEFAULTS: H1ServerOptions = {

@@ -77,7 +77,19 @@ export function parseRequestHead(
   return head;
 }
 
+/** What Envoy 1.40 knows (Balsa); RFC 9110 §9.1 lets any token be a method. */
+const ENVOY_METHODS: ReadonlySet<string> = new Set(
+  (
+    'ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE MSEARCH ' +
+    'NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE ' +
+    'UNBIND UNLINK UNLOCK UNSUBSCRIBE'
+  ).split(' '),
+);
+
 function checkRequest(head: RequestHead, fields: HeadFields, options: H1ServerOptions): HeadFault | null {
+  if (options.envoyStrict) {
+    if (!ENVOY_METHODS.has(head.method)) return FAULT.codec;
+  } else if (fields.expectUnknown) return FAULT.expectation;
   if (options.headersWithUnderscoresAction !== 'ALLOW') {
     const fault = applyUnderscores(fields.headers, options.headersWithUnderscoresAction === 'DROP_HEADER');
     if (fault !== null) return fault;

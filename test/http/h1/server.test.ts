@@ -620,3 +620,27 @@ t.test('an upgrade is one whether or not a length is announced', (t) => {
   t.equal(h.last.received.ended, false);
   t.end();
 });
+
+t.test('--envoy-strict: methods that Envoy does not know are refused, odd expectations passed on', (t) => {
+  const cases: [raw: string, strict: string, normal: string][] = [
+    [head('FOO / HTTP/1.1', 'host: a'), '400 http1.codec_error', 'FOO'],
+    [head('get / HTTP/1.1', 'host: a'), '400 http1.codec_error', 'get'],
+    [head('PROPFIND / HTTP/1.1', 'host: a'), 'PROPFIND', 'PROPFIND'],
+    [head('GET / HTTP/1.1', 'host: a', 'expect: x'), 'GET', '417 http1.expectation_failed'],
+  ];
+  for (const [raw, strict, normal] of cases) {
+    for (const [envoyStrict, expected] of [
+      [true, strict],
+      [false, normal],
+    ] as const) {
+      const h = new H1ServerHarness({ envoyStrict });
+      h.connection.feed(raw);
+      t.equal(
+        h.last.received.bad ?? h.last.received.head?.method,
+        expected,
+        `${raw.split('\r')[0]} ${envoyStrict}`,
+      );
+    }
+  }
+  t.end();
+});
