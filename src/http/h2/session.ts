@@ -1,0 +1,805 @@
+// Over 400 lines: the frames of both directions change the same stream states and windows.
+import type { ResetReason } from '../../core/errors.ts';
+import type { Connection, ConnectionEvents } from '../../net/connection.ts';
+import type { Headers } from '../headers.ts';
+import {
+  DEFAULT_WINDOW,
+  FLAG_ACK,
+  FLAG_END_HEADERS,
+  FLAG_END_STREAM,
+  FLAG_PADDED,
+  FLAG_PRIORITY,
+  FRAME,
+  H2_ERROR,
+  MAX_FRAME_BYTES,
+  MAX_WINDOW,
+  PREFACE,
+  SETTING,
+} from './frame.ts';
+import { FrameReader, type FrameSink } from './frame-reader.ts';
+import { H2Stream, type StreamOwner } from './h2-stream.ts';
+import { HeadBuilder } from './head-builder.ts';
+import { HeldBytes } from './held-bytes.ts';
+import { HpackDecoder } from './hpack-decoder.ts';
+import { HpackEncoder } from './hpack-encoder.ts';
+import type { H2Options, UnderscoreAction } from './options.ts';
+import { Output, type OutputOwner } from './output.ts';
+import { errorCodeOf, LOCAL_FRAMING_ERROR, type PeerReasons } from './reset-reasons.ts';
+
+/** What a server and a client do differently. */
+export interface Side<Out, In> {
+  readonly isServer: boolean;
+  readonly reasons: PeerReasons;
+  /** A HEADERS block for `stream` (undefined: not open) is decoded into `heads`; returns a connection error or 0. */
+  onBlock(id: number, stream: H2Stream<Out, In> | undefined, end: boolean): number;
+  /** Whether a block for this id is decoded for the sake of the table alone. */
+  discards(id: number, stream: H2Stream<Out, In> | undefined): boolean;
+  /** Encodes the head; false when nothing may be sent. Sets the stream's `sendLeft`. */
+  writeHead(stream: H2Stream<Out, In>, head: Out, end: boolean): boolean;
+  /** The id was never used. */
+  idle(id: number): boolean;
+  onPartialBlock(): void;
+  /** A stream is gone; `cutShort` when it was reset from either end. */
+  onStreamGone(stream: H2Stream<Out, In>, cutShort: boolean): void;
+  /** The peer broke a rule on a stream that is not open. */
+  onStrayFault(): void;
+  onGoaway(lastStream: number, code: number): void;
+  onPingAck(high: number, low: number): void;
+  onSettings(): void;
+  onClosed(reason: ResetReason | undefined): void;
+}
+
+const RECENT_RESETS = 2048;
+const CONTROL_WINDOW_MS = 1000;
+/** CONTINUATION frames of one block; 60 KiB need four. */
+const MAX_CONTINUATIONS = 32;
+
+/** Frames, windows and stream states of one connection. */
+export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwner, StreamOwner<Out, In> {
+  readonly connection: Connection;
+  readonly output: Output;
+  readonly heads: HeadBuilder;
+  readonly streams: Map<number, H2Stream<Out, In>> = new Map();
+  readonly #options: H2Options;
+  readonly #side: Side<Out, In>;
+  readonly #reader: FrameReader;
+  readonly #decoder: HpackDecoder;
+  closed = false;
+  /** We ended the connection. */
+  failed = false;
+  reason: ResetReason | undefined = undefined;
+  peerMaxStreams = MAX_WINDOW;
+  peerConnectProtocol = false;
+  opened = 0;
+  lastActivityMs: number;
+
+  #sendWindow = DEFAULT_WINDOW;
+  #peerInitialWindow = DEFAULT_WINDOW;
+  readonly #waiting: H2Stream<Out, In>[] = [];
+  #receiveWindow: number;
+  #receiveLimit: number;
+  #credit = 0;
+  /** Received bytes that wait in paused streams. */
+  #heldBytes = 0;
+
+  // The block under way.
+  readonly #block = new HeldBytes();
+  #blockStream = 0;
+  #blockFlags = 0;
+  #continuations = 0;
+
+  // The DATA frame under way.
+  #dataStream: H2Stream<Out, In> | null = null;
+  #dataEnd = false;
+  #dataLeft = 0;
+
+  // What the peer did, for the flood limits.
+  #emptyFrames = 0;
+  #priorityFrames = 0;
+  #windowUpdates = 0;
+  #controlFrames = 0;
+  #controlSinceMs = 0;
+  readonly #recentResets = new Set<number>();
+
+  constructor(
+    connection: Connection,
+    options: H2Options,
+    side: Side<Out, In>,
+    underscores: UnderscoreAction,
+  ) {
+    this.connection = connection;
+    this.#options = options;
+    this.#side = side;
+    this.output = new Output(connection, new HpackEncoder(options.hpackTableSize), this);
+    this.heads = new HeadBuilder(options.maxHeaderBytes, options.maxHeaderCount, underscores);
+    this.#decoder = new HpackDecoder(Math.max(options.hpackTableSize, 0));
+    this.#reader = new FrameReader(this, side.isServer);
+    this.#receiveLimit = Math.max(DEFAULT_WINDOW, options.initialConnectionWindowSize);
+    this.#receiveWindow = this.#receiveLimit;
+    this.lastActivityMs = performance.now();
+    connection.events = this;
+    this.#greet();
+  }
+
+  #greet(): void {
+    const o = this.#options;
+    const isServer = this.#side.isServer;
+    if (!isServer) this.output.raw(PREFACE);
+    const settings: number[] = [SETTING.maxConcurrentStreams, o.maxConcurrentStreams];
+    if (!isServer) settings.splice(0, 2, SETTING.enablePush, 0);
+    if (o.hpackTableSize !== 4096) settings.push(SETTING.headerTableSize, o.hpackTableSize);
+    settings.push(SETTING.initialWindowSize, o.initialStreamWindowSize);
+    settings.push(SETTING.maxHeaderListSize, o.maxHeaderBytes);
+    if (isServer && o.allowConnect) settings.push(SETTING.enableConnectProtocol, 1);
+    this.output.settings(settings);
+    if (this.#receiveLimit > DEFAULT_WINDOW) this.output.windowUpdate(0, this.#receiveLimit - DEFAULT_WINDOW);
+  }
+
+  newStream(id: number): H2Stream<Out, In> {
+    const stream = new H2Stream<Out, In>(
+      id,
+      this,
+      this.#peerInitialWindow,
+      this.#options.initialStreamWindowSize,
+      performance.now(),
+    );
+    this.streams.set(id, stream);
+    this.opened++;
+    return stream;
+  }
+
+  // Connection events.
+
+  onData(chunk: Buffer): void {
+    if (this.closed || this.failed) return;
+    this.lastActivityMs = performance.now();
+    const error = this.#reader.read(chunk);
+    if (error !== 0) this.fail(error);
+  }
+
+  onEnd(): void {
+    if (this.closed) return;
+    // As Envoy: a peer that stops sending is gone; what is being flushed still may reach it.
+    if (!this.failed) this.connection.destroy();
+  }
+
+  onDrain(): void {
+    this.output.full = false;
+    this.output.drained();
+    this.#sendWaiting();
+    for (const stream of this.streams.values()) this.#unblock(stream);
+  }
+
+  onClose(reason: ResetReason | undefined): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#resetAll(this.reason ?? reason ?? this.#side.reasons.terminated);
+    this.#side.onClosed(this.reason ?? reason);
+  }
+
+  onOutputFull(): void {
+    if (this.output.queuedFrames > this.#options.maxOutboundFrames) this.fail(H2_ERROR.enhanceYourCalm);
+  }
+
+  /** The connection cannot go on: GOAWAY, then the end. */
+  fail(code: number): void {
+    if (this.closed || this.failed) return;
+    this.failed = true;
+    const { protocolError, terminated } = this.#side.reasons;
+    this.reason = code === H2_ERROR.noError ? terminated : protocolError;
+    this.output.goaway(this.lastProcessed, code);
+    this.output.flush();
+    this.#resetAll(this.reason);
+    this.#block.clear();
+    this.connection.closeAfterFlush(this.#options.delayedCloseMs);
+  }
+
+  /** Highest id that the peer opened and we took. */
+  lastProcessed = 0;
+
+  #resetAll(reason: ResetReason): void {
+    for (const stream of [...this.streams.values()]) {
+      this.forget(stream);
+      stream.events.onReset(reason);
+    }
+  }
+
+  // Frames from the peer.
+
+  onDataFrame(id: number, flags: number, length: number): number {
+    if (this.#blockStream !== 0 || id === 0) return H2_ERROR.protocolError;
+    const end = (flags & FLAG_END_STREAM) !== 0;
+    if (length === 0 && !end) {
+      if (this.#tooManyEmpty()) return H2_ERROR.enhanceYourCalm;
+    } else this.#emptyFrames = 0;
+    this.#receiveWindow -= length;
+    if (this.#receiveWindow < 0) return H2_ERROR.flowControlError;
+    this.#dataLeft = length;
+    this.#dataEnd = end;
+    const stream = this.streams.get(id);
+    this.#dataStream = null;
+    if (stream === undefined) {
+      if (this.#side.idle(id)) return H2_ERROR.protocolError;
+      if (!this.#recentResets.has(id)) this.#stray(id, H2_ERROR.streamClosed);
+      return this.failed ? H2_ERROR.enhanceYourCalm : 0;
+    }
+    if (!stream.headReceived) this.streamError(stream, H2_ERROR.protocolError);
+    else if (stream.remoteEnded) this.streamError(stream, H2_ERROR.streamClosed);
+    else if (length > stream.receiveWindow) this.streamError(stream, H2_ERROR.flowControlError);
+    else {
+      stream.receiveWindow -= length;
+      this.#dataStream = stream;
+    }
+    return this.failed ? H2_ERROR.enhanceYourCalm : 0;
+  }
+
+  onDataBytes(bytes: Buffer, from: number, to: number, last: boolean): number {
+    const length = to - from;
+    const stream = this.#dataStream;
+    this.#dataLeft -= length;
+    // Padding was paid for and is used up.
+    const padding = last ? this.#dataLeft : 0;
+    if (stream === null || stream.owner === null) {
+      this.#creditConnection(length + padding);
+      return this.failed ? H2_ERROR.noError : 0;
+    }
+    if (padding > 0) this.#creditStream(stream, padding);
+    const end = last && this.#dataEnd;
+    if (stream.receiveLeft >= 0) {
+      stream.receiveLeft -= length;
+      if (stream.receiveLeft < 0 || (end && stream.receiveLeft > 0)) {
+        this.#creditConnection(length);
+        this.streamError(stream, H2_ERROR.protocolError);
+        return 0;
+      }
+    }
+    if (end) stream.remoteEnded = true;
+    if (stream.pauses > 0 || stream.holding || stream.delivering) {
+      if (length > 0) {
+        stream.inbox.push(Buffer.from(bytes.subarray(from, to)));
+        this.#heldBytes += length;
+      }
+      stream.inboxEnd ||= end;
+      return 0;
+    }
+    if (length === 0 && !end) return 0;
+    this.#creditStream(stream, length);
+    stream.events.onData(bytes.subarray(from, to), end);
+    if (end) this.#closeIfDone(stream);
+    return 0;
+  }
+
+  onFrame(type: number, flags: number, id: number, bytes: Buffer, from: number, to: number): number {
+    if (this.#blockStream !== 0 && (type !== FRAME.continuation || id !== this.#blockStream)) {
+      return H2_ERROR.protocolError;
+    }
+    switch (type) {
+      case FRAME.headers:
+        return this.#onHeaders(flags, id, bytes, from, to);
+      case FRAME.continuation:
+        return this.#onContinuation(flags, id, bytes, from, to);
+      case FRAME.windowUpdate:
+        return this.#onWindowUpdate(id, bytes, from, to);
+      case FRAME.rstStream:
+        return this.#onRstStream(id, bytes, from, to);
+      case FRAME.settings:
+        return this.#onSettings(flags, id, bytes, from, to);
+      case FRAME.ping:
+        return this.#onPing(flags, id, bytes, from, to);
+      case FRAME.priority:
+        return this.#onPriority(id, bytes, from, to);
+      case FRAME.goaway:
+        if (id !== 0) return H2_ERROR.protocolError;
+        if (to - from < 8) return H2_ERROR.frameSizeError;
+        this.#side.onGoaway(bytes.readUInt32BE(from) & MAX_WINDOW, bytes.readUInt32BE(from + 4));
+        return 0;
+      case FRAME.pushPromise:
+        return H2_ERROR.protocolError;
+      default:
+        return this.#controlFlood() ? H2_ERROR.enhanceYourCalm : 0;
+    }
+  }
+
+  #onHeaders(flags: number, id: number, bytes: Buffer, from: number, to: number): number {
+    if (id === 0) return H2_ERROR.protocolError;
+    let start = from;
+    let end = to;
+    if ((flags & FLAG_PADDED) !== 0) {
+      if (start >= end) return H2_ERROR.frameSizeError;
+      end -= bytes[start++] ?? 0;
+    }
+    let selfDependent = false;
+    if ((flags & FLAG_PRIORITY) !== 0) {
+      if (end - start < 5) return end < start ? H2_ERROR.protocolError : H2_ERROR.frameSizeError;
+      selfDependent = (bytes.readUInt32BE(start) & MAX_WINDOW) === id;
+      start += 5;
+    }
+    if (end < start) return H2_ERROR.protocolError;
+    if (start === end && (flags & FLAG_END_STREAM) === 0) {
+      if (this.#tooManyEmpty()) return H2_ERROR.enhanceYourCalm;
+    } else this.#emptyFrames = 0;
+    this.#blockFlags = selfDependent ? flags | SELF_DEPENDENT : flags;
+    if ((flags & FLAG_END_HEADERS) !== 0) return this.#endBlock(id, bytes, start, end);
+    this.#blockStream = id;
+    this.#continuations = 0;
+    this.#block.push(bytes, start, end);
+    this.#side.onPartialBlock();
+    return 0;
+  }
+
+  #onContinuation(flags: number, id: number, bytes: Buffer, from: number, to: number): number {
+    if (this.#blockStream === 0) return H2_ERROR.protocolError;
+    const last = (flags & FLAG_END_HEADERS) !== 0;
+    if (from === to && !last && this.#tooManyEmpty()) return H2_ERROR.enhanceYourCalm;
+    const room = 2 * this.#options.maxHeaderBytes + MAX_FRAME_BYTES;
+    if (++this.#continuations > MAX_CONTINUATIONS || this.#block.length + to - from > room) {
+      return H2_ERROR.enhanceYourCalm;
+    }
+    this.#block.push(bytes, from, to);
+    if (!last) return 0;
+    const whole = this.#block.view();
+    this.#block.clear();
+    this.#blockStream = 0;
+    return this.#endBlock(id, whole, 0, whole.length);
+  }
+
+  #endBlock(id: number, bytes: Buffer, from: number, to: number): number {
+    const stream = this.streams.get(id);
+    const heads = this.heads;
+    heads.begin(this.#side.discards(id, stream));
+    if (!this.#decoder.decode(bytes, from, to, heads)) return H2_ERROR.compressionError;
+    if ((this.#blockFlags & SELF_DEPENDENT) !== 0) heads.malformed = true;
+    const error = this.#side.onBlock(id, stream, (this.#blockFlags & FLAG_END_STREAM) !== 0);
+    heads.release();
+    return error;
+  }
+
+  /** Trailers of an open stream, either side. */
+  receiveTrailers(stream: H2Stream<Out, In>, end: boolean): void {
+    const trailers = this.heads.trailers();
+    if (stream.remoteEnded) this.streamError(stream, H2_ERROR.streamClosed);
+    else if (!end || trailers === null || stream.receiveLeft > 0) {
+      this.streamError(stream, H2_ERROR.protocolError);
+    } else {
+      stream.remoteEnded = true;
+      if (stream.pauses > 0 || stream.holding || stream.delivering) {
+        stream.inboxTrailers = trailers;
+        stream.inboxEnd = true;
+        return;
+      }
+      stream.events.onTrailers(trailers);
+      this.#closeIfDone(stream);
+    }
+  }
+
+  /** A head for `stream` was received: it goes to the events. */
+  receiveHead(stream: H2Stream<Out, In>, head: In, end: boolean): void {
+    stream.headReceived = true;
+    if (end) stream.remoteEnded = true;
+    stream.events.onHead(head, end);
+    if (end) this.#closeIfDone(stream);
+  }
+
+  #onWindowUpdate(id: number, bytes: Buffer, from: number, to: number): number {
+    if (to - from !== 4) return H2_ERROR.frameSizeError;
+    const o = this.#options;
+    const allowed =
+      5 + 2 * (this.opened + o.maxInboundWindowUpdateFramesPerDataFrameSent * this.output.dataFrames);
+    if (++this.#windowUpdates > allowed) return H2_ERROR.enhanceYourCalm;
+    const increment = bytes.readUInt32BE(from) & MAX_WINDOW;
+    if (id === 0) {
+      if (increment === 0) return H2_ERROR.protocolError;
+      this.#sendWindow += increment;
+      if (this.#sendWindow > MAX_WINDOW) return H2_ERROR.flowControlError;
+    } else {
+      const stream = this.streams.get(id);
+      if (stream === undefined) return this.#side.idle(id) ? H2_ERROR.protocolError : 0;
+      if (increment === 0) {
+        this.streamError(stream, H2_ERROR.protocolError);
+        return 0;
+      }
+      stream.sendWindow += increment;
+      if (stream.sendWindow > MAX_WINDOW) {
+        this.streamError(stream, H2_ERROR.flowControlError);
+        return 0;
+      }
+    }
+    this.#sendWaiting();
+    return 0;
+  }
+
+  #onRstStream(id: number, bytes: Buffer, from: number, to: number): number {
+    if (to - from !== 4) return H2_ERROR.frameSizeError;
+    if (id === 0 || this.#side.idle(id)) return H2_ERROR.protocolError;
+    const stream = this.streams.get(id);
+    if (stream === undefined) return this.#controlFlood() ? H2_ERROR.enhanceYourCalm : 0;
+    const code = bytes.readUInt32BE(from);
+    const { refused, reset } = this.#side.reasons;
+    const complete = stream.remoteEnded && !stream.holding;
+    this.forget(stream);
+    // A server that has answered need not be sent the rest (RFC 9113 §8.1).
+    if (!(complete && !this.#side.isServer && code === H2_ERROR.noError)) {
+      stream.events.onReset(code === H2_ERROR.refusedStream ? refused : reset);
+    }
+    this.#side.onStreamGone(stream, true);
+    return 0;
+  }
+
+  #onSettings(flags: number, id: number, bytes: Buffer, from: number, to: number): number {
+    if (id !== 0) return H2_ERROR.protocolError;
+    const length = to - from;
+    if ((flags & FLAG_ACK) !== 0) return length === 0 ? 0 : H2_ERROR.frameSizeError;
+    if (length % 6 !== 0) return H2_ERROR.frameSizeError;
+    for (let at = from; at < to; at += 6) {
+      const error = this.#applySetting(bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2));
+      if (error !== 0) return error;
+    }
+    this.output.settingsAck();
+    if (this.#controlFlood()) return H2_ERROR.enhanceYourCalm;
+    this.#sendWaiting();
+    this.#side.onSettings();
+    return 0;
+  }
+
+  #applySetting(id: number, value: number): number {
+    switch (id) {
+      case SETTING.headerTableSize:
+        this.output.encoder.setPeerTableSize(value);
+        return 0;
+      case SETTING.enablePush:
+        return value > 1 || (value === 1 && !this.#side.isServer) ? H2_ERROR.protocolError : 0;
+      case SETTING.maxConcurrentStreams:
+        this.peerMaxStreams = value;
+        return 0;
+      case SETTING.initialWindowSize:
+        return this.#setInitialWindow(value);
+      case SETTING.maxFrameSize:
+        // Ours are never longer than the least that everybody takes.
+        return value < MAX_FRAME_BYTES || value > 0xffffff ? H2_ERROR.protocolError : 0;
+      case SETTING.enableConnectProtocol:
+        if (value > 1) return H2_ERROR.protocolError;
+        this.peerConnectProtocol = value === 1;
+        return 0;
+      default:
+        return 0;
+    }
+  }
+
+  #setInitialWindow(value: number): number {
+    if (value > MAX_WINDOW) return H2_ERROR.flowControlError;
+    const change = value - this.#peerInitialWindow;
+    this.#peerInitialWindow = value;
+    for (const stream of this.streams.values()) {
+      stream.sendWindow += change;
+      if (stream.sendWindow > MAX_WINDOW) return H2_ERROR.flowControlError;
+    }
+    return 0;
+  }
+
+  #onPing(flags: number, id: number, bytes: Buffer, from: number, to: number): number {
+    if (id !== 0) return H2_ERROR.protocolError;
+    if (to - from !== 8) return H2_ERROR.frameSizeError;
+    const high = bytes.readUInt32BE(from);
+    const low = bytes.readUInt32BE(from + 4);
+    if ((flags & FLAG_ACK) !== 0) this.#side.onPingAck(high, low);
+    else this.output.ping(true, high, low);
+    return this.#controlFlood() ? H2_ERROR.enhanceYourCalm : 0;
+  }
+
+  #onPriority(id: number, bytes: Buffer, from: number, to: number): number {
+    if (id === 0) return H2_ERROR.protocolError;
+    if (++this.#priorityFrames > this.#options.maxInboundPriorityFramesPerStream * (1 + this.opened)) {
+      return H2_ERROR.enhanceYourCalm;
+    }
+    const stream = this.streams.get(id);
+    const wrongSize = to - from !== 5;
+    if (!wrongSize && (bytes.readUInt32BE(from) & MAX_WINDOW) !== id) return 0;
+    const code = wrongSize ? H2_ERROR.frameSizeError : H2_ERROR.protocolError;
+    if (stream !== undefined) this.streamError(stream, code);
+    else this.#stray(id, code);
+    return 0;
+  }
+
+  // Floods.
+
+  #tooManyEmpty(): boolean {
+    return ++this.#emptyFrames > this.#options.maxConsecutiveInboundFramesWithEmptyPayload;
+  }
+
+  /** Frames that make us work or answer and carry nothing: by what waits to be sent, as Envoy, and by the second. */
+  #controlFlood(): boolean {
+    const limit = this.#options.maxOutboundControlFrames;
+    const nowMs = this.lastActivityMs;
+    if (nowMs - this.#controlSinceMs > CONTROL_WINDOW_MS) {
+      this.#controlSinceMs = nowMs;
+      this.#controlFrames = 0;
+    }
+    return ++this.#controlFrames > limit || this.output.queuedControlFrames > limit;
+  }
+
+  /** A fault on a stream that is not open. */
+  #stray(id: number, code: number): void {
+    this.output.rstStream(id, code);
+    this.#remember(id);
+    this.#side.onStrayFault();
+    if (this.#controlFlood()) this.fail(H2_ERROR.enhanceYourCalm);
+  }
+
+  // Ends of streams.
+
+  /** The peer broke a rule within a stream: that stream alone dies. */
+  streamError(stream: H2Stream<Out, In>, code: number): void {
+    if (stream.owner === null) return;
+    if (!this.#options.overrideStreamErrorOnInvalidHttpMessage && code === H2_ERROR.protocolError) {
+      this.fail(code);
+      return;
+    }
+    this.#cut(stream, code);
+    stream.events.onReset(this.#side.reasons.protocolError);
+    this.#side.onStreamGone(stream, true);
+  }
+
+  /** RST_STREAM for an id that never became a stream. */
+  refuse(id: number, code: number): void {
+    this.output.rstStream(id, code);
+    this.#remember(id);
+    if (this.output.queuedControlFrames > this.#options.maxOutboundControlFrames) {
+      this.fail(H2_ERROR.enhanceYourCalm);
+    }
+  }
+
+  resetStream(stream: H2Stream<Out, In>, reason: ResetReason): void {
+    if (stream.owner === null) return;
+    if (this.#side.isServer || stream.headSent) this.#cut(stream, errorCodeOf(reason));
+    else this.forget(stream);
+    this.#side.onStreamGone(stream, false);
+  }
+
+  #cut(stream: H2Stream<Out, In>, code: number): void {
+    this.output.rstStream(stream.id, code);
+    this.#remember(stream.id);
+    this.forget(stream);
+  }
+
+  /** Frames under way for it are not a fault. */
+  #remember(id: number): void {
+    const recent = this.#recentResets;
+    recent.add(id);
+    if (recent.size <= RECENT_RESETS) return;
+    for (const oldest of recent) {
+      recent.delete(oldest);
+      break;
+    }
+  }
+
+  wasReset(id: number): boolean {
+    return this.#recentResets.has(id);
+  }
+
+  forget(stream: H2Stream<Out, In>): void {
+    if (stream.owner === null) return;
+    stream.owner = null;
+    this.streams.delete(stream.id);
+    let held = 0;
+    for (const chunk of stream.inbox) held += chunk.length;
+    this.#heldBytes -= held;
+    stream.dropAll();
+    if (held > 0 && !this.closed && !this.failed) this.#creditConnection(held);
+  }
+
+  #closeIfDone(stream: H2Stream<Out, In>): void {
+    if (stream.owner === null || !stream.localClosed) return;
+    if (!stream.remoteEnded) {
+      // Answered before the request was complete: the rest is not wanted (RFC 9113 §8.1).
+      if (!this.#side.isServer) return;
+      this.#cut(stream, H2_ERROR.noError);
+    } else if (stream.holding) return;
+    else this.forget(stream);
+    this.#side.onStreamGone(stream, false);
+  }
+
+  // Receive windows.
+
+  #creditStream(stream: H2Stream<Out, In>, length: number): void {
+    this.#creditConnection(length);
+    stream.credit += length;
+    if (stream.remoteEnded || stream.credit * 2 < stream.receiveLimit) return;
+    let grow = 0;
+    // Read as fast as it comes: the window may be what holds the sender up.
+    if (!stream.slow && stream.receiveLimit < this.#options.maxStreamWindowSize) {
+      grow = Math.min(stream.receiveLimit, this.#options.maxStreamWindowSize - stream.receiveLimit);
+      stream.receiveLimit += grow;
+    }
+    stream.slow = stream.pauses > 0;
+    this.output.windowUpdate(stream.id, stream.credit + grow);
+    stream.receiveWindow += stream.credit + grow;
+    stream.credit = 0;
+  }
+
+  #creditConnection(length: number): void {
+    this.#credit += length;
+    if (this.#credit * 2 < this.#receiveLimit) return;
+    let grow = 0;
+    const max = this.#options.maxConnectionWindowSize;
+    if (this.#heldBytes === 0 && this.#receiveLimit < max) {
+      grow = Math.min(this.#receiveLimit, max - this.#receiveLimit);
+      this.#receiveLimit += grow;
+    }
+    this.output.windowUpdate(0, this.#credit + grow);
+    this.#receiveWindow += this.#credit + grow;
+    this.#credit = 0;
+  }
+
+  resumeStream(stream: H2Stream<Out, In>): void {
+    if (stream.delivering) return;
+    stream.delivering = true;
+    while (stream.inbox.length > 0 && stream.pauses === 0 && stream.owner !== null) {
+      const chunk = stream.takeInbox();
+      this.#heldBytes -= chunk.length;
+      this.#creditStream(stream, chunk.length);
+      const end = stream.inbox.length === 0 && stream.inboxEnd && stream.inboxTrailers === null;
+      if (end) stream.inboxEnd = false;
+      stream.events.onData(chunk, end);
+    }
+    stream.delivering = false;
+    if (stream.owner === null || stream.pauses > 0 || stream.inbox.length > 0) return;
+    if (stream.inboxEnd) {
+      const trailers = stream.inboxTrailers;
+      stream.inboxEnd = false;
+      stream.inboxTrailers = null;
+      if (trailers !== null) stream.events.onTrailers(trailers);
+      else stream.events.onData(NO_BYTES, true);
+    }
+    if (stream.remoteEnded) this.#closeIfDone(stream);
+  }
+
+  // Sending.
+
+  sendHead(stream: H2Stream<Out, In>, head: Out, end: boolean): void {
+    if (stream.localEnded || this.failed) return;
+    if (!this.#side.writeHead(stream, head, end) || !end) return;
+    stream.localEnded = true;
+    this.#ended(stream);
+  }
+
+  sendData(stream: H2Stream<Out, In>, chunk: Buffer, end: boolean): void {
+    if (stream.localEnded || !stream.headSent || this.failed) return;
+    const length = chunk.length;
+    if (stream.sendLeft >= 0) {
+      stream.sendLeft -= length;
+      if (stream.sendLeft < 0 || (end && stream.sendLeft > 0)) {
+        this.#framingError(stream);
+        return;
+      }
+    }
+    if (end) stream.localEnded = true;
+    let at = 0;
+    if (stream.outboxBytes === 0 && !this.output.full) {
+      at = this.#writeData(stream, chunk, 0, end);
+      if (stream.localClosed) {
+        this.#ended(stream);
+        return;
+      }
+    }
+    if (at < length) stream.keep(chunk, at, length);
+    if (at < length || end) this.#wait(stream);
+    if (!stream.blocked && (this.output.full || stream.outboxBytes > this.#options.sendBufferBytes)) {
+      stream.blocked = true;
+      stream.events.onBlocked(true);
+    }
+  }
+
+  sendTrailers(stream: H2Stream<Out, In>, trailers: Headers): void {
+    if (stream.localEnded || !stream.headSent || this.failed) return;
+    if (stream.sendLeft > 0) {
+      this.#framingError(stream);
+      return;
+    }
+    stream.localEnded = true;
+    stream.trailers = trailers;
+    if (stream.outboxBytes > 0) return;
+    this.#writeTrailers(stream, trailers);
+    this.#ended(stream);
+  }
+
+  #framingError(stream: H2Stream<Out, In>): void {
+    this.#cut(stream, H2_ERROR.internalError);
+    stream.events.onReset(LOCAL_FRAMING_ERROR);
+    this.#side.onStreamGone(stream, false);
+  }
+
+  #writeTrailers(stream: H2Stream<Out, In>, trailers: Headers): void {
+    stream.trailers = null;
+    stream.localClosed = true;
+    if (trailers.length === 0) {
+      this.output.data(stream.id, NO_BYTES, 0, 0, true);
+      return;
+    }
+    const start = this.output.fields(trailers, this.output.headers(stream.id, true));
+    this.output.endHeaders(start, stream.id);
+  }
+
+  /** Writes what the windows let through; returns where it stopped. Sets `localClosed` with END_STREAM. */
+  #writeData(stream: H2Stream<Out, In>, chunk: Buffer, from: number, end: boolean): number {
+    const output = this.output;
+    let at = from;
+    const length = chunk.length;
+    if (length === from) {
+      if (end) {
+        output.data(stream.id, chunk, at, at, true);
+        stream.localClosed = true;
+      }
+      return at;
+    }
+    while (at < length && !output.full) {
+      const size = Math.min(length - at, MAX_FRAME_BYTES, this.#sendWindow, stream.sendWindow);
+      if (size <= 0) break;
+      const last = end && at + size === length;
+      output.data(stream.id, chunk, at, at + size, last);
+      this.#sendWindow -= size;
+      stream.sendWindow -= size;
+      at += size;
+      if (last) stream.localClosed = true;
+    }
+    return at;
+  }
+
+  #wait(stream: H2Stream<Out, In>): void {
+    if (stream.waiting) return;
+    stream.waiting = true;
+    this.#waiting.push(stream);
+  }
+
+  /** Streams take turns, a kept chunk each, as long as the windows and the connection let them. */
+  #sendWaiting(): void {
+    const waiting = this.#waiting;
+    let stuck = 0;
+    while (waiting.length > stuck && !this.output.full) {
+      const stream = waiting.shift();
+      if (stream === undefined) break;
+      stream.waiting = false;
+      if (stream.owner === null) continue;
+      const before = stream.outboxBytes;
+      this.#sendKept(stream);
+      if (stream.outboxBytes > 0 || (stream.localEnded && !stream.localClosed && stream.owner !== null)) {
+        this.#wait(stream);
+        stuck = stream.outboxBytes === before ? stuck + 1 : 0;
+        if (this.#sendWindow <= 0) break;
+      } else stuck = 0;
+      this.#unblock(stream);
+    }
+  }
+
+  #sendKept(stream: H2Stream<Out, In>): void {
+    const chunk = stream.outbox[0];
+    if (chunk !== undefined) {
+      const end = stream.localEnded && stream.trailers === null && stream.outbox.length === 1;
+      const at = this.#writeData(stream, chunk, stream.outboxAt, end);
+      stream.outboxBytes -= at - stream.outboxAt;
+      stream.outboxAt = at;
+      if (at < chunk.length) return;
+      stream.outbox.shift();
+      stream.outboxAt = 0;
+    }
+    if (stream.outbox.length > 0 || !stream.localEnded) return;
+    if (stream.trailers !== null) this.#writeTrailers(stream, stream.trailers);
+    else if (!stream.localClosed) this.#writeData(stream, NO_BYTES, 0, true);
+    this.#ended(stream);
+  }
+
+  #unblock(stream: H2Stream<Out, In>): void {
+    if (!stream.blocked || stream.owner === null || this.output.full) return;
+    if (stream.outboxBytes * 2 > this.#options.sendBufferBytes) return;
+    stream.blocked = false;
+    stream.events.onBlocked(false);
+  }
+
+  #ended(stream: H2Stream<Out, In>): void {
+    stream.localClosed = true;
+    this.#closeIfDone(stream);
+  }
+}
+
+/** Beside the flags of HEADERS: its priority names the stream itself (RFC 7540 §5.3.1). */
+const SELF_DEPENDENT = 0x100;
+const NO_BYTES = Buffer.alloc(0);
