@@ -26,6 +26,8 @@ export interface AccessLogContext extends AccessLogFilterContext {
   readonly stats: StatScope;
   readonly sinks: AccessLogSinks;
   find(type: string): AccessLogExtension | undefined;
+  /** Told what a logger or its filter throws; the entry is lost, nothing else. */
+  readonly onException: (error: unknown) => void;
 }
 
 /** Where lines go. One set per thread, so that logs of the same path share a buffer. */
@@ -58,15 +60,23 @@ function compileAccessLog(config: AccessLog, ctx: AccessLogContext, path: string
   }
   const value = typeof any.value === 'object' && any.value !== null ? any.value : {};
   const logger = extension.compile(value, ctx, `${path}.typed_config`);
-  if (config.filter === undefined) return logger;
-  const passes = compileAccessLogFilter(config.filter, ctx, `${path}.filter`);
-  return filtered(logger, passes);
+  const passes =
+    config.filter === undefined ? undefined : compileAccessLogFilter(config.filter, ctx, `${path}.filter`);
+  return guarded(logger, passes, ctx.onException);
 }
 
-function filtered(logger: AccessLogger, passes: AccessLogFilter): AccessLogger {
+function guarded(
+  logger: AccessLogger,
+  passes: AccessLogFilter | undefined,
+  onException: (error: unknown) => void,
+): AccessLogger {
   return {
     log: (info) => {
-      if (passes(info)) logger.log(info);
+      try {
+        if (passes === undefined || passes(info)) logger.log(info);
+      } catch (error) {
+        onException(error);
+      }
     },
   };
 }

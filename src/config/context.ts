@@ -57,6 +57,8 @@ export interface CompileContext {
   /** The value of a runtime key, or undefined. */
   runtime(key: string): unknown;
   compileAccessLogs(configs: readonly AccessLog[] | undefined, path: string): AccessLogger[];
+  /** Counts and logs what extensions throw while serving. Never throws. */
+  readonly onException: (error: unknown) => void;
 }
 
 /** What is compiled for one listener. */

@@ -82,6 +82,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
     },
     terminal: chain.terminal,
     routeResponse: applyResponseRules,
+    onException: ctx.onException,
     connections: ctx.connections,
   };
   return (connection) => {

@@ -1,8 +1,9 @@
+// Over 400 lines: half of it is what an exchange remembers, and its way through the filters is one state machine.
 import type { ResetReason } from '../core/errors.ts';
 import type { Address } from '../net/connection.ts';
 import type { HttpFilter } from './filter.ts';
 import type { Headers } from './headers.ts';
-import { createLocalMessage } from './local-reply.ts';
+import { createLocalMessage, LOCAL_REPLY } from './local-reply.ts';
 import { FLAG } from './response-flags.ts';
 import type { RequestHead, ResponseHead, ServerStream, StreamEvents } from './stream.ts';
 
@@ -53,6 +54,8 @@ export interface ExchangeHost {
   finishResponseHead(x: Exchange, head: ResponseHead): void;
   /** Once per exchange, after the last byte or the reset: stats and access log. */
   onFinished(x: Exchange): void;
+  /** Something that runs for an exchange threw: a bug, to be counted and logged. May come after `onFinished`. */
+  onException(error: unknown): void;
   now(): number;
 }
 
@@ -161,8 +164,11 @@ export class Exchange implements StreamEvents<RequestHead> {
   onHead(head: RequestHead, end: boolean): void {
     this.request = head;
     if (end) this.requestEndMs = this.startMs;
-    if (!this.#host.prepare(this)) return;
-    this.#runRequestFilters(0, end);
+    try {
+      if (this.#host.prepare(this)) this.#runRequestFilters(0, end);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   onData(chunk: Buffer, end: boolean): void {
@@ -224,9 +230,18 @@ export class Exchange implements StreamEvents<RequestHead> {
   sendHead(head: ResponseHead, end: boolean): void {
     if (this.#finished) return;
     this.response = head;
-    this.#host.routeResponse(this, head);
-    const filters = this.#host.filters;
-    for (let i = filters.length - 1; i >= 0; i--) filters[i]?.onResponse?.(this);
+    try {
+      this.#host.routeResponse(this, head);
+      const filters = this.#host.filters;
+      for (let i = filters.length - 1; i >= 0; i--) filters[i]?.onResponse?.(this);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#writeHead(head, end);
+  }
+
+  #writeHead(head: ResponseHead, end: boolean): void {
     this.#host.finishResponseHead(this, head);
     const nowMs = this.#host.now();
     this.firstTxMs = nowMs;
@@ -301,8 +316,36 @@ export class Exchange implements StreamEvents<RequestHead> {
     this.#sink.onFinished();
     this.#sink = OVER;
     const filters = this.#host.filters;
-    for (let i = 0; i < filters.length; i++) filters[i]?.onEnd?.(this);
+    for (let i = 0; i < filters.length; i++) {
+      try {
+        filters[i]?.onEnd?.(this);
+      } catch (error) {
+        this.#host.onException(error);
+      }
+    }
     this.#host.onFinished(this);
+  }
+
+  /**
+   * A filter, a matcher or a formatter threw, or a filter's promise was rejected: 500, or a reset when the response
+   * has begun. The response hooks are left out, for one of them may be what throws.
+   */
+  #fail(error: unknown): void {
+    this.#host.onException(error);
+    if (this.#finished) return;
+    this.#held = null;
+    this.responseCodeDetails = LOCAL_REPLY.internalError.details;
+    if (this.firstTxMs >= 0) {
+      this.resetDownstream(LOCAL_RESET);
+      return;
+    }
+    const { head, body } = createLocalMessage(LOCAL_REPLY.internalError, this.request);
+    this.response = head;
+    this.#writeHead(head, body.length === 0);
+    if (body.length === 0) return;
+    this.bytesSent += body.length;
+    this.#stream.sendData(body, true);
+    this.#finish();
   }
 
   #runRequestFilters(from: number, end: boolean): void {
@@ -323,7 +366,7 @@ export class Exchange implements StreamEvents<RequestHead> {
     this.#stream.pause();
     promise.then(
       () => this.#release(next, end),
-      () => this.reply(FILTER_FAILED),
+      (error) => this.#fail(error),
     );
   }
 
@@ -331,10 +374,14 @@ export class Exchange implements StreamEvents<RequestHead> {
     const held = this.#held;
     this.#held = null;
     if (this.#finished || this.response !== null || held === null) return;
-    this.#runRequestFilters(next, headEnd);
-    // The next filter may hold it as well.
-    if (this.#held === null) this.#passHeld(held);
-    else this.#held = held;
+    try {
+      this.#runRequestFilters(next, headEnd);
+      // The next filter may hold it as well.
+      if (this.#held === null) this.#passHeld(held);
+      else this.#held = held;
+    } catch (error) {
+      this.#fail(error);
+    }
     this.#stream.resume();
   }
 
@@ -378,11 +425,4 @@ const LOCAL_RESET: ResetReason = {
   fault: 'local',
   retrySafe: false,
   details: 'local_reset',
-};
-
-const FILTER_FAILED: LocalAnswer = {
-  status: 500,
-  body: 'Internal Server Error',
-  details: 'filter_failure',
-  flags: 0,
 };

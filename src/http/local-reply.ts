@@ -30,6 +30,8 @@ export const LOCAL_REPLY = {
   /** The method is defined by its content. */
   queryWithoutType: reply(400, '', 'query_missing_content_type', 0),
   pathNormalizationFailed: reply(400, '', 'path_normalization_failed', 0),
+  /** Ours alone: an exception, which in Envoy would be a crash. */
+  internalError: reply(500, 'Internal Server Error', 'internal_error', 0),
 } as const satisfies Readonly<Record<string, LocalAnswer>>;
 
 function reply(status: number, body: string, details: string, flags: number, headers?: Headers): LocalAnswer {

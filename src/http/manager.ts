@@ -1,5 +1,4 @@
 import type { Clock } from '../core/clock.ts';
-import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import type { Connection } from '../net/connection.ts';
 import type { ResponseCodes } from '../stats/http-codes.ts';
@@ -58,6 +57,8 @@ export interface ManagerOptions {
   readonly routeResponse: (x: Exchange, head: ResponseHead) => void;
   /** `Expect: 100-continue` goes to the upstream; otherwise it is answered here. */
   readonly proxy100Continue: boolean;
+  /** Counts and logs what was thrown while an exchange was served. */
+  readonly onException: (error: unknown) => void;
   /** Live connections, for drain and for `/listeners`. */
   readonly connections: Set<{ drain(): void; destroy(): void }>;
 }
@@ -140,11 +141,10 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     if (idleTimeoutMs > 0) this.#arm(this.#idleSinceMs + idleTimeoutMs);
   }
 
-  onClosed(reason: ResetReason | undefined): void {
+  onClosed(): void {
     const { stats, wheel, connections } = this.#options;
     wheel.cancel(this.#timer);
     connections.delete(this);
-    for (const x of this.#exchanges.slice()) x.onReset(reason ?? GONE);
     stats.cxDestroy.inc();
     const local = this.#closedByUs || this.#codec.closing;
     if (local) stats.cxDestroyLocal.inc();
@@ -270,6 +270,10 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]?.log(x);
   }
 
+  onException(error: unknown): void {
+    this.#options.onException(error);
+  }
+
   // --- the connection's one timer --------------------------------------------------------------------------
 
   onTimer(): void {
@@ -389,10 +393,3 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     return x;
   }
 }
-
-const GONE: ResetReason = {
-  kind: 'connection-termination',
-  fault: 'downstream',
-  retrySafe: false,
-  details: 'connection closed',
-};

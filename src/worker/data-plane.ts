@@ -21,6 +21,7 @@ import type { Dial } from '../net/dial.ts';
 import { localIp } from '../net/local-address.ts';
 import type { StatScope } from '../stats/scope.ts';
 import { createHoldings, createLocalHoldings } from '../upstream/holdings.ts';
+import { createExceptionReport } from './exception-report.ts';
 
 /** What a data plane is made with; `dry` opens nothing. */
 export interface DataPlaneParts {
@@ -51,7 +52,12 @@ export function createDataPlane(
   const scope = new Scope();
   const connections = new Set<LiveConnection>();
   const runtime = (key: string): unknown => init.runtime[key];
-  const accessLogs = createAccessLogCompiler({ dry, stats, scope, random, runtime });
+  const onException = createExceptionReport(
+    stats.scope('server').counter('internal_errors'),
+    parts.log,
+    clock,
+  );
+  const accessLogs = createAccessLogCompiler({ dry, stats, scope, random, runtime, onException });
   const base: BaseContext = {
     dry,
     worker: init.index,
@@ -69,6 +75,7 @@ export function createDataPlane(
     localIp: localIp(),
     runtime,
     compileAccessLogs: accessLogs.compile,
+    onException,
   };
   const promote = init.runtime[PROMOTE_RUNTIME_KEY];
   const resources = compileResources(

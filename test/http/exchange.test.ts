@@ -1,12 +1,12 @@
 import t from 'tap';
 import { Exchange, type ExchangeHost } from '../../src/http/exchange.ts';
 import type { HttpFilter } from '../../src/http/filter.ts';
-import { RequestHead, type ResponseHead, type ServerStream } from '../../src/http/stream.ts';
+import { RequestHead, ResponseHead, type ServerStream } from '../../src/http/stream.ts';
 
 const ADDRESS = { ip: '127.0.0.1', port: 1, path: '' };
 
 /** An exchange under `filters` whose terminal writes down what reaches it. */
-function exchangeWith(filters: readonly HttpFilter[]) {
+function exchangeWith(filters: readonly HttpFilter[], terminal?: ExchangeHost['terminal']) {
   const log: string[] = [];
   const state = { pauses: 0 };
   const stream = {
@@ -21,6 +21,10 @@ function exchangeWith(filters: readonly HttpFilter[]) {
     filters,
     prepare: () => true,
     terminal: (x, end) => {
+      if (terminal !== undefined) {
+        terminal(x, end);
+        return;
+      }
       log.push(`head ${end}`);
       x.sink = {
         onRequestData: (chunk, last) => log.push(`data ${chunk} ${last}`),
@@ -32,6 +36,7 @@ function exchangeWith(filters: readonly HttpFilter[]) {
     routeResponse: () => {},
     finishResponseHead: () => {},
     onFinished: () => log.push('finished'),
+    onException: (error) => log.push(`bug: ${error instanceof Error ? error.message : error}`),
     now: () => 1,
   };
   const head = new RequestHead('POST', '/', 'a', []);
@@ -72,7 +77,58 @@ t.test('a filter that fails answers 500, once', async (t) => {
   x.onHead(head, false);
   x.onData(Buffer.from('a'), true);
   await turn();
-  t.strictSame(log, ['answer 500', 'finished']);
+  t.strictSame(log, ['bug: no', 'answer 500', 'finished']);
+  t.equal(x.responseCodeDetails, 'internal_error');
+});
+
+const boom = (): never => {
+  throw new Error('boom');
+};
+
+t.test('a filter that throws before the response is answered with 500, without response hooks', (t) => {
+  const ends: string[] = [];
+  const { x, head, log } = exchangeWith([
+    { onEnd: () => void ends.push('first') },
+    { onRequest: boom, onResponse: boom, onEnd: boom },
+    { onRequest: boom, onEnd: () => void ends.push('last') },
+  ]);
+  x.onHead(head, true);
+  t.strictSame(log, ['bug: boom', 'answer 500', 'bug: boom', 'finished']);
+  t.strictSame(ends, ['first', 'last'], 'each filter sees the end');
+  t.equal(x.responseCodeDetails, 'internal_error');
+  t.equal(x.response?.status, 500);
+  t.end();
+});
+
+t.test('a response filter that throws: 500 in place of the response, the upstream is let go', (t) => {
+  const { x, head, log } = exchangeWith([{ onResponse: boom }]);
+  x.onHead(head, true);
+  x.sendHead(new ResponseHead(200, []), false);
+  x.sendData(Buffer.from('late'), true);
+  t.strictSame(log, ['head true', 'bug: boom', 'answer 500', 'over', 'finished']);
+  t.equal(x.response?.status, 500);
+  t.end();
+});
+
+t.test('a terminal that throws after the response began: reset', (t) => {
+  const { x, head, log } = exchangeWith([], (x) => {
+    x.sendHead(new ResponseHead(200, []), false);
+    boom();
+  });
+  x.onHead(head, true);
+  t.strictSame(log, ['answer 200', 'bug: boom', 'reset', 'finished']);
+  t.equal(x.cutShort, true);
+  t.end();
+});
+
+t.test('a filter that throws over a held body is answered with 500', async (t) => {
+  const filter = holding();
+  const { x, head, log } = exchangeWith([filter, { onRequestData: boom }]);
+  x.onHead(head, false);
+  x.onData(Buffer.from('a'), true);
+  filter.release();
+  await turn();
+  t.strictSame(log, ['head false', 'bug: boom', 'answer 500', 'over', 'finished']);
 });
 
 t.test('a client that leaves while a filter waits leaves nothing behind', async (t) => {

@@ -23,7 +23,9 @@ export interface AccessLogCompiler {
 }
 
 /** Access logs of one thread: what a composition root needs for `CompileContext.compileAccessLogs`. */
-export function createAccessLogCompiler(parts: SinkParts & AccessLogFilterContext): AccessLogCompiler {
+export function createAccessLogCompiler(
+  parts: SinkParts & AccessLogFilterContext & Pick<AccessLogContext, 'onException'>,
+): AccessLogCompiler {
   const sinks = createAccessLogSinks(parts);
   const byType = new Map(ACCESS_LOG_EXTENSIONS.map((extension) => [extension.type, extension]));
   const ctx: AccessLogContext = {
@@ -32,6 +34,7 @@ export function createAccessLogCompiler(parts: SinkParts & AccessLogFilterContex
     random: parts.random,
     sinks,
     runtime: (key) => parts.runtime(key),
+    onException: parts.onException,
     find: (type) => byType.get(type),
   };
   return { sinks, compile: (configs, path) => compileAccessLogs(configs, ctx, path) };

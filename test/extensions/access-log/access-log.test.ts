@@ -47,6 +47,9 @@ function setUp(runtime: Readonly<Record<string, unknown>> = {}, dry = false, fil
     scope,
     random: createRandom(1),
     runtime: (key) => runtime[key],
+    onException: (error) => {
+      throw error;
+    },
     fileFlushMs,
   });
   return { stats, scope, compiler };

@@ -16,6 +16,9 @@ function exchange(filter: HttpFilter, request: string[], response: string[]) {
     routeResponse: () => {},
     finishResponseHead: () => {},
     onFinished: () => {},
+    onException: (error) => {
+      throw error;
+    },
     now: () => 0,
   };
   const stream = {
