@@ -25,6 +25,9 @@ export async function startDiscovery(
   bootstrapResolver: TypedExtensionConfig | undefined,
   stats: StatScope,
   onHosts: (cluster: string, hosts: ClusterHosts) => void,
+  onFailure: (cluster: string, name: string, error: string) => void = () => {
+    // Counted by update_failure anyway.
+  },
 ): Promise<Discovery> {
   const scope = new Scope();
   const timers = new TimerWheel(systemClock);
@@ -54,6 +57,7 @@ export async function startDiscovery(
           onHosts(name, hosts);
           resolve();
         },
+        onFailure: (target, error) => onFailure(name, target, error),
       });
     });
   });

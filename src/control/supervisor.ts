@@ -131,6 +131,7 @@ export class Supervisor {
         return;
       case 'ready':
         slot.ready = true;
+        this.#events.onLog('debug', 'main', `worker ${slot.index} accepts connections`);
         if (this.#slots.every((each) => each.ready)) {
           this.#onReady?.resolve();
           this.#onReady = null;

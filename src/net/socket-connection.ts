@@ -21,8 +21,8 @@ const SMALL_READS = 32;
 /** Told about every connection of a listener; for statistics. */
 export interface ConnectionObserver {
   onOpen(): void;
-  /** `lengthMs`: how long it lived. */
-  onClosed(lengthMs: number): void;
+  /** `lengthMs`: how long it lived; `id`: the connection's. */
+  onClosed(lengthMs: number, id: number): void;
 }
 
 /** What a connection is told about itself when it is made. */
@@ -273,7 +273,7 @@ export class SocketConnection implements Connection {
     const events = this.events;
     this.events = NOBODY;
     events.onClose(reason);
-    this.#observer?.onClosed(performance.now() - this.#openedMs);
+    this.#observer?.onClosed(performance.now() - this.#openedMs, this.id);
   }
 }
 

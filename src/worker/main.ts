@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { TurnClock } from '../core/clock.ts';
 import { collectGarbageOnce } from '../core/collect-garbage.ts';
-import { LevelLogger } from '../core/log.ts';
+import { LevelLogger, type Logger } from '../core/log.ts';
 import { createRandom } from '../core/random.ts';
 import type { FromWorker, ToWorker, WorkerInit } from '../core/worker-protocol.ts';
 import { formatAddress } from '../net/address.ts';
@@ -14,6 +14,7 @@ import { watchThread } from '../stats/thread-metrics.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import { clusterStatus } from '../upstream/status.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { debugAccepted, debugClosed } from './debug-log.ts';
 
 /** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
 function main(): void {
@@ -49,7 +50,7 @@ function main(): void {
   store.flush();
   // Before the first connection, which would have to wait for it.
   collectGarbageOnce();
-  const listeners = openListeners(plane, init, { nextId, arena }, send);
+  const listeners = openListeners(plane, init, { nextId, arena, log }, send);
   store.flush();
   port.on('message', (message: ToWorker) => obey(message, plane, listeners, log, send));
   listeners.then(
@@ -63,7 +64,7 @@ function main(): void {
 async function openListeners(
   plane: DataPlane,
   init: WorkerInit,
-  sockets: { readonly nextId: () => number; readonly arena: ReadArena },
+  parts: { readonly nextId: () => number; readonly arena: ReadArena; readonly log: Logger },
   send: (message: FromWorker) => void,
 ): Promise<readonly Listener[]> {
   const open: Listener[] = [];
@@ -77,10 +78,11 @@ async function openListeners(
         reusePort: shared,
         backlog: compiled.backlog,
         bufferLimitBytes: compiled.bufferLimitBytes,
-        ...sockets,
-        observer: compiled.observer,
+        nextId: parts.nextId,
+        arena: parts.arena,
+        observer: debugClosed(compiled.observer, parts.log),
       });
-      listener.handler.value = compiled.handler;
+      listener.handler.value = debugAccepted(compiled.handler, compiled.name, parts.log);
       open.push(listener);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

@@ -33,6 +33,8 @@ export interface DiscoveryContext {
   readonly scope: Scope;
   /** Called once when every name was answered or failed, then with each change. */
   onHosts(hosts: ClusterHosts): void;
+  /** A name could not be resolved; it is tried again. */
+  onFailure(name: string, error: string): void;
 }
 
 /**
@@ -109,6 +111,7 @@ class TargetRun implements TimerOwner {
       this.#failures = 0;
     } else {
       stats.failure.inc();
+      this.#context.onFailure(this.#target.name, result.error);
       this.#failures++;
     }
     timers.schedule(this.#timer, result.ok ? this.#refreshMs(result) : this.#backoffMs());

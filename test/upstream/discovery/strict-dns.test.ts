@@ -50,6 +50,7 @@ function setUp(t: Test, names: readonly string[], more: ClusterConfig = {}) {
   const asked: string[] = [];
   const waiting: ((result: DnsResult) => void)[] = [];
   const reports: ClusterHosts[] = [];
+  const failures: string[] = [];
   t.teardown(() => {
     scope.close();
     timers.close();
@@ -67,9 +68,11 @@ function setUp(t: Test, names: readonly string[], more: ClusterConfig = {}) {
     stats: createUpdateStats(store.root.scope('cluster', 'c')),
     scope,
     onHosts: (hosts) => reports.push(hosts),
+    onFailure: (name, error) => failures.push(`${name}: ${error}`),
   });
   return {
     asked,
+    failures,
     reports,
     scope,
     timers,
@@ -124,6 +127,7 @@ t.test('a failure keeps the old hosts, an empty answer removes them', async (t) 
   await dns.answer(answer('1.1.1.1'));
   dns.advance(5100);
   await dns.answer(FAILED);
+  t.match(dns.failures, [/^\S+: queryA ESERVFAIL$/], 'the log hears why');
   t.equal(dns.reports.length, 1);
   dns.advance(5100);
   await dns.answer(answer());
