@@ -1,8 +1,11 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { LOAD_COMMAND } from '../control/load-config.ts';
 import { VERSION_LINE } from '../control/version-line.ts';
+import { closest } from '../proto/suggest.ts';
 import { ENVOY_FLAGS } from './envoy-flags.ts';
 import type { RunFlags } from './run.ts';
+
+const COMMANDS = ['run', 'validate', 'help'];
 
 /**
  * Commands load what they need when they run: a serving process never loads what decodes configuration.
@@ -14,7 +17,11 @@ function program(): Command {
       'A service-mesh sidecar proxy: Envoy configuration in, HTTP and TCP proxied, balanced and measured.',
     )
     .showHelpAfterError('(inox --help lists commands and flags)')
-    .helpCommand(true);
+    .helpCommand(true)
+    .addHelpText(
+      'after',
+      "\n'inox help run' lists the flags, Envoy's among them; 'inox -c bootstrap.yaml' is enough to start.",
+    );
 
   inox.version(`\ninox  version: ${VERSION_LINE}\n`, '--version', 'print the version as Envoy does');
   const runCommand = inox
@@ -29,7 +36,16 @@ function program(): Command {
       '--metrics-address <ip:port>',
       'read-only port for /stats/prometheus and /ready (env INOX_METRICS_ADDRESS)',
     )
-    .action(async (flags: RunFlags) => {
+    // Whatever is no command ends up here, as run is the default: a misspelt command, most likely.
+    .allowExcessArguments()
+    .action(async (flags: RunFlags, command: Command) => {
+      const [word] = command.args;
+      if (word !== undefined) {
+        const near = closest(word, COMMANDS);
+        const hint =
+          near === undefined ? `expected one of ${COMMANDS.join(', ')}` : `did you mean '${near}'?`;
+        inox.error(`error: unknown command or argument '${word}', ${hint}`);
+      }
       const { run } = await import('./run.ts');
       await run(flags);
     });
@@ -39,7 +55,7 @@ function program(): Command {
     .description('check a configuration: every mistake with file, line and field')
     .option('-c, --config-path <file>', 'bootstrap configuration, YAML or JSON (env INOX_CONFIG)')
     .option('--config-yaml <yaml>', 'merged over the configuration file')
-    .option('-o, --output <format>', 'text or json', 'text')
+    .addOption(new Option('-o, --output <format>', 'text or json').choices(['text', 'json']).default('text'))
     .action(async (flags: { configPath?: string; configYaml?: string; output: string }) => {
       const { validate } = await import('./validate.ts');
       process.exitCode = validate(flags);

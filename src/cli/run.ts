@@ -1,11 +1,12 @@
 import { writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { loadInChild, type ServableConfig } from '../control/load-config.ts';
 import { createLog } from '../control/log-output.ts';
 import { ControlPlane } from '../control/serve.ts';
 import { ConfigError } from '../core/errors.ts';
 import { formatProblems } from '../core/format-problems.ts';
-import { type LogLevel, parseLogLevel } from '../core/log.ts';
+import { type LevelLogger, LOG_LEVELS, type LogLevel, parseLogLevel } from '../core/log.ts';
 import { formatAddress, ipAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import { ENVOY_FLAGS, optionKey } from './envoy-flags.ts';
@@ -30,6 +31,7 @@ export interface RunFlags {
 
 const MAX_DEFAULT_CONCURRENCY = 2;
 const DEFAULT_DRAIN_S = 25;
+const MAX_PORT = 65_535;
 
 /** Runs the proxy until a signal ends it; sets the exit code. */
 export async function run(flags: RunFlags): Promise<void> {
@@ -42,12 +44,18 @@ export async function run(flags: RunFlags): Promise<void> {
   if (mode !== 'serve' && mode !== 'init_only')
     return fail(`unknown --mode '${mode}': serve, validate or init_only`);
   const level = parseLogLevel(flags.logLevel ?? 'info');
-  if (level === undefined) return fail(`unknown log level '${flags.logLevel}'`);
+  if (level === undefined)
+    return fail(`unknown --log-level '${flags.logLevel}', expected one of ${LOG_LEVELS.join(', ')}`);
   const concurrency = parseConcurrency(flags.concurrency);
   if (concurrency === undefined)
     return fail(`--concurrency must be a whole number, not '${flags.concurrency}'`);
   const metrics = parseAddress(flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS);
-  if (metrics === null) return fail(`--metrics-address must be ip:port, not '${flags.metricsAddress}'`);
+  if (metrics === null) {
+    const given = flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS;
+    return fail(`--metrics-address must be ip:port, not '${given}'`);
+  }
+  if (flags.drainTimeS !== undefined && !/^\d{1,6}$/.test(flags.drainTimeS))
+    return fail(`--drain-time-s must be a whole number of seconds, not '${flags.drainTimeS}'`);
   const config = tryLoad(flags);
   if (config === undefined) return;
   await serve(withNode(config, flags), flags, {
@@ -66,7 +74,8 @@ interface Parsed {
 }
 
 async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): Promise<void> {
-  const log = await createLog(parsed.level, flags.logJson ? 'json' : 'text', flags.logPath);
+  const log = await openLog(parsed.level, flags);
+  if (log === undefined) return;
   warnAboutIgnored(flags, (message) => log.log('warning', 'main', message));
   for (const warning of config.warnings) log.log('warning', 'config', formatProblems([warning]));
   if (config.inert.length > 0) {
@@ -102,15 +111,31 @@ async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): P
   if (parsed.initOnly) await control.exitNow(0);
 }
 
+async function openLog(level: LogLevel, flags: RunFlags): Promise<LevelLogger | undefined> {
+  try {
+    return await createLog(level, flags.logJson ? 'json' : 'text', flags.logPath);
+  } catch (error) {
+    // Only --log-path can fail: a missing folder, no permission.
+    fail(
+      `--log-path '${flags.logPath}' cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    return undefined;
+  }
+}
+
 /** SIGTERM drains; SIGINT, or a second SIGTERM, ends at once. */
 function handleSignals(control: ControlPlane): void {
   let terminating = false;
+  const exitAtOnce = (signal: string): void => {
+    control.options.log.log('info', 'main', `${signal}: exits at once, open connections are closed`);
+    void control.exitNow(0);
+  };
   process.on('SIGTERM', () => {
-    if (terminating || control.state === 'INITIALIZING') void control.exitNow(0);
+    if (terminating || control.state === 'INITIALIZING') exitAtOnce('SIGTERM');
     else void control.drainAndExit();
     terminating = true;
   });
-  process.on('SIGINT', () => void control.exitNow(0));
+  process.on('SIGINT', () => exitAtOnce('SIGINT'));
   process.on('SIGUSR1', () => control.supervisor.broadcast({ type: 'reopen-logs' }));
   process.on('SIGHUP', () => {
     // Envoy ignores it; the default action would end the proxy with its terminal.
@@ -173,7 +198,9 @@ function parseAddress(text: string | undefined): Address | undefined | null {
   if (text === undefined || text === '') return undefined;
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
   if (match === null) return null;
-  return ipAddress(match[1] ?? match[2] ?? '', Number(match[3]));
+  const ip = match[1] ?? match[2] ?? '';
+  const port = Number(match[3]);
+  return isIP(ip) !== 0 && port <= MAX_PORT ? ipAddress(ip, port) : null;
 }
 
 function fail(message: string): void {

@@ -16,9 +16,9 @@ export async function claimAddresses(listeners: readonly ListenerConfig[]): Prom
       claimed.push(listener);
       continue;
     }
-    const port = await probe(address.ip, address.port).catch((error: NodeJS.ErrnoException) => {
+    const port = await probe(address.ip, address.port).catch((error: unknown) => {
       const where = `listener '${listener.name ?? ''}' on ${formatAddress(address)}`;
-      throw new Error(`${where}: ${explain(error)}`, { cause: error });
+      throw new Error(`${where}: ${explainListenError(error)}`, { cause: error });
     });
     const socketAddress = { ...listener.address?.socketAddress, portValue: port };
     claimed.push({ ...listener, address: { ...listener.address, socketAddress } });
@@ -37,8 +37,10 @@ function probe(ip: string, port: number): Promise<number> {
   });
 }
 
-function explain(error: NodeJS.ErrnoException): string {
-  switch (error.code) {
+/** Why listening failed, in words that say what to do. */
+export function explainListenError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  switch ((error as NodeJS.ErrnoException).code) {
     case 'EADDRINUSE':
       return 'the port is in use by another process; stop it or choose another port';
     case 'EACCES':

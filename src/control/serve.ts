@@ -23,7 +23,7 @@ import { startAdmin } from './admin/server.ts';
 import { createAdminContext } from './admin-context.ts';
 import { startDiscovery } from './discovery.ts';
 import { workerHeapLimits } from './heap-limits.ts';
-import { claimAddresses } from './listen-check.ts';
+import { claimAddresses, explainListenError } from './listen-check.ts';
 import type { ServableConfig } from './load-config.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { Supervisor } from './supervisor.ts';
@@ -64,6 +64,7 @@ export class ControlPlane {
   readonly #holdings: Record<string, Int32Array> = {};
   readonly #closers: (() => void)[] = [];
   #stopping: Promise<number> | null = null;
+  #exiting = false;
   readonly #exit: (code: number) => void;
 
   constructor(options: ServeOptions, exit: (code: number) => void) {
@@ -108,7 +109,10 @@ export class ControlPlane {
     if (metricsAddress !== undefined) {
       const server = await startMetrics(metricsAddress, createAdminContext(this), (error) =>
         this.#onBug(error),
-      );
+      ).catch((error: unknown) => {
+        const where = `metrics on ${formatAddress(metricsAddress)}`;
+        throw new Error(`${where}: ${explainListenError(error)}`, { cause: error });
+      });
       this.#closers.push(() => server.close());
       log.log('info', 'main', `metrics and readiness on ${formatAddress(server.address)}`);
     }
@@ -120,6 +124,12 @@ export class ControlPlane {
       (cluster, hosts) => {
         this.#hosts[cluster] = hosts;
         this.supervisor.broadcast({ type: 'hosts', cluster, hosts });
+        if (!log.enabled('debug')) return;
+        const members = hosts.hosts.map((host) => formatAddress(host.address)).join(', ');
+        log.log('debug', 'upstream', `cluster '${cluster}' has ${hosts.hosts.length} hosts: ${members}`);
+      },
+      (cluster, name, error) => {
+        log.log('debug', 'upstream', `cluster '${cluster}': '${name}' cannot be resolved: ${error}`);
       },
     );
     this.#closers.push(() => discovery.close());
@@ -150,6 +160,7 @@ export class ControlPlane {
   }
 
   async exitNow(code: number): Promise<void> {
+    this.#exiting = true;
     for (const close of this.#closers.splice(0)) close();
     await this.supervisor.stop();
     this.#exit(code);
@@ -163,7 +174,9 @@ export class ControlPlane {
     this.supervisor.broadcast({ type: 'drain', stopAccepting: true });
     // The workers report every 50 ms.
     do await new Promise((resolve) => setTimeout(resolve, 60));
-    while (this.supervisor.openConnections > 0 && performance.now() - began < drainMs);
+    while (!this.#exiting && this.supervisor.openConnections > 0 && performance.now() - began < drainMs);
+    // A second signal was faster.
+    if (this.#exiting) return 0;
     const left = this.supervisor.openConnections;
     const took = ((performance.now() - began) / 1000).toFixed(1);
     log.log('info', 'main', `drained in ${took} s, ${left} connections closed by the deadline`);
@@ -205,12 +218,9 @@ export class ControlPlane {
       log.log('info', 'main', `admin on ${formatAddress(server.address)}`);
       onAdminAddress(server.address);
     } catch (error) {
-      throw new Error(
-        `admin on ${formatAddress(address)}: ${error instanceof Error ? error.message : error}`,
-        {
-          cause: error,
-        },
-      );
+      throw new Error(`admin on ${formatAddress(address)}: ${explainListenError(error)}`, {
+        cause: error,
+      });
     }
   }
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { basename, extname } from 'node:path';
+import { extname } from 'node:path';
 import {
   type DescMessage,
   type FileRegistry,
@@ -178,7 +178,7 @@ function readText(file: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new ConfigError([{ path: '', message: `${basename(file)} is not UTF-8 text`, file }], {
+    throw new ConfigError([{ path: '', message: 'is not UTF-8 text, expected YAML or JSON', file }], {
       cause: error,
     });
   }
@@ -188,9 +188,22 @@ function readBytes(file: string): Uint8Array {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new ConfigError([{ path: '', message: `cannot be read: ${errorText(error)}`, file }], {
+    throw new ConfigError([{ path: '', message: `cannot be read: ${readFailure(error)}`, file }], {
       cause: error,
     });
+  }
+}
+
+function readFailure(error: unknown): string {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+      return 'there is no such file';
+    case 'EISDIR':
+      return 'it is a directory, expected a YAML or JSON file';
+    case 'EACCES':
+      return 'permission denied';
+    default:
+      return errorText(error);
   }
 }
 

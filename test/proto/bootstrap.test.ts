@@ -393,9 +393,14 @@ t.test('problems that are found later get their places', async (t) => {
 
 t.test('a file that cannot be read or is not text is an error of its own', async (t) => {
   const folder = t.testdir({ 'a.yaml': Buffer.from([0xff, 0xfe, 0x00]) });
-  t.match(problemsOf({ file: join(folder, 'missing.yaml') }), [{ message: /cannot be read: ENOENT/ }]);
+  t.match(problemsOf({ file: join(folder, 'missing.yaml') }), [
+    { message: 'cannot be read: there is no such file' },
+  ]);
+  t.match(problemsOf({ file: folder }), [{ message: /^cannot be read: it is a directory/ }]);
   t.match(problemsOf({}), [{ message: /^there is no configuration/ }]);
-  t.match(problemsOf({ file: join(folder, 'a.yaml') }), [{ message: 'a.yaml is not UTF-8 text' }]);
+  t.match(problemsOf({ file: join(folder, 'a.yaml') }), [
+    { message: 'is not UTF-8 text, expected YAML or JSON' },
+  ]);
 });
 
 t.test('rules that Envoy has lifted since are lifted here', async (t) => {

@@ -9,7 +9,7 @@ export const loggingEndpoint: Endpoint = {
   parameters: {
     level: `set all loggers: one of ${LOG_LEVELS.join(', ')}`,
     paths: 'set several loggers: name1:level1,name2:level2',
-    '<name>': 'set one logger: /logging?http=debug',
+    '<name>': 'set one logger, e.g. /logging?http=debug; today that sets all of them',
   },
   handle: changeLevels,
 };
