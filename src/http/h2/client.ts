@@ -33,6 +33,8 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   readonly #session: Session<RequestHead, ResponseHead>;
   readonly #keepalive: Keepalive;
   #nextId = 1;
+  /** Key of the last stream that was opened and has no id yet. */
+  #unnumbered = 0;
   #closing = false;
   #orderly = false;
 
@@ -61,8 +63,7 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
 
   open(events: StreamEvents<ResponseHead>): ClientStream {
     this.#keepalive.onRequest();
-    const stream = this.#session.newStream(this.#nextId);
-    this.#nextId += 2;
+    const stream = this.#session.newStream(--this.#unnumbered);
     stream.events = events;
     return stream;
   }
@@ -86,6 +87,8 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   writeHead(stream: Stream, head: RequestHead, end: boolean): boolean {
     if (stream.headSent) return false;
     stream.headSent = true;
+    this.#session.renumber(stream, this.#nextId);
+    this.#nextId += 2;
     const upgrade = head.upgrade !== '';
     stream.upgrade = head.upgrade;
     stream.method = upgrade ? 'CONNECT' : head.method;
@@ -128,7 +131,6 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
       return this.#session.wasReset(id) || !this.idle(id) ? 0 : H2_ERROR.protocolError;
     }
     const session = this.#session;
-    if (!stream.headSent) return H2_ERROR.protocolError;
     if (stream.headReceived) {
       session.receiveTrailers(stream, end);
       return 0;
@@ -179,7 +181,7 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
     this.#closing = true;
     const session = this.#session;
     for (const stream of [...session.streams.values()]) {
-      if (stream.id <= lastStream) continue;
+      if (stream.id > 0 && stream.id <= lastStream) continue;
       session.forget(stream);
       stream.events.onReset(this.reasons.refused);
     }

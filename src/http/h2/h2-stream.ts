@@ -24,7 +24,8 @@ const NO_BYTES = Buffer.alloc(0);
 
 /** One stream of one connection, either side. */
 export class H2Stream<Out, In> implements HttpStream<Out, In> {
-  readonly id: number;
+  /** Negative on a client until the head is sent: ids must be used in order (RFC 9113 §5.1.1). */
+  id: number;
   events: StreamEvents<In>;
   /** The connection while the stream is open. */
   owner: StreamOwner<Out, In> | null;

@@ -148,6 +148,12 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     return stream;
   }
 
+  renumber(stream: H2Stream<Out, In>, id: number): void {
+    this.streams.delete(stream.id);
+    stream.id = id;
+    this.streams.set(id, stream);
+  }
+
   // Connection events.
 
   onData(chunk: Buffer): void {

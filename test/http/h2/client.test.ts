@@ -64,6 +64,20 @@ t.test('responses of many streams in any order, interim heads and trailers', asy
   t.equal(h.codec.available, true);
 });
 
+t.test('ids are given in the order of the heads, not of the opening', async (t) => {
+  const h = new Harness();
+  const early = h.codec.open(new Received<ResponseHead>(() => false));
+  h.request();
+  early.sendHead(new RequestHead('GET', '/early', 'a', []), true);
+  const dropped = h.codec.open(new Received<ResponseHead>(() => false));
+  dropped.reset({ kind: 'cancelled', fault: 'local', retrySafe: true, details: '' });
+  t.strictSame(
+    (await h.sent()).map((line) => line.split(' ').slice(0, 2).join(' ')),
+    ['HEADERS 1', 'HEADERS 3'],
+  );
+  t.equal(h.codec.active, 2);
+});
+
 t.test('what the server refused may be tried again, what it reset may not', async (t) => {
   const h = new Harness();
   const a = h.request();

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { HpackDecoder } from '../../../src/http/h2/hpack-decoder.ts';
 import { HpackEncoder, type HpackPolicy } from '../../../src/http/h2/hpack-encoder.ts';
@@ -282,4 +283,16 @@ t.test('random bytes never make the decoder throw or loop', async (t) => {
     decode(new HpackDecoder(4096), block);
   }
   t.pass('20000 blocks');
+});
+
+interface ForeignBlocks {
+  readonly origin: string;
+  readonly blocks: readonly { readonly block: string; readonly fields: Headers }[];
+}
+
+t.test('blocks of an independent encoder, with resizes, are understood', async (t) => {
+  const text = readFileSync(new URL('../../vectors/hpack-python.json', import.meta.url), 'utf8');
+  const foreign = JSON.parse(text) as ForeignBlocks;
+  const decoder = new HpackDecoder(4096);
+  for (const { block, fields } of foreign.blocks) t.strictSame(decode(decoder, hex(block)), fields);
 });
