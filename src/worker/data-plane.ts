@@ -21,6 +21,7 @@ import type { Dial } from '../net/dial.ts';
 import { localIp } from '../net/local-address.ts';
 import type { StatScope } from '../stats/scope.ts';
 import { createHoldings, createLocalHoldings } from '../upstream/holdings.ts';
+import { debugAccessLog } from './debug-log.ts';
 import { createExceptionReport } from './exception-report.ts';
 
 /** What a data plane is made with; `dry` opens nothing. */
@@ -57,6 +58,7 @@ export function createDataPlane(
     parts.log,
     clock,
   );
+  const debugLog = debugAccessLog(parts.log);
   const accessLogs = createAccessLogCompiler({ dry, stats, scope, random, runtime, onException });
   const base: BaseContext = {
     dry,
@@ -74,7 +76,7 @@ export function createDataPlane(
     connections,
     localIp: localIp(),
     runtime,
-    compileAccessLogs: accessLogs.compile,
+    compileAccessLogs: (configs, path) => [...accessLogs.compile(configs, path), debugLog],
     onException,
   };
   const promote = init.runtime[PROMOTE_RUNTIME_KEY];
