@@ -40,7 +40,7 @@ export function createAdminContext(control: ControlPlane): AdminContext {
     },
     drainListeners: (drain) => {
       // Graceful: connections may finish; in both forms nothing new is accepted.
-      control.supervisor.broadcast({ type: 'drain', stopAccepting: true });
+      control.supervisor.drain();
       if (!drain.graceful) options.log.log('info', 'main', 'listeners closed by /drain_listeners');
     },
     reopenLogs: () => control.supervisor.broadcast({ type: 'reopen-logs' }),

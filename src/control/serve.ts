@@ -171,13 +171,15 @@ export class ControlPlane {
     const began = performance.now();
     this.state = 'DRAINING';
     log.log('info', 'main', 'draining: no new connections, the present ones may finish');
-    this.supervisor.broadcast({ type: 'drain', stopAccepting: true });
-    // The workers report every 50 ms.
+    this.supervisor.drain();
+    // The workers report at once and then every 50 ms.
     do await new Promise((resolve) => setTimeout(resolve, 60));
     while (!this.#exiting && this.supervisor.openConnections > 0 && performance.now() - began < drainMs);
     // A second signal was faster.
     if (this.#exiting) return 0;
-    const left = this.supervisor.openConnections;
+    const open = this.supervisor.openConnections;
+    // A worker that is stuck has not said how many.
+    const left = Number.isFinite(open) ? open : 'all';
     const took = ((performance.now() - began) / 1000).toFixed(1);
     log.log('info', 'main', `drained in ${took} s, ${left} connections closed by the deadline`);
     await this.exitNow(0);

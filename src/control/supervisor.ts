@@ -46,6 +46,7 @@ export class Supervisor {
   readonly #deaths: number[] = [];
   #nextQuery = 1;
   #stopping = false;
+  #draining = false;
   #onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
 
   /** `seed` makes the start data of a worker from what is in force now; replacements are seeded by it too. */
@@ -63,6 +64,7 @@ export class Supervisor {
     });
   }
 
+  /** Downstream connections of all workers after `drain`; Infinity until each has reported. */
   get openConnections(): number {
     let open = 0;
     for (const slot of this.#slots) open += slot.connections;
@@ -77,12 +79,24 @@ export class Supervisor {
     this.#slots[index]?.worker.postMessage(message);
   }
 
+  /**
+   * Stops accepting and lets connections go as they become idle; a worker that dies now is not replaced. Idempotent.
+   */
+  drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    for (const slot of this.#slots) if (!slot.ended) slot.connections = Infinity;
+    this.broadcast({ type: 'drain' });
+  }
+
   /** One answer per worker, fewer when one does not answer within two seconds. */
   query(what: 'clusters' | 'listeners'): Promise<unknown[]> {
     const id = this.#nextQuery++;
+    const asked = this.#slots.filter((slot) => !slot.ended).length;
+    if (asked === 0) return Promise.resolve([]);
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#endQuery(id), QUERY_TIMEOUT_MS);
-      this.#queries.set(id, { left: this.#slots.length, answers: [], resolve, timer });
+      this.#queries.set(id, { left: asked, answers: [], resolve, timer });
       this.broadcast({ type: 'query', id, what });
     });
   }
@@ -172,6 +186,7 @@ export class Supervisor {
   #onExit(slot: Slot, cause: string): void {
     slot.ended = true;
     if (this.#stopping || this.#slots[slot.index] !== slot) return;
+    slot.connections = 0;
     this.#events.onDeath(slot.index, slot.threadId, cause);
     const now = performance.now();
     this.#deaths.push(now);
@@ -184,6 +199,7 @@ export class Supervisor {
       );
       return;
     }
-    this.#spawn(slot.index);
+    // A new one would listen again.
+    if (!this.#draining) this.#spawn(slot.index);
   }
 }

@@ -40,8 +40,8 @@ export type ToWorker =
   | { readonly type: 'log-level'; readonly level: LogLevel }
   /** Asks for a plain snapshot; answered by `answer` with the same id. */
   | { readonly type: 'query'; readonly id: number; readonly what: 'clusters' | 'listeners' }
-  /** Stop accepting, or only let connections go as they become idle. */
-  | { readonly type: 'drain'; readonly stopAccepting: boolean }
+  /** Stop accepting and let connections go as they become idle. */
+  | { readonly type: 'drain' }
   | { readonly type: 'reopen-logs' }
   /** Flush what is buffered, close everything, exit. */
   | { readonly type: 'shutdown' }

@@ -115,7 +115,7 @@ function obey(
       send({ type: 'answer', id: message.id, data: answer(message.what, plane) });
       return;
     case 'drain':
-      if (message.stopAccepting) closeListeners(listeners);
+      closeListeners(listeners);
       for (const connection of [...plane.connections]) connection.drain();
       reportConnections(plane, send);
       return;
@@ -156,12 +156,11 @@ function closeListeners(listeners: Promise<readonly Listener[]>): void {
   );
 }
 
-/** After a drain began: how many connections are left, until there are none. */
+/** After a drain began: how many connections are left, at once and until there are none. */
 function reportConnections(plane: DataPlane, send: (message: FromWorker) => void): void {
-  const timer = setInterval(() => {
-    send({ type: 'connections', open: plane.connections.size });
-    if (plane.connections.size === 0) clearInterval(timer);
-  }, 50);
+  const open = plane.connections.size;
+  send({ type: 'connections', open });
+  if (open > 0) setTimeout(() => reportConnections(plane, send), 50);
 }
 
 main();

@@ -155,3 +155,24 @@ t.test('three deaths within ten seconds end the process with 1', async (t) => {
   t.strictSame(exits, [1]);
   t.match(log.join(), /3 workers died within 10 s; the last one: Error: death 3/);
 });
+
+t.test('a drain waits for workers that are slow to say what they hold, and replaces none', async (t) => {
+  const backend = await startWireBackend(async (peer) => void (await peer.ended(60_000)));
+  t.teardown(backend.close);
+  const { control, port } = await start(t, { backend: backend.port });
+  const { aggregator, supervisor } = control;
+  const clients: WirePeer[] = [];
+  for (let i = 0; i < 8; i++) {
+    const client = await clientOf(t, port);
+    client.send(GET);
+    clients.push(client);
+  }
+  await eventually('all hang', () => aggregator.value('cluster.backend.upstream_rq_active') === 8);
+  supervisor.drain();
+  t.equal(supervisor.openConnections, Infinity, 'no report is not "none"');
+  await eventually('reported', () => supervisor.openConnections === 8);
+  supervisor.send(0, { type: 'fail', message: 'during the drain' });
+  await eventually('dead', () => aggregator.value('server.worker_restarts') === 1);
+  t.equal((await supervisor.query('listeners')).length, 1, 'no worker takes its place and listens again');
+  t.equal(supervisor.openConnections, clients.filter(alive).length, 'what died with it is not waited for');
+});
