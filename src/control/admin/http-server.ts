@@ -82,7 +82,11 @@ async function answer(request: IncomingMessage, response: ServerResponse, respon
     'x-content-type-options': 'nosniff',
     server: 'inox',
   });
-  if (reply.onSent !== undefined) response.once('close', reply.onSent);
+  if (reply.onSent !== undefined) {
+    // A client that left meanwhile closes nothing any more.
+    if (response.closed) reply.onSent();
+    else response.once('close', reply.onSent);
+  }
   if (typeof reply.body === 'string') response.end(reply.body);
   else await stream(reply.body, response, request.method === 'HEAD');
 }

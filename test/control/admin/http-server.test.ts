@@ -121,3 +121,24 @@ t.test('closing ends open connections and may be repeated', async (t) => {
   await server.close();
   t.pass('closed');
 });
+
+t.test('an answer that comes after its client left is told as sent', async (t) => {
+  let sent = 0;
+  let arrived: () => void = () => {};
+  let go: () => void = () => {};
+  const request = new Promise<void>((resolve) => (arrived = resolve));
+  const left = new Promise<void>((resolve) => (go = resolve));
+  const server = await setUp(t, async (incoming) => {
+    incoming.socket.once('close', () => setImmediate(go));
+    arrived();
+    await left;
+    return { ...textReply('late'), onSent: () => sent++ };
+  });
+  const socket = dial(server);
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await request;
+  socket.destroy();
+  await left;
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(sent, 1);
+});
