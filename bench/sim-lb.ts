@@ -133,6 +133,7 @@ function createCluster(scenario: Scenario, clock: Clock): Cluster {
     dial: unused,
     createHttp1: unused,
     holdings: createLocalHoldings,
+    envoyStrict: false,
     addedViaApi: false,
     primary: true,
     promoteLeastRequest: false,
