@@ -2,17 +2,19 @@ import { createServer } from 'node:net';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
 import { listenAddress } from '../config/listener.ts';
 import { formatAddress } from '../net/address.ts';
+import { removeStaleSocket } from './stale-socket.ts';
 
 /**
  * Workers listen with SO_REUSEPORT, which would quietly share a port with another process. So the control
  * thread binds each address alone first: a port in use is an error, and port 0 becomes one number for all.
- * Returns the listeners with their ports resolved.
+ * Unix sockets that a killed process left behind are removed. Returns the listeners with their ports resolved.
  */
 export async function claimAddresses(listeners: readonly ListenerConfig[]): Promise<ListenerConfig[]> {
   const claimed: ListenerConfig[] = [];
   for (const listener of listeners) {
     const address = listenAddress(listener.address);
     if (address.path !== '') {
+      await removeStaleSocket(address.path);
       claimed.push(listener);
       continue;
     }

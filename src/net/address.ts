@@ -8,6 +8,11 @@ export function unixAddress(path: string): Address {
   return { ip: '', port: 0, path };
 }
 
+/** What the system is told: `@name` is Envoy's way to write a name of the abstract namespace. */
+export function socketPath(path: string): string {
+  return path.startsWith('@') ? `\0${path.slice(1)}` : path;
+}
+
 /** `1.2.3.4:80`, `[::1]:80` or the path of a Unix socket, as Envoy prints addresses. */
 export function formatAddress(address: Address): string {
   if (address.path !== '') return address.path;

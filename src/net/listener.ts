@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { Cell } from '../core/cell.ts';
+import { socketPath } from './address.ts';
 import type { Address, Connection } from './connection.ts';
 import type { ReadArena } from './read-arena.ts';
 import { type ConnectionObserver, rewrap, SocketConnection } from './socket-connection.ts';
@@ -61,7 +62,9 @@ export function listen(options: ListenOptions): Promise<Listener> {
     server.once('error', reject);
     server.listen(
       {
-        ...(address.path === '' ? { host: address.ip, port: address.port } : { path: address.path }),
+        ...(address.path === ''
+          ? { host: address.ip, port: address.port }
+          : { path: socketPath(address.path) }),
         backlog: options.backlog,
         reusePort: options.reusePort && address.path === '',
         // `::` also takes IPv4 when the config says `ipv4_compat`; Envoy's default is off.

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import type { ResetReason } from '../core/errors.ts';
+import { socketPath } from './address.ts';
 import type { Address } from './connection.ts';
 import type { Dial, DialListener, DialOptions, PendingDial } from './dial.ts';
 import { connectFailure } from './node-errors.ts';
@@ -37,7 +38,7 @@ class TcpDial implements PendingDial {
         ? undefined
         : options.bufferLimitBytes;
     const socket = connect({
-      ...(host.path === '' ? { host: host.ip, port: host.port } : { path: host.path }),
+      ...(host.path === '' ? { host: host.ip, port: host.port } : { path: socketPath(host.path) }),
       allowHalfOpen: true,
       onread: reader.onread,
       noDelay: true,

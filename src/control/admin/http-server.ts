@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { lstat, unlink } from 'node:fs/promises';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from '../../core/node-http.ts';
+import { socketPath } from '../../net/address.ts';
 import type { Address } from '../../net/connection.ts';
+import { removeStaleSocket } from '../stale-socket.ts';
 import type { AdminReply } from './endpoint.ts';
 
 /** A small HTTP server that is listening. */
@@ -130,17 +131,9 @@ async function listen(server: Server, address: Address): Promise<void> {
       server.off('error', reject);
       resolve();
     };
-    if (address.path !== '') server.listen(address.path, onListening);
+    if (address.path !== '') server.listen(socketPath(address.path), onListening);
     else server.listen(address.port, address.ip, onListening);
   });
-}
-
-/** A socket file outlives its process; as in Envoy, the next one replaces it. Other files are left alone. */
-async function removeStaleSocket(path: string): Promise<void> {
-  // Abstract sockets have no file.
-  if (path.startsWith('\0')) return;
-  const stat = await lstat(path).catch(() => undefined);
-  if (stat?.isSocket() === true) await unlink(path);
 }
 
 function boundAddress(server: Server, wanted: Address): Address {
