@@ -69,6 +69,10 @@ function program(): Command {
 }
 
 async function main(): Promise<void> {
+  process.on('SIGUSR1', () => {
+    // Without a listener Node would open its debugger, which runs any code. While serving it reopens access logs;
+    // before, there is nothing to reopen. (--disable-sigusr1 would block the signal for us, too.)
+  });
   try {
     await program().exitOverride().parseAsync();
   } catch (error) {
