@@ -171,7 +171,8 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
     if (argument === undefined || argument === '') throw ConfigError.at(path, 'ENVIRONMENT needs a name');
     const value = process.env[argument];
     // Envoy prints a dash even where empty values are left out.
-    const text = value === undefined ? '-' : toWire(value);
+    // A line break in it, often at its end, would start another header or log line.
+    const text = value === undefined ? '-' : toWire(value.replaceAll(/[\r\n\0]+/g, ' '));
     return { text: () => text };
   },
   CONNECTION_ID: numeric((x) => x.downstream.connectionId),

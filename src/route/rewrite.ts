@@ -112,6 +112,10 @@ export function compilePathRewrite(
 
 function compileReplace(config: RegexMatchAndSubstitute, path: string): (text: string) => string {
   const regex = compileRegex(config.pattern?.regex ?? '', `${path}.pattern`);
+  // It becomes part of a request line or a header: unlike prefix_rewrite it has no rule in Envoy's protos.
+  if (/[\r\n\0]/.test(config.substitution ?? '')) {
+    throw ConfigError.at(`${path}.substitution`, 'line breaks and NUL cannot be part of a path or host');
+  }
   const substitution = compileSubstitution(config.substitution ?? '', regex, `${path}.substitution`);
   return (text) => regex.replace(text, substitution);
 }

@@ -42,6 +42,7 @@ function full(): FakeInfo {
 
 t.test('operators', async (t) => {
   process.env.INOX_TEST_FORMAT = 'value';
+  process.env.INOX_TEST_LINES = 'a\r\nx: b\n';
   for (const [format, expected] of [
     ['%START_TIME%', '2026-01-02T03:04:05.067Z'],
     ['%START_TIME(%Y/%m/%d %H:%M:%S.%6f %z)%', '2026/01/02 03:04:05.067000 +0000'],
@@ -78,6 +79,7 @@ t.test('operators', async (t) => {
     ['%REQUESTED_SERVER_NAME%', '-'],
     ['%HOSTNAME%', hostname()],
     ['%ENVIRONMENT(INOX_TEST_FORMAT)% %ENVIRONMENT(INOX_TEST_NONE)%', 'value -'],
+    ['%ENVIRONMENT(INOX_TEST_LINES)%|', 'a x: b |'],
     ['%QUERY_PARAM(q)%|%QUERY_PARAM(none)%', '|-'],
     ['%PATH(NQ)% %PATH(WQ:PATH)% %PATH(NQ:ORIG)% %PATH()%', '/p /p?q - /p?q'],
     ['%GRPC_STATUS% %GRPC_STATUS_NUMBER% %TRACE_ID% %DYNAMIC_METADATA(a:b)%', '- - - -'],
