@@ -17,7 +17,7 @@ import type { StatsMessage } from '../stats/messages.ts';
 import { createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
-import { createHoldingsMemory } from '../upstream/holdings.ts';
+import { createHoldingsMemory, releaseHoldings } from '../upstream/holdings.ts';
 import { startMetrics } from './admin/metrics-server.ts';
 import { startAdmin } from './admin/server.ts';
 import { createAdminContext } from './admin-context.ts';
@@ -206,8 +206,7 @@ export class ControlPlane {
     this.options.log.log('critical', 'main', `worker ${index} died and is replaced: ${cause}`);
     this.aggregator.detach(threadId);
     this.store.root.scope('server').counter('worker_restarts').inc();
-    for (const memory of Object.values(this.#holdings))
-      releaseHoldings(memory, index, this.options.concurrency);
+    for (const memory of Object.values(this.#holdings)) releaseHoldings(memory, index);
   }
 
   async #openAdmin(): Promise<void> {
@@ -239,11 +238,4 @@ export class ControlPlane {
 async function openRegistry(): Promise<Registry> {
   const { createProcessRegistry } = await import('../stats/process-registry.ts');
   return createProcessRegistry();
-}
-
-/** A dead worker holds nothing: clears its slice in both priorities. */
-function releaseHoldings(memory: Int32Array, index: number, workers: number): void {
-  const slice = memory.length / 2 / workers;
-  memory.fill(0, index * slice, (index + 1) * slice);
-  memory.fill(0, memory.length / 2 + index * slice, memory.length / 2 + (index + 1) * slice);
 }

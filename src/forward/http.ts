@@ -3,7 +3,7 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-whee
 import type { Exchange, RequestSink } from '../http/exchange.ts';
 import type { Headers } from '../http/headers.ts';
 import { removeHeader } from '../http/headers.ts';
-import { noHealthyUpstream, requestTimeout, transportFailure, upstreamReset } from '../http/local-reply.ts';
+import { LOCAL_REPLY, transportFailure, upstreamReset } from '../http/local-reply.ts';
 import { FLAG } from '../http/response-flags.ts';
 import type { ClientStream, ResponseHead, StreamEvents } from '../http/stream.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -45,7 +45,7 @@ export function forwardHttp(
   const host = cluster.pick();
   if (host === undefined) {
     cluster.stats.codes.count(503);
-    x.reply(noHealthyUpstream());
+    x.reply(LOCAL_REPLY.noHealthyUpstream);
     return;
   }
   const attempt = new HttpAttempt(x, cluster, host, forwarder, end);
@@ -260,7 +260,7 @@ class HttpAttempt implements RequestSink, PoolRequest, StreamEvents<ResponseHead
       stats.rqTxReset.inc();
       this.#stream?.reset(CANCELLED);
     }
-    const answer = requestTimeout();
+    const answer = LOCAL_REPLY.requestTimeout;
     if (!this.#answered) this.#stats.codes.count(answer.status);
     x.responseFlags |= FLAG.upstreamRequestTimeout;
     x.reply(answer);

@@ -76,8 +76,6 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
   upstreamAttempts = 0;
   bytesReceived = 0;
   bytesSent = 0;
-  readonly requestHeaderBytes = 0;
-  readonly responseHeaderBytes = 0;
   requestEndMs = -1;
   upstreamFirstTxMs = -1;
   upstreamLastTxMs = -1;

@@ -29,8 +29,6 @@ export interface AccessLogInfo {
   readonly upstreamAttempts: number;
   readonly bytesReceived: number;
   readonly bytesSent: number;
-  readonly requestHeaderBytes: number;
-  readonly responseHeaderBytes: number;
   readonly requestEndMs: number;
   readonly upstreamFirstTxMs: number;
   readonly upstreamLastTxMs: number;

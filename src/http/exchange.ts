@@ -102,8 +102,6 @@ export class Exchange implements StreamEvents<RequestHead> {
   /** Body bytes. */
   bytesReceived = 0;
   bytesSent = 0;
-  requestHeaderBytes = 0;
-  responseHeaderBytes = 0;
   /** Last byte of the request received. */
   requestEndMs = -1;
   /** First and last byte to and from the upstream. */

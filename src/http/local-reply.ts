@@ -38,10 +38,6 @@ function reply(status: number, body: string, details: string, flags: number, hea
   return headers === undefined ? { status, body, details, flags } : { status, body, details, flags, headers };
 }
 
-export const routeNotFound = (): LocalAnswer => LOCAL_REPLY.routeNotFound;
-export const noHealthyUpstream = (): LocalAnswer => LOCAL_REPLY.noHealthyUpstream;
-export const requestTimeout = (): LocalAnswer => LOCAL_REPLY.requestTimeout;
-
 /** `cluster_not_found_response_code` of the route: 503 unless it says otherwise. */
 export function clusterNotFound(status: number): LocalAnswer {
   return reply(status, '', 'cluster_not_found', FLAG.noClusterFound);

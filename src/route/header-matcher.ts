@@ -33,16 +33,6 @@ export function compileHeaderMatcher(config: HeaderMatcherConfig, path: string):
   }
 }
 
-/** The same over a bare header list (responses, trailers). */
-export function compileHeaderListMatcher(
-  config: HeaderMatcherConfig,
-  path: string,
-): (headers: Headers) => boolean {
-  const name = (config.name ?? '').toLowerCase();
-  const rule = compileRule(config, path);
-  return (headers) => matchList(rule, headers, name);
-}
-
 interface HeaderRule {
   /** Undefined: presence alone is asked for. */
   readonly test: StringPredicate | undefined;

@@ -11,8 +11,6 @@ export interface Holdings {
   add(kind: HoldingKind, n: number): void;
   /** Sum over all workers. */
   total(kind: HoldingKind): number;
-  /** Forgets what this slice holds, when its worker died. */
-  release(): void;
 }
 
 /**
@@ -34,9 +32,6 @@ export function createHoldings(memory: Int32Array, slice: number): Holdings {
       for (let i = kind; i < end; i += HOLDING_KINDS) sum += memory[i] ?? 0;
       return sum;
     },
-    release() {
-      memory.fill(0, base, base + HOLDING_KINDS);
-    },
   };
 }
 
@@ -48,4 +43,13 @@ export function createLocalHoldings(): Holdings {
 /** Shared memory for the circuit breakers of one cluster: both priorities, one slice a worker each. */
 export function createHoldingsMemory(workers: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(2 * workers * HOLDING_KINDS * Int32Array.BYTES_PER_ELEMENT));
+}
+
+/** A dead worker holds nothing: clears its slice of both priorities. */
+export function releaseHoldings(memory: Int32Array, worker: number): void {
+  const half = memory.length / 2;
+  for (const start of [0, half]) {
+    const base = start + worker * HOLDING_KINDS;
+    memory.fill(0, base, base + HOLDING_KINDS);
+  }
 }

@@ -37,8 +37,6 @@ export function createLogInfo(request = new RequestHead('GET', '/', 'a.com', [])
     upstreamAttempts: 0,
     bytesReceived: 0,
     bytesSent: 0,
-    requestHeaderBytes: 0,
-    responseHeaderBytes: 0,
     requestEndMs: -1,
     upstreamFirstTxMs: -1,
     upstreamLastTxMs: -1,

@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import type { ClusterHosts, HostSpec } from '../../src/upstream/cluster-hosts.ts';
-import { createHoldings, HOLDING, HOLDING_KINDS } from '../../src/upstream/holdings.ts';
+import {
+  createHoldings,
+  createHoldingsMemory,
+  HOLDING,
+  HOLDING_KINDS,
+  releaseHoldings,
+} from '../../src/upstream/holdings.ts';
 import { healthFlagNames } from '../../src/upstream/host.ts';
 import { priorityLoad } from '../../src/upstream/lb/priority.ts';
 import { RequestQueue } from '../../src/upstream/pools/request-queue.ts';
@@ -168,9 +174,16 @@ t.test('a limit is tested on the sum of all slices', async (t) => {
   });
   t.equal(slices[0]?.total(HOLDING.requests), 6);
   t.equal(slices[2]?.total(HOLDING.connections), 0);
-  slices[2]?.release();
-  t.equal(slices[1]?.total(HOLDING.requests), 3);
   t.throws(() => createHoldings(memory, 3));
+});
+
+t.test('what a dead worker held is forgotten in both priorities, what the others hold is not', async (t) => {
+  const memory = createHoldingsMemory(3).fill(1);
+  releaseHoldings(memory, 2);
+  for (const priority of [memory.subarray(0, memory.length / 2), memory.subarray(memory.length / 2)]) {
+    t.equal(createHoldings(priority, 0).total(HOLDING.requests), 2);
+    t.strictSame([...priority.subarray(2 * HOLDING_KINDS)], [0, 0, 0, 0]);
+  }
 });
 
 t.test('two workers share a connection limit', async (t) => {

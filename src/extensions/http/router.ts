@@ -2,7 +2,7 @@ import type { Router } from '#plain/envoy.extensions.filters.http.router.v3.ts';
 import type { HttpFilterContext, HttpTerminal, HttpTerminalExtension } from '../../config/context.ts';
 import { type Forwarder, forwardHttp } from '../../forward/http.ts';
 import type { Exchange } from '../../http/exchange.ts';
-import { clusterNotFound, directResponse, routeNotFound } from '../../http/local-reply.ts';
+import { clusterNotFound, directResponse, LOCAL_REPLY } from '../../http/local-reply.ts';
 import type { ForwardRoute } from '../../route/action.ts';
 import { pickOf, routeOf } from '../../route/response-rules.ts';
 import { finalizeRequest, rewriteAuthority } from '../../route/rewrite.ts';
@@ -44,7 +44,7 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
     const route = routeOf<Cluster>(x);
     if (route === null) {
       stats.noRoute.inc();
-      x.reply(routeNotFound());
+      x.reply(LOCAL_REPLY.routeNotFound);
       return;
     }
     switch (route.kind) {
