@@ -4,10 +4,14 @@ import type {
   HttpFilter as HttpFilterConfig,
 } from '#plain/envoy.extensions.filters.network.http_connection_manager.v3.ts';
 import { ConfigError } from '../core/errors.ts';
+import { type CreateServerCodec, createAutoServer } from '../http/auto-codec.ts';
 import type { HttpFilter } from '../http/filter.ts';
 import { H1_SERVER_DEFAULTS, type H1ServerOptions } from '../http/h1/options.ts';
 import { createH1Server } from '../http/h1/server.ts';
-import { HttpConnection, type ManagerOptions, type ManagerTimeouts } from '../http/manager.ts';
+import { H2_SERVER_DEFAULTS, type H2ServerOptions } from '../http/h2/options.ts';
+import { createH2Server } from '../http/h2/server.ts';
+import { HttpConnection } from '../http/manager.ts';
+import type { ManagerOptions, ManagerTimeouts } from '../http/manager-options.ts';
 import { createManagerStats } from '../http/manager-stats.ts';
 import type { RequestHeaderRules } from '../http/request-headers.ts';
 import { newRequestId } from '../http/request-id.ts';
@@ -36,8 +40,8 @@ const DRAIN_MS = 5000;
 
 /** `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager` */
 export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerContext): ConnectionHandler {
-  if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') {
-    throw ConfigError.at('codec_type', `${config.codecType} is not supported yet; AUTO and HTTP1 are`);
+  if (config.codecType === 'HTTP3') {
+    throw ConfigError.at('codec_type', 'HTTP3 is not supported; AUTO, HTTP1 and HTTP2 are');
   }
   const statPrefix = config.statPrefix ?? '';
   const httpScope = ctx.stats.scope('http', statPrefix, { envoy_http_conn_manager_prefix: statPrefix });
@@ -47,7 +51,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
   const { random } = ctx;
   const stats = createManagerStats(httpScope);
   const options: ManagerOptions = {
-    createCodec: (connection, events) => createH1Server(connection, h1, events),
+    createCodec: compileCodec(config, h1),
     stats,
     listenerCodes: new ResponseCodes(
       ctx.listenerScope.scope('http', statPrefix, { envoy_http_conn_manager_prefix: statPrefix }),
@@ -148,6 +152,22 @@ function compileH1Server(config: HttpConnectionManager, envoyStrict: boolean): H
     headersWithUnderscoresAction: common?.headersWithUnderscoresAction ?? 'ALLOW',
     delayedCloseMs: config.delayedCloseTimeout ?? DELAYED_CLOSE_MS,
   };
+}
+
+/** The codec of new connections: one version, or whichever the first bytes ask for. */
+function compileCodec(config: HttpConnectionManager, h1: H1ServerOptions): CreateServerCodec {
+  const http1: CreateServerCodec = (connection, events) => createH1Server(connection, h1, events);
+  if (config.codecType === 'HTTP1') return http1;
+  const h2: H2ServerOptions = {
+    ...H2_SERVER_DEFAULTS,
+    maxHeaderBytes: h1.maxHeaderBytes,
+    maxHeaderCount: h1.maxHeaderCount,
+    headersWithUnderscoresAction: h1.headersWithUnderscoresAction,
+    delayedCloseMs: h1.delayedCloseMs,
+  };
+  const http2: CreateServerCodec = (connection, events) => createH2Server(connection, h2, events);
+  if (config.codecType === 'HTTP2') return http2;
+  return (connection, events) => createAutoServer(connection, events, http1, http2);
 }
 
 function compileTimeouts(config: HttpConnectionManager): ManagerTimeouts {

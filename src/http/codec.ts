@@ -7,6 +7,8 @@ export interface ServerConnection {
   readonly connection: Connection;
   /** Streams that are open now. */
   readonly active: number;
+  /** It speaks HTTP/2; false while that is not known yet. */
+  readonly http2: boolean;
   /** Our side has decided that the connection ends: it counts as closed by us. */
   readonly closing: boolean;
   /** No new requests: H1 answers with `connection: close` and closes after the current response. Idempotent. */

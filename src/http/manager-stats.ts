@@ -7,6 +7,8 @@ export interface ManagerStats {
   readonly cxActive: Gauge;
   readonly cxHttp1Total: Counter;
   readonly cxHttp1Active: Gauge;
+  readonly cxHttp2Total: Counter;
+  readonly cxHttp2Active: Gauge;
   readonly cxDestroy: Counter;
   readonly cxDestroyLocal: Counter;
   readonly cxDestroyRemote: Counter;
@@ -23,6 +25,7 @@ export interface ManagerStats {
   readonly cxDrainClose: Counter;
   readonly rqTotal: Counter;
   readonly rqHttp1Total: Counter;
+  readonly rqHttp2Total: Counter;
   readonly rqActive: Gauge;
   readonly rqTime: Histogram;
   readonly rqTimeout: Counter;
@@ -45,6 +48,8 @@ export function createManagerStats(scope: StatScope): ManagerStats {
     cxActive: scope.gauge('downstream_cx_active'),
     cxHttp1Total: scope.counter('downstream_cx_http1_total'),
     cxHttp1Active: scope.gauge('downstream_cx_http1_active'),
+    cxHttp2Total: scope.counter('downstream_cx_http2_total'),
+    cxHttp2Active: scope.gauge('downstream_cx_http2_active'),
     cxDestroy: scope.counter('downstream_cx_destroy'),
     cxDestroyLocal: scope.counter('downstream_cx_destroy_local'),
     cxDestroyRemote: scope.counter('downstream_cx_destroy_remote'),
@@ -61,6 +66,7 @@ export function createManagerStats(scope: StatScope): ManagerStats {
     cxDrainClose: scope.counter('downstream_cx_drain_close'),
     rqTotal: scope.counter('downstream_rq_total'),
     rqHttp1Total: scope.counter('downstream_rq_http1_total'),
+    rqHttp2Total: scope.counter('downstream_rq_http2_total'),
     rqActive: scope.gauge('downstream_rq_active'),
     rqTime: scope.histogram('downstream_rq_time', 'milliseconds'),
     rqTimeout: scope.counter('downstream_rq_timeout'),

@@ -1,67 +1,14 @@
-import type { Clock } from '../core/clock.ts';
-import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
+import { type TimerOwner, WheelTimer } from '../core/timer-wheel.ts';
 import type { Connection } from '../net/connection.ts';
-import type { ResponseCodes } from '../stats/http-codes.ts';
-import type { AccessLogger } from './access-log-info.ts';
 import type { ServerConnection, ServerConnectionEvents } from './codec.ts';
-import type { DateHeader } from './date.ts';
 import { type DownstreamInfo, Exchange, type ExchangeHost } from './exchange.ts';
 import type { HttpFilter } from './filter.ts';
 import { hasHeader, removeHeader, setHeader } from './headers.ts';
 import { badRequest, LOCAL_REPLY } from './local-reply.ts';
-import type { ManagerStats } from './manager-stats.ts';
-import { appendVia, applyRequestHeaderRules, type RequestHeaderRules } from './request-headers.ts';
+import type { ManagerOptions } from './manager-options.ts';
+import { appendVia, applyRequestHeaderRules } from './request-headers.ts';
 import { FLAG } from './response-flags.ts';
 import { RequestHead, ResponseHead, type ServerStream } from './stream.ts';
-
-export type ServerHeaderTransformation = 'OVERWRITE' | 'APPEND_IF_ABSENT' | 'PASS_THROUGH';
-
-/** Milliseconds; 0 = off. Names as in Envoy's HttpConnectionManager. */
-export interface ManagerTimeouts {
-  /** No stream open on the connection. */
-  readonly idleTimeoutMs: number;
-  /** No byte on a stream in either direction. */
-  readonly streamIdleTimeoutMs: number;
-  /** From the first byte of a request to its last. */
-  readonly requestTimeoutMs: number;
-  /** From the first byte of a request's head to its last. */
-  readonly requestHeadersTimeoutMs: number;
-  readonly maxConnectionDurationMs: number;
-  /** How long a connection that is to end still takes requests, whose answers then say `connection: close`. */
-  readonly drainMs: number;
-  readonly maxStreamDurationMs: number;
-}
-
-/** Everything a compiled HTTP connection manager knows; shared by all its connections. */
-export interface ManagerOptions {
-  readonly createCodec: (connection: Connection, events: ServerConnectionEvents) => ServerConnection;
-  readonly stats: ManagerStats;
-  /** The same codes once more, under the listener's name. */
-  readonly listenerCodes: ResponseCodes;
-  readonly clock: Clock;
-  readonly wheel: TimerWheel;
-  readonly date: DateHeader;
-  readonly timeouts: ManagerTimeouts;
-  readonly maxRequestsPerConnection: number;
-  readonly rules: RequestHeaderRules;
-  readonly serverName: string;
-  readonly serverHeader: ServerHeaderTransformation;
-  readonly alwaysSetRequestIdInResponse: boolean;
-  readonly accessLogs: readonly AccessLogger[];
-  readonly filters: readonly HttpFilter[];
-  /** Normalises path and authority in place; false when it has replied. */
-  readonly normalize: (x: Exchange) => boolean;
-  /** Finds the route and fills `x.route`, `x.routeName`, …; leaves null when there is none. */
-  readonly selectRoute: (x: Exchange) => void;
-  readonly terminal: (x: Exchange, end: boolean) => void;
-  readonly routeResponse: (x: Exchange, head: ResponseHead) => void;
-  /** `Expect: 100-continue` goes to the upstream; otherwise it is answered here. */
-  readonly proxy100Continue: boolean;
-  /** Counts and logs what was thrown while an exchange was served. */
-  readonly onException: (error: unknown) => void;
-  /** Live connections, for drain and for `/listeners`. */
-  readonly connections: Set<{ drain(): void; destroy(): void }>;
-}
 
 const SLASH = 47;
 const NO_REQUEST = new RequestHead('', '', '', []);
@@ -105,8 +52,6 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const { stats } = options;
     stats.cxTotal.inc();
     stats.cxActive.inc();
-    stats.cxHttp1Total.inc();
-    stats.cxHttp1Active.inc();
     options.connections.add(this);
     this.#codec = options.createCodec(connection, this);
     this.#arm(this.#nextDeadline());
@@ -155,7 +100,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       else stats.cxDestroyRemoteActiveRq.inc();
     }
     stats.cxActive.dec();
-    stats.cxHttp1Active.dec();
+    if (this.#served) (this.#codec.http2 ? stats.cxHttp2Active : stats.cxHttp1Active).dec();
     stats.cxRxBytesTotal.add(this.#connection.bytesRead);
     stats.cxTxBytesTotal.add(this.#connection.bytesWritten);
     stats.cxLengthMs.record(this.now() - this.#startMs);
@@ -372,17 +317,30 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     this.#options.wheel.schedule(this.#timer, Math.max(0, atMs - nowMs), nowMs);
   }
 
+  /** With the first request: before it nobody knows what the client speaks. */
+  #countVersion(): void {
+    const { stats } = this.#options;
+    this.#served = true;
+    if (this.#codec.http2) {
+      stats.cxHttp2Total.inc();
+      stats.cxHttp2Active.inc();
+    } else {
+      stats.cxHttp1Total.inc();
+      stats.cxHttp1Active.inc();
+    }
+  }
+
   #begin(stream: ServerStream): Exchange {
     const options = this.#options;
     const { stats } = options;
     this.#headSinceMs = -1;
-    this.#served = true;
+    if (!this.#served) this.#countVersion();
     const x = new Exchange(this, this.#downstream, stream, NO_REQUEST, options.clock.wall());
     x.idleTimeoutMs = options.timeouts.streamIdleTimeoutMs;
     stream.events = x;
     this.#exchanges.push(x);
     stats.rqTotal.inc();
-    stats.rqHttp1Total.inc();
+    (this.#codec.http2 ? stats.rqHttp2Total : stats.rqHttp1Total).inc();
     stats.rqActive.inc();
     if (options.maxRequestsPerConnection > 0 && ++this.#requests >= options.maxRequestsPerConnection) {
       stats.cxMaxRequestsReached.inc();

@@ -3,7 +3,13 @@ import { Cell } from '../core/cell.ts';
 import { socketPath } from './address.ts';
 import type { Address, Connection } from './connection.ts';
 import type { ReadArena } from './read-arena.ts';
-import { type ConnectionObserver, rewrap, SocketConnection } from './socket-connection.ts';
+import {
+  type ConnectionObserver,
+  type ReadingSocket,
+  rewrap,
+  SocketConnection,
+  takeAccepted,
+} from './socket-connection.ts';
 
 /** Takes a fresh connection; must set `connection.events` before it returns. */
 export type ConnectionHandler = (connection: Connection) => void;
@@ -42,21 +48,22 @@ export function listen(options: ListenOptions): Promise<Listener> {
     // Nothing may be read before the socket reads into the arena.
     pauseOnConnect: true,
   });
-  server.on('connection', (socket: Socket) => {
+  const { arena, bufferLimitBytes } = options;
+  const onAccepted = (reading: ReadingSocket): void => {
     const accept = handler.value;
-    const reading = accept === undefined ? null : rewrap(socket, options.arena, options.bufferLimitBytes);
     // The peer may be gone already: then there is no address to tell and nothing to serve.
-    if (accept === undefined || reading === null || gone(reading.socket, address)) {
-      const closing = reading?.socket ?? socket;
-      closing.on('error', () => {
-        // Closed by us anyway.
-      });
-      closing.destroy();
+    if (accept === undefined || gone(reading.socket, address)) {
+      drop(reading.socket);
       return;
     }
     const { observer, nextId } = options;
     const facts = { id: nextId(), peer: 'downstream', unixPath: address.path, observer } as const;
     accept(new SocketConnection(reading, facts));
+  };
+  server.on('connection', (socket: Socket) => {
+    const reading = rewrap(socket, arena, bufferLimitBytes);
+    if (reading === null) drop(socket);
+    else onAccepted(reading);
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -74,10 +81,18 @@ export function listen(options: ListenOptions): Promise<Listener> {
         server.off('error', reject);
         // A failed accept (EMFILE) must not end the process; the kernel keeps the connection for the next try.
         server.on('error', () => {});
+        takeAccepted(server, arena, bufferLimitBytes, onAccepted);
         resolve({ handler, address: boundAddress(server, address), close: () => void server.close() });
       },
     );
   });
+}
+
+function drop(socket: Socket): void {
+  socket.on('error', () => {
+    // Closed by us anyway.
+  });
+  socket.destroy();
 }
 
 function gone(socket: Socket, listening: Address): boolean {

@@ -89,6 +89,10 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     return this.#stream === null ? 0 : 1;
   }
 
+  get http2(): boolean {
+    return false;
+  }
+
   get closing(): boolean {
     return this.#closedHere;
   }

@@ -53,6 +53,10 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
     return this.#session.streams.size;
   }
 
+  get http2(): boolean {
+    return true;
+  }
+
   get closing(): boolean {
     return this.#session.failed || this.#goneAway;
   }

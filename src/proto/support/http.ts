@@ -2,7 +2,7 @@ import { inert, noted, only, type SupportTable } from './table.ts';
 
 export const httpSupport: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
-    codec_type: only('AUTO', 'HTTP1'),
+    codec_type: only('AUTO', 'HTTP1', 'HTTP2'),
     stat_prefix: 'implemented',
     route_config: 'implemented',
     http_filters: 'implemented',
