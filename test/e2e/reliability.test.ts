@@ -179,7 +179,7 @@ function run(name: string, hcm: string, rows: readonly Row[]): void {
 }
 
 run('HTTP/1 framing', '', FRAMING);
-run('HTTP/1 syntax', '', SYNTAX);
+run('HTTP/1 syntax', 'codec_type: HTTP1', SYNTAX);
 run('HTTP/1.0', 'http_protocol_options: {accept_http_10: true}', [
   {
     row: '6 TE in HTTP/1.0',

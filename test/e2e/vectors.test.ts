@@ -39,10 +39,10 @@ t.test('every request vector through the program', async (t) => {
       return 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
     }),
   );
-  const inox = await InoxProcess.start(httpBootstrap({ backend: backend.port, admin: true, hcm: 'codec_type: HTTP1' }), [
-    '--concurrency',
-    '1',
-  ]);
+  const inox = await InoxProcess.start(
+    httpBootstrap({ backend: backend.port, admin: true, hcm: 'codec_type: HTTP1' }),
+    ['--concurrency', '1'],
+  );
   t.teardown(async () => {
     backend.close();
     await inox.stop();
