@@ -47,24 +47,16 @@ let count = 0;
 
 for (const group of checkNames(GROUPS).map(selected)) {
   if (group.cases.length === 0) continue;
-  const run = await GroupRun.create(group, join(folder, group.name), ports);
-  try {
-    await run.listen();
-    const left = await run.run(proxyKind(nameOf(options.left), mayRefuse));
-    const right =
-      options.right === 'none' ? undefined : await run.run(proxyKind(nameOf(options.right), mayRefuse));
-    for (const spec of group.cases) {
-      count += 1;
-      const one = left.get(spec.name);
-      if (one !== undefined) facts[spec.name] = one;
-      if (right !== undefined) found.push(...differencesOf(spec.name, one, right.get(spec.name)));
-    }
-    console.error(
-      `${group.name}: ${group.cases.length} cases, ${Math.round((Date.now() - started) / 1000)} s`,
-    );
-  } finally {
-    run.close();
-  }
+  const hits = await compareGroup(group, group.name);
+  count += group.cases.length;
+  const doubtful = new Set(hits.filter((one) => one.explained === undefined).map((one) => one.case));
+  found.push(...hits.filter((one) => !doubtful.has(one.case)));
+  console.error(`${group.name}: ${group.cases.length} cases, ${Math.round((Date.now() - started) / 1000)} s`);
+  if (doubtful.size === 0) continue;
+  // Either proxy may be late once on a busy machine: a difference counts when it shows twice.
+  console.error(`${group.name}: once more: ${[...doubtful].join(', ')}`);
+  const cases = group.cases.filter((one) => doubtful.has(one.name));
+  found.push(...(await compareGroup({ ...group, cases }, `${group.name}-again`)));
 }
 
 if (options.group === undefined || options.group === 'processes') await compareProcesses();
@@ -73,6 +65,26 @@ if (options.facts !== undefined)
 report();
 if (options.keep) console.log(`files are in ${folder}`);
 else rmSync(folder, { recursive: true, force: true });
+
+/** Runs the cases of one group through both proxies; `name` is that of its folder. */
+async function compareGroup(group: Group, name: string): Promise<Found[]> {
+  const run = await GroupRun.create(group, join(folder, name), ports);
+  try {
+    await run.listen();
+    const left = await run.run(proxyKind(nameOf(options.left), mayRefuse));
+    const right =
+      options.right === 'none' ? undefined : await run.run(proxyKind(nameOf(options.right), mayRefuse));
+    const hits: Found[] = [];
+    for (const spec of group.cases) {
+      const one = left.get(spec.name);
+      if (one !== undefined) facts[spec.name] = one;
+      if (right !== undefined) hits.push(...differencesOf(spec.name, one, right.get(spec.name)));
+    }
+    return hits;
+  } finally {
+    run.close();
+  }
+}
 
 async function compareProcesses(): Promise<void> {
   const wanted = (name: string): boolean => options.only === undefined || name.includes(options.only);
