@@ -1,6 +1,6 @@
 import type { Headers } from '../headers.ts';
+import { HeldBytes } from '../held-bytes.ts';
 import { FAULT, type HeadFault, parseTrailers } from './head-fields.ts';
-import { HeldBytes } from './held-bytes.ts';
 import type { H1Options } from './options.ts';
 
 /** Takes what a BodyReader decodes. Exactly one call has the end: `onBody(…, true)` or `onTrailers`. */

@@ -1,4 +1,4 @@
-import { HeldBytes } from './held-bytes.ts';
+import { HeldBytes } from '../held-bytes.ts';
 
 const CR = 13;
 const LF = 10;

@@ -1,5 +1,5 @@
+import { HeldBytes } from '../held-bytes.ts';
 import { FLAG_PADDED, FRAME, FRAME_HEAD_BYTES, H2_ERROR, MAX_FRAME_BYTES, PREFACE } from './frame.ts';
-import { HeldBytes } from './held-bytes.ts';
 
 /** Gets the frames of one connection. Returning an H2 error code ends reading; 0 goes on. */
 export interface FrameSink {

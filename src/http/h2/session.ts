@@ -2,6 +2,7 @@
 import type { ResetReason } from '../../core/errors.ts';
 import type { Connection, ConnectionEvents } from '../../net/connection.ts';
 import type { Headers } from '../headers.ts';
+import { HeldBytes } from '../held-bytes.ts';
 import {
   DEFAULT_WINDOW,
   FLAG_ACK,
@@ -19,7 +20,6 @@ import {
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { H2Stream, type StreamOwner } from './h2-stream.ts';
 import { HeadBuilder } from './head-builder.ts';
-import { HeldBytes } from './held-bytes.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
 import type { H2Options, UnderscoreAction } from './options.ts';

@@ -7,7 +7,7 @@ declare global {
 
 const EMPTY = Buffer.alloc(0);
 
-/** Bytes of a message part that arrives in pieces (borrowed chunks are copied here); grows by doubling. */
+/** Bytes of a head, a frame or a header block that comes in pieces; borrowed chunks are copied here. Grows by doubling. */
 export class HeldBytes {
   #buffer: Buffer = EMPTY;
   length = 0;
@@ -23,6 +23,7 @@ export class HeldBytes {
     this.length = needed;
   }
 
+  /** The byte at `index`, −1 beyond the end. */
   at(index: number): number {
     return index < this.length ? (this.#buffer[index] ?? -1) : -1;
   }
@@ -35,6 +36,11 @@ export class HeldBytes {
 
   text(from: number, to: number): string {
     return this.#buffer.latin1Slice(from, Math.min(to, this.length));
+  }
+
+  /** The bytes; after `clear` they belong to the caller. */
+  view(): Buffer {
+    return this.#buffer.subarray(0, this.length);
   }
 
   clear(): void {
