@@ -26,6 +26,7 @@ class NullConnection implements Connection {
   readonly id = 1;
   readonly remote = ADDRESS;
   readonly local = ADDRESS;
+  readonly tls = null;
   readonly buffered = 0;
   readonly bytesRead = 0;
   bytesWritten = 0;

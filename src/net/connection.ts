@@ -1,4 +1,5 @@
 import type { ResetReason } from '../core/errors.ts';
+import type { TlsInfo } from './transport.ts';
 
 /** An IP address and port, or a Unix socket path (port 0). */
 export interface Address {
@@ -20,6 +21,8 @@ export interface Connection {
   readonly id: number;
   readonly remote: Address;
   readonly local: Address;
+  /** What the TLS handshake said; null on a connection without TLS. */
+  readonly tls: TlsInfo | null;
   /** Bytes accepted by `write` that the kernel has not taken yet. */
   readonly buffered: number;
   readonly bytesRead: number;

@@ -4,6 +4,7 @@ import { ipAddress, unixAddress } from './address.ts';
 import type { Address, Connection, ConnectionEvents } from './connection.ts';
 import { connectionTermination } from './node-errors.ts';
 import { READ_BYTES, type ReadArena, type ReadBuffer } from './read-arena.ts';
+import type { TlsInfo } from './transport.ts';
 
 /** Between events: a connection that nobody listens to yet or any more. */
 const NOBODY: ConnectionEvents = {
@@ -33,6 +34,11 @@ export interface ConnectionFacts {
   /** Path of a Unix socket, '' for TCP. */
   readonly unixPath: string;
   readonly observer: ConnectionObserver | null;
+  /** Addresses that a listener filter restored; the socket's own when absent. */
+  readonly remote?: Address;
+  readonly local?: Address;
+  /** After a TLS handshake. */
+  readonly tls?: TlsInfo;
 }
 
 /** Node's socket handle, as far as it is used here; not documented, hence only in this file. */
@@ -134,6 +140,7 @@ export class SocketConnection implements Connection {
   readonly id: number;
   readonly remote: Address;
   readonly local: Address;
+  readonly tls: TlsInfo | null;
   readonly #socket: Socket;
   readonly #arena: ReadArena | null;
   readonly #reader: ArenaReader | null;
@@ -163,14 +170,17 @@ export class SocketConnection implements Connection {
     this.#blocked = false;
     this.#error = null;
     this.#closeTimer = null;
+    this.tls = facts.tls ?? null;
     this.remote =
-      unixPath === ''
+      facts.remote ??
+      (unixPath === ''
         ? ipAddress(plainIp(socket.remoteAddress), socket.remotePort ?? 0)
-        : unixAddress(unixPath);
+        : unixAddress(unixPath));
     this.local =
-      unixPath === ''
+      facts.local ??
+      (unixPath === ''
         ? ipAddress(plainIp(socket.localAddress), socket.localPort ?? 0)
-        : unixAddress(unixPath);
+        : unixAddress(unixPath));
     observer?.onOpen();
     if (reader !== null) reader.target = this;
     else socket.on('data', (chunk: Buffer) => this.events.onData(chunk));

@@ -12,6 +12,7 @@ export class FakeConnection implements Connection {
   readonly id = 1;
   readonly remote = ADDRESS;
   readonly local = ADDRESS;
+  readonly tls = null;
   bytesRead = 0;
   bytesWritten = 0;
   destroyed = false;

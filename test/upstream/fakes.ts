@@ -8,6 +8,7 @@ import type { ClientConnection, ClientConnectionEvents } from '../../src/http/co
 import type { ClientStream, ResponseHead, StreamEvents } from '../../src/http/stream.ts';
 import type { Address, Connection, ConnectionEvents } from '../../src/net/connection.ts';
 import type { DialListener } from '../../src/net/dial.ts';
+import type { TlsInfo } from '../../src/net/transport.ts';
 import { StatAggregator } from '../../src/stats/aggregator.ts';
 import { StatStore } from '../../src/stats/store.ts';
 import type { Cluster } from '../../src/upstream/cluster.ts';
@@ -45,6 +46,7 @@ export class FakeConnection implements Connection {
   readonly id = nextId++;
   readonly remote: Address;
   readonly local: Address = { ip: '127.0.0.1', port: 1, path: '' };
+  tls: TlsInfo | null = null;
   buffered = 0;
   bytesRead = 0;
   bytesWritten = 0;
