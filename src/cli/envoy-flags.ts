@@ -24,7 +24,12 @@ export const ENVOY_FLAGS: readonly EnvoyFlag[] = [
   { flags: '--service-zone <zone>', help: 'node.locality.zone, when the configuration has none', acts: true },
   {
     flags: '--drain-time-s <seconds>',
-    help: 'how long connections may take to end on SIGTERM (default: 25)',
+    help: 'how long a drain takes, and how long connections may take to end on SIGTERM (default: 25)',
+    acts: true,
+  },
+  {
+    flags: '--drain-strategy <strategy>',
+    help: 'gradual: a drain asks more and more connections to close; immediate: all of them (default: gradual)',
     acts: true,
   },
   { flags: '--admin-address-path <file>', help: 'write the admin address to this file', acts: true },
@@ -42,7 +47,6 @@ export const ENVOY_FLAGS: readonly EnvoyFlag[] = [
   { flags: '--skip-hot-restart-parent-stats', help: 'hot restart', acts: false },
   { flags: '--socket-path <path>', help: 'hot restart', acts: false },
   { flags: '--socket-mode <mode>', help: 'hot restart', acts: false },
-  { flags: '--drain-strategy <strategy>', help: 'gradual or immediate', acts: false },
   { flags: '--local-address-ip-version <version>', help: 'v4 or v6', acts: false },
   { flags: '--file-flush-interval-msec <ms>', help: 'access log flushing', acts: false },
   { flags: '--file-flush-min-size-kb <kb>', help: 'access log flushing', acts: false },

@@ -31,6 +31,10 @@ function program(): Command {
     runCommand.option(flags, acts ? help : `(no effect) ${help}`);
   runCommand
     .option('--envoy-strict', "exactly Envoy's behaviour where inox would do better", false)
+    .option(
+      '--lame-duck-time-s <seconds>',
+      'how long connections are still taken after SIGTERM, when readiness fails already (default: 5)',
+    )
     .option('--log-json', 'log as JSON lines', false)
     .option(
       '--metrics-address <ip:port>',

@@ -26,11 +26,14 @@ export interface RunFlags {
   readonly serviceCluster?: string;
   readonly serviceZone?: string;
   readonly drainTimeS?: string;
+  readonly drainStrategy?: string;
+  readonly lameDuckTimeS?: string;
   readonly adminAddressPath?: string;
 }
 
 const MAX_DEFAULT_CONCURRENCY = 2;
 const DEFAULT_DRAIN_S = 25;
+const DEFAULT_LAME_DUCK_S = 5;
 const MAX_PORT = 65_535;
 
 /** Runs the proxy until a signal ends it; sets the exit code. */
@@ -54,8 +57,8 @@ export async function run(flags: RunFlags): Promise<void> {
     const given = flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS;
     return fail(`--metrics-address must be ip:port, not '${given}'`);
   }
-  if (flags.drainTimeS !== undefined && !/^\d{1,6}$/.test(flags.drainTimeS))
-    return fail(`--drain-time-s must be a whole number of seconds, not '${flags.drainTimeS}'`);
+  const drainFault = checkDrainFlags(flags);
+  if (drainFault !== undefined) return fail(drainFault);
   const config = tryLoad(flags);
   if (config === undefined) return;
   await serve(withNode(config, flags), flags, {
@@ -91,6 +94,8 @@ async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): P
       concurrency: parsed.concurrency,
       envoyStrict: flags.envoyStrict,
       drainMs: Number(flags.drainTimeS ?? DEFAULT_DRAIN_S) * 1000,
+      lameDuckMs: Number(flags.lameDuckTimeS ?? DEFAULT_LAME_DUCK_S) * 1000,
+      drainAtOnce: flags.drainStrategy === 'immediate',
       metricsAddress: parsed.metrics,
       onAdminAddress: (address) => {
         if (flags.adminAddressPath !== undefined)
@@ -165,6 +170,17 @@ function withNode(config: ServableConfig, flags: RunFlags): ServableConfig {
     ...(zone === undefined ? {} : { locality: { ...node?.locality, zone } }),
   };
   return { ...config, bootstrap: { ...config.bootstrap, node: named } };
+}
+
+function checkDrainFlags(flags: RunFlags): string | undefined {
+  const { drainTimeS = '0', lameDuckTimeS = '0', drainStrategy = 'gradual' } = flags;
+  if (!/^\d{1,6}$/.test(drainTimeS))
+    return `--drain-time-s must be a whole number of seconds, not '${drainTimeS}'`;
+  if (!/^\d{1,6}$/.test(lameDuckTimeS))
+    return `--lame-duck-time-s must be a whole number of seconds, not '${lameDuckTimeS}'`;
+  if (drainStrategy !== 'gradual' && drainStrategy !== 'immediate')
+    return `unknown --drain-strategy '${drainStrategy}': gradual or immediate`;
+  return undefined;
 }
 
 function warnAboutIgnored(flags: RunFlags, warn: (message: string) => void): void {

@@ -14,6 +14,7 @@ import type { HttpFilter } from '../http/filter.ts';
 import type { ConnectionHandler } from '../net/listener.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
+import type { DrainDecision } from './drain.ts';
 
 /** The message of a resolved `Any`: always an object, but its type is known to its extension only. */
 export function typedObject(value: unknown): object {
@@ -49,6 +50,8 @@ export interface CompileContext {
   /** Owns what the compiled configuration opens. */
   readonly scope: Scope;
   readonly connections: Set<LiveConnection>;
+  /** What the control thread tells all workers at once, see core/signals.ts. */
+  readonly signals: Float64Array;
   /** This machine's address towards others, told to upstreams in place of a loopback peer. */
   readonly localIp: string;
   /** The cell of a cluster, empty until there is one. */
@@ -65,6 +68,8 @@ export interface CompileContext {
 export interface ListenerContext extends CompileContext {
   /** `listener.<address>.` */
   readonly listenerScope: StatScope;
+  /** Whether a connection should be given up with the answer that goes out now. */
+  readonly drainDecision: DrainDecision;
 }
 
 /** A network filter that ends a filter chain: HTTP connection manager, TCP proxy. */

@@ -86,6 +86,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
     },
     terminal: chain.terminal,
     routeResponse: applyResponseRules,
+    drainDecision: ctx.drainDecision,
     onException: ctx.onException,
     connections: ctx.connections,
   };

@@ -8,6 +8,7 @@ import type { ConnectionHandler } from '../net/listener.ts';
 import type { ConnectionObserver } from '../net/socket-connection.ts';
 import type { StatScope } from '../stats/scope.ts';
 import { at, type CompileContext, type ListenerContext, typedObject } from './context.ts';
+import { compileDrainDecision, isInbound } from './drain.ts';
 
 /** Envoy's default of `per_connection_buffer_limit_bytes`. */
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024;
@@ -19,6 +20,8 @@ export interface CompiledListener {
   readonly reusePort: boolean;
   readonly backlog: number;
   readonly bufferLimitBytes: number;
+  /** `traffic_direction: INBOUND` */
+  readonly inbound: boolean;
   readonly handler: ConnectionHandler;
   readonly observer: ConnectionObserver;
 }
@@ -35,19 +38,26 @@ export function compileListener(config: ListenerConfig, ctx: CompileContext): Co
     );
   }
   if (chain === undefined) throw ConfigError.at('filter_chains', 'no filter chains specified');
-  const prefix = config.statPrefix || formatAddress(address).replaceAll(':', '_');
+  const prefix = listenerStatPrefix(config);
   const scope = ctx.stats.scope('listener', prefix, { envoy_listener_address: prefix });
+  const drainDecision = compileDrainDecision(config, ctx);
   const path = chains.length > 0 ? 'filter_chains[0]' : 'default_filter_chain';
-  const handler = at(path, () => compileFilterChain(chain, { ...ctx, listenerScope: scope }));
+  const handler = at(path, () => compileFilterChain(chain, { ...ctx, listenerScope: scope, drainDecision }));
   return {
     name: config.name ?? formatAddress(address),
     address,
     reusePort: config.enableReusePort ?? true,
     backlog: config.tcpBacklogSize ?? DEFAULT_BACKLOG,
     bufferLimitBytes: config.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
+    inbound: isInbound(config),
     handler,
     observer: compileObserver(scope, ctx.worker),
   };
+}
+
+/** What stands between `listener.` and the name of a metric. */
+export function listenerStatPrefix(config: ListenerConfig): string {
+  return config.statPrefix || formatAddress(listenAddress(config.address)).replaceAll(':', '_');
 }
 
 /** Reads `address`: an IP and port, or a Unix socket. */

@@ -14,7 +14,7 @@ export function createAdminContext(control: ControlPlane): AdminContext {
     aggregator,
     exposition,
     refreshStats: () => control.serverStats.refresh(),
-    state: () => (control.healthCheckFailed && control.state === 'LIVE' ? 'DRAINING' : control.state),
+    state: () => control.shownState,
     serverInfo: () => ({
       version: VERSION_LINE,
       startedAt: control.startedAt,
@@ -35,14 +35,8 @@ export function createAdminContext(control: ControlPlane): AdminContext {
     setLogLevel: (_logger, level) => {
       if (LOG_LEVELS.includes(level)) control.setLogLevel(level);
     },
-    setHealthCheckFailed: (failed) => {
-      control.healthCheckFailed = failed;
-    },
-    drainListeners: (drain) => {
-      // Graceful: connections may finish; in both forms nothing new is accepted.
-      control.supervisor.drain();
-      if (!drain.graceful) options.log.log('info', 'main', 'listeners closed by /drain_listeners');
-    },
+    setHealthCheckFailed: (failed) => control.setHealthCheckFailed(failed),
+    drainListeners: (drain) => control.drainListeners(drain),
     reopenLogs: () => control.supervisor.broadcast({ type: 'reopen-logs' }),
     quit: () => void control.exitNow(0),
   };

@@ -7,6 +7,7 @@ import { listenAddress } from '../config/listener.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import { collectGarbageOnce, releaseStartupMemory } from '../core/collect-garbage.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
+import { createSignals, DIRECTION, HEALTH, SIGNAL } from '../core/signals.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
 import { formatAddress } from '../net/address.ts';
@@ -18,10 +19,12 @@ import { createServerStats, type ServerState, type ServerStats } from '../stats/
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import { createHoldingsMemory, releaseHoldings } from '../upstream/holdings.ts';
+import type { DrainOptions } from './admin/context.ts';
 import { startMetrics } from './admin/metrics-server.ts';
 import { startAdmin } from './admin/server.ts';
 import { createAdminContext } from './admin-context.ts';
 import { startDiscovery } from './discovery.ts';
+import { drainListeners, drainProcess } from './drain.ts';
 import { workerHeapLimits } from './heap-limits.ts';
 import { claimAddresses, explainListenError } from './listen-check.ts';
 import type { ServableConfig } from './load-config.ts';
@@ -36,8 +39,12 @@ export interface ServeOptions {
   readonly config: ServableConfig;
   readonly concurrency: number;
   readonly envoyStrict: boolean;
-  /** Connections may take so long to end after SIGTERM. */
+  /** Everything may take so long to end after SIGTERM; also the time of a gradual `/drain_listeners`. */
   readonly drainMs: number;
+  /** The part of it in which connections are still taken. */
+  readonly lameDuckMs: number;
+  /** A drain closes every connection with its next answer, instead of more and more of them. */
+  readonly drainAtOnce: boolean;
   /** Read-only port for scrapes and readiness, none when undefined. */
   readonly metricsAddress: Address | undefined;
   /** Written once the admin listens (`--admin-address-path`). */
@@ -59,7 +66,7 @@ export class ControlPlane {
   readonly runtime: Readonly<Record<string, unknown>>;
   listeners: readonly ListenerConfig[] = [];
   state: ServerState = 'INITIALIZING';
-  healthCheckFailed = false;
+  readonly signals: Float64Array;
   readonly #hosts: Record<string, object> = {};
   readonly #holdings: Record<string, Int32Array> = {};
   readonly #closers: (() => void)[] = [];
@@ -72,6 +79,9 @@ export class ControlPlane {
     this.options = options;
     this.bootstrap = config.bootstrap;
     this.#exit = exit;
+    this.signals = createSignals(concurrency);
+    this.signals[SIGNAL.drainTimeMs] = options.drainMs;
+    this.signals[SIGNAL.drainAtOnce] = options.drainAtOnce ? 1 : 0;
     this.runtime = at('layered_runtime', () => flattenRuntime(config.bootstrap.layeredRuntime));
     this.store.onRegister((message) => this.aggregator.attach(CONTROL_THREAD, message));
     this.#closers.push(watchThread(this.store.root, 'main_thread'));
@@ -80,7 +90,7 @@ export class ControlPlane {
     const flushing = setInterval(() => this.aggregator.flush(), flushMs);
     this.#closers.push(() => clearInterval(flushing));
     this.serverStats = createServerStats(this.store.root, this.aggregator, () => ({
-      state: this.state,
+      state: this.shownState,
       concurrency,
       version: 0,
     }));
@@ -95,6 +105,32 @@ export class ControlPlane {
       },
       onLog: (level, component, message) => log.log(level, component, message),
     });
+  }
+
+  /** What readiness and `server.state` say: a failed health check counts as draining. */
+  get shownState(): ServerState {
+    return this.state === 'LIVE' && this.signals[SIGNAL.health] !== HEALTH.ok ? 'DRAINING' : this.state;
+  }
+
+  /** `/healthcheck/fail` and `/healthcheck/ok`; a process that is about to end stays failed. */
+  setHealthCheckFailed(failed: boolean): void {
+    const passing = this.#stopping === null ? HEALTH.ok : HEALTH.leaving;
+    this.signals[SIGNAL.health] = failed ? HEALTH.failed : passing;
+  }
+
+  /** `/drain_listeners` */
+  drainListeners(options: DrainOptions): void {
+    const timer = drainListeners(options, {
+      signals: this.signals,
+      stopListening: (inboundOnly) => this.#stopListening(inboundOnly),
+    });
+    if (timer !== undefined) this.#closers.push(() => clearTimeout(timer));
+  }
+
+  #stopListening(inboundOnly: boolean): void {
+    const direction = inboundOnly ? DIRECTION.inbound : DIRECTION.all;
+    this.signals[SIGNAL.stopped] = Math.max(this.signals[SIGNAL.stopped] ?? 0, direction);
+    this.supervisor.broadcast({ type: 'stop-listening', inboundOnly });
   }
 
   get clusters(): readonly ClusterConfig[] {
@@ -153,7 +189,7 @@ export class ControlPlane {
     this.supervisor.broadcast({ type: 'log-level', level });
   }
 
-  /** Stops accepting, lets connections end until the deadline, then exits. A second call changes nothing. */
+  /** Fails readiness, drains until the deadline, then exits. A second call changes nothing. */
   drainAndExit(): Promise<number> {
     this.#stopping ??= this.#drain();
     return this.#stopping;
@@ -167,22 +203,22 @@ export class ControlPlane {
   }
 
   async #drain(): Promise<number> {
-    const { log, drainMs } = this.options;
-    const began = performance.now();
+    const { log, drainMs, lameDuckMs } = this.options;
     this.state = 'DRAINING';
-    log.log('info', 'main', 'draining: no new connections, the present ones may finish');
-    this.supervisor.drain();
-    // The workers report at once and then every 50 ms.
-    do await new Promise((resolve) => setTimeout(resolve, 60));
-    while (!this.#exiting && this.supervisor.openConnections > 0 && performance.now() - began < drainMs);
-    // A second signal was faster.
-    if (this.#exiting) return 0;
-    const open = this.supervisor.openConnections;
-    // A worker that is stuck has not said how many.
-    const left = Number.isFinite(open) ? open : 'all';
-    const took = ((performance.now() - began) / 1000).toFixed(1);
-    log.log('info', 'main', `drained in ${took} s, ${left} connections closed by the deadline`);
-    await this.exitNow(0);
+    const done = await drainProcess(
+      { lameDuckMs, deadlineMs: drainMs },
+      {
+        signals: this.signals,
+        stopListening: (inboundOnly) => this.#stopListening(inboundOnly),
+        startDrain: () => this.supervisor.drain(),
+        openConnections: () => this.supervisor.openConnections,
+        aggregator: this.aggregator,
+        listeners: this.listeners,
+        log: (message) => log.log('info', 'main', message),
+        stopped: () => this.#exiting,
+      },
+    );
+    if (done) await this.exitNow(0);
     return 0;
   }
 
@@ -199,6 +235,7 @@ export class ControlPlane {
       hosts: this.#hosts,
       runtime: this.runtime,
       holdings: this.#holdings,
+      signals: this.signals,
     };
   }
 

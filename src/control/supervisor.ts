@@ -79,9 +79,7 @@ export class Supervisor {
     this.#slots[index]?.worker.postMessage(message);
   }
 
-  /**
-   * Stops accepting and lets connections go as they become idle; a worker that dies now is not replaced. Idempotent.
-   */
+  /** Lets connections go as they become idle; a worker that dies now is not replaced. Idempotent. */
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;

@@ -23,6 +23,8 @@ export interface WorkerInit {
   readonly runtime: Readonly<Record<string, unknown>>;
   /** What the workers hold of each cluster's circuit breakers, by cluster name; one slice a worker. */
   readonly holdings: Readonly<Record<string, Int32Array>>;
+  /** What the control thread tells all workers at once, see signals.ts. */
+  readonly signals: Float64Array;
 }
 
 export interface NodeIdentity {
@@ -40,7 +42,9 @@ export type ToWorker =
   | { readonly type: 'log-level'; readonly level: LogLevel }
   /** Asks for a plain snapshot; answered by `answer` with the same id. */
   | { readonly type: 'query'; readonly id: number; readonly what: 'clusters' | 'listeners' }
-  /** Stop accepting and let connections go as they become idle. */
+  /** Stop accepting, on all listeners or on inbound ones; connections live on. */
+  | { readonly type: 'stop-listening'; readonly inboundOnly: boolean }
+  /** Let connections go as they become idle, and say how many are left. */
   | { readonly type: 'drain' }
   | { readonly type: 'reopen-logs' }
   /** Flush what is buffered, close everything, exit. */

@@ -54,6 +54,8 @@ export interface ManagerOptions {
   readonly routeResponse: (x: Exchange, head: ResponseHead) => void;
   /** `Expect: 100-continue` goes to the upstream; otherwise it is answered here. */
   readonly proxy100Continue: boolean;
+  /** Whether the connection should be given up with the answer that goes out now. */
+  readonly drainDecision: () => boolean;
   /** Counts and logs what was thrown while an exchange was served. */
   readonly onException: (error: unknown) => void;
   /** Live connections, for drain and for `/listeners`. */

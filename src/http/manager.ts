@@ -106,11 +106,26 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     stats.cxLengthMs.record(this.now() - this.#startMs);
   }
 
-  /** No new requests; the current ones end in peace. Idempotent. */
+  /**
+   * The process ends. HTTP/2 can say so at any time; on HTTP/1 only an answer can, and who is idle may be sending a
+   * request this very moment.
+   */
   drain(): void {
+    if (this.#draining || this.#drainDeadlineMs >= 0) return;
+    this.#options.stats.cxDrainClose.inc();
+    if (this.#codec.http2 || this.#exchanges.length > 0) {
+      this.#close();
+      return;
+    }
+    const nowMs = this.now();
+    this.#startDrain(nowMs);
+    this.#arm(this.#nextDeadline());
+  }
+
+  /** No new requests; the current ones end in peace. Idempotent. */
+  #close(): void {
     if (this.#draining) return;
     this.#draining = true;
-    this.#options.stats.cxDrainClose.inc();
     this.#closedByUs = true;
     this.#codec.drain();
   }
@@ -178,6 +193,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
 
   finishResponseHead(x: Exchange, head: ResponseHead): void {
     const options = this.#options;
+    if (!this.#draining) this.#decideDrain();
     const headers = head.headers;
     let date = false;
     let server = -1;
@@ -194,6 +210,15 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     if (options.rules.via !== '') appendVia(headers, options.rules.via);
     if (options.alwaysSetRequestIdInResponse && x.requestId !== '') {
       setHeader(headers, 'x-request-id', x.requestId);
+    }
+  }
+
+  /** An answer goes out: the moment to tell the client, on HTTP/1 the only one. */
+  #decideDrain(): void {
+    if (this.#drainDeadlineMs >= 0) this.#close();
+    else if (this.#options.drainDecision()) {
+      this.#options.stats.cxDrainClose.inc();
+      this.#close();
     }
   }
 
@@ -226,7 +251,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const nowMs = this.now();
     const idle = this.#exchanges.length === 0 && this.#headSinceMs < 0;
     const ending = this.#drainDeadlineMs >= 0;
-    if (ending && nowMs >= this.#drainDeadlineMs) this.drain();
+    if (ending && nowMs >= this.#drainDeadlineMs) this.#close();
     if (
       !ending &&
       idle &&
@@ -235,7 +260,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     ) {
       stats.cxIdleTimeout.inc();
       if (this.#served) this.#startDrain(nowMs);
-      else this.drain();
+      else this.#close();
     }
     const headSince = this.#headSinceMs;
     if (
@@ -344,9 +369,9 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     stats.rqActive.inc();
     if (options.maxRequestsPerConnection > 0 && ++this.#requests >= options.maxRequestsPerConnection) {
       stats.cxMaxRequestsReached.inc();
-      this.drain();
+      this.#close();
     }
-    if (this.#drainDeadlineMs >= 0) this.drain();
+    if (this.#drainDeadlineMs >= 0) this.#close();
     this.#arm(this.#exchangeDeadline(x));
     return x;
   }

@@ -11,12 +11,14 @@ import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';
+import { createSignals } from '../core/signals.ts';
 import { TimerWheel } from '../core/timer-wheel.ts';
 import type { NodeIdentity, WorkerInit } from '../core/worker-protocol.ts';
 import { createAccessLogCompiler } from '../extensions/access-log/compiler.ts';
 import { EXTENSIONS } from '../extensions/index.ts';
 import { DateHeader } from '../http/date.ts';
 import { createH1Client } from '../http/h1/client.ts';
+import { createH2Client } from '../http/h2/client.ts';
 import type { Dial } from '../net/dial.ts';
 import { localIp } from '../net/local-address.ts';
 import type { StatScope } from '../stats/scope.ts';
@@ -45,7 +47,8 @@ export interface DataPlane extends CompiledResources {
 
 /** The composition root of the data plane: plain configuration in, clusters and listeners out. */
 export function createDataPlane(
-  init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'>,
+  init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'> &
+    Partial<Pick<WorkerInit, 'signals'>>,
   parts: DataPlaneParts,
 ): DataPlane {
   const { clock, random, stats, dry } = parts;
@@ -74,6 +77,7 @@ export function createDataPlane(
     extensions: new ExtensionRegistry(EXTENSIONS),
     scope,
     connections,
+    signals: init.signals ?? createSignals(1),
     localIp: localIp(),
     runtime,
     compileAccessLogs: (configs, path) => [...accessLogs.compile(configs, path), debugLog],
@@ -91,6 +95,7 @@ export function createDataPlane(
       timers: wheel,
       dial: parts.dial,
       createHttp1: createH1Client,
+      createHttp2: createH2Client,
       holdings: (cluster, priority) => {
         const memory = init.holdings[cluster];
         if (memory === undefined) return createLocalHoldings();

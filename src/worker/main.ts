@@ -4,6 +4,7 @@ import { TurnClock } from '../core/clock.ts';
 import { collectGarbageOnce } from '../core/collect-garbage.ts';
 import { LevelLogger, type Logger } from '../core/log.ts';
 import { createRandom } from '../core/random.ts';
+import { DIRECTION, SIGNAL } from '../core/signals.ts';
 import type { FromWorker, ToWorker, WorkerInit } from '../core/worker-protocol.ts';
 import { formatAddress } from '../net/address.ts';
 import { type Listener, listen } from '../net/listener.ts';
@@ -15,6 +16,11 @@ import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import { clusterStatus } from '../upstream/status.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { debugAccepted, debugClosed } from './debug-log.ts';
+
+interface OpenListener {
+  readonly listener: Listener;
+  readonly inbound: boolean;
+}
 
 /** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
 function main(): void {
@@ -66,9 +72,12 @@ async function openListeners(
   init: WorkerInit,
   parts: { readonly nextId: () => number; readonly arena: ReadArena; readonly log: Logger },
   send: (message: FromWorker) => void,
-): Promise<readonly Listener[]> {
-  const open: Listener[] = [];
+): Promise<readonly OpenListener[]> {
+  const open: OpenListener[] = [];
+  // `/drain_listeners` holds for the worker that replaces another, too.
+  const stopped = init.signals[SIGNAL.stopped] ?? DIRECTION.none;
   for (const compiled of plane.listeners) {
+    if (stopped >= (compiled.inbound ? DIRECTION.inbound : DIRECTION.all)) continue;
     // Without SO_REUSEPORT only one thread can listen: the first.
     const shared = compiled.reusePort && compiled.address.path === '';
     if (!shared && init.index > 0) continue;
@@ -83,7 +92,7 @@ async function openListeners(
         observer: debugClosed(compiled.observer, parts.log),
       });
       listener.handler.value = debugAccepted(compiled.handler, compiled.name, parts.log);
-      open.push(listener);
+      open.push({ listener, inbound: compiled.inbound });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       send({
@@ -100,7 +109,7 @@ async function openListeners(
 function obey(
   message: ToWorker,
   plane: DataPlane,
-  listeners: Promise<readonly Listener[]>,
+  listeners: Promise<readonly OpenListener[]>,
   log: LevelLogger,
   send: (message: FromWorker) => void,
 ): void {
@@ -114,8 +123,10 @@ function obey(
     case 'query':
       send({ type: 'answer', id: message.id, data: answer(message.what, plane) });
       return;
+    case 'stop-listening':
+      closeListeners(listeners, message.inboundOnly);
+      return;
     case 'drain':
-      closeListeners(listeners);
       for (const connection of [...plane.connections]) connection.drain();
       reportConnections(plane, send);
       return;
@@ -123,7 +134,7 @@ function obey(
       plane.reopenLogs();
       return;
     case 'shutdown':
-      closeListeners(listeners);
+      closeListeners(listeners, false);
       for (const connection of [...plane.connections]) connection.destroy();
       for (const cluster of plane.clusters.values()) cluster.close();
       plane.scope.close();
@@ -145,10 +156,10 @@ function answer(what: 'clusters' | 'listeners', plane: DataPlane): unknown {
   return plane.listeners.map((listener) => ({ name: listener.name, address: listener.address }));
 }
 
-function closeListeners(listeners: Promise<readonly Listener[]>): void {
+function closeListeners(listeners: Promise<readonly OpenListener[]>, inboundOnly: boolean): void {
   listeners.then(
     (open) => {
-      for (const listener of open) listener.close();
+      for (const { listener, inbound } of open) if (inbound || !inboundOnly) listener.close();
     },
     () => {
       // Never opened.

@@ -26,6 +26,12 @@ const REFUSED: readonly (readonly [name: string, args: readonly string[], says: 
   ['a misspelt flag', ['-c', config, '--concurency', '2'], /Did you mean --concurrency/],
   ['an unknown level', ['-c', config, '-l', 'loud'], /'loud', expected one of trace, debug/],
   ['an unknown mode', ['-c', config, '--mode', 'test'], /serve, validate or init_only/],
+  [
+    'a lame-duck time in words',
+    ['-c', config, '--lame-duck-time-s', '1.5'],
+    /whole number of seconds, not '1.5'/,
+  ],
+  ['an unknown drain strategy', ['-c', config, '--drain-strategy', 'soft'], /gradual or immediate/],
   ['a drain time in words', ['-c', config, '--drain-time-s', 'long'], /whole number of seconds, not 'long'/],
   [
     'a port out of range',

@@ -28,6 +28,8 @@ async function start(test: TestOwner, parts: HttpBootstrap): Promise<Mesh> {
       concurrency: 2,
       envoyStrict: false,
       drainMs: 100,
+      lameDuckMs: 0,
+      drainAtOnce: false,
       metricsAddress: undefined,
       onAdminAddress: () => {},
       commandLine: {},

@@ -39,9 +39,13 @@ export async function clientOf(test: TestOwner, port: number): Promise<WirePeer>
 export const settle = (ms = 20): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until `look` holds; for what has no event to wait for (counters). */
-export async function eventually(what: string, look: () => boolean, timeoutMs = 3000): Promise<void> {
+export async function eventually(
+  what: string,
+  look: () => boolean | Promise<boolean>,
+  timeoutMs = 3000,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  while (!look()) {
+  while (!(await look())) {
     if (performance.now() > deadline) throw new Error(`never: ${what}`);
     await settle(10);
   }

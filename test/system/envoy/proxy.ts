@@ -37,7 +37,13 @@ export function proxyKind(name: ProxyName, mayRefuse: (caseName: string) => bool
   }
   return {
     name,
-    command: [process.env.INOX_BIN ?? join(ROOT, 'bin', 'inox'), 'run', '--envoy-strict'],
+    command: [
+      process.env.INOX_BIN ?? join(ROOT, 'bin', 'inox'),
+      'run',
+      '--envoy-strict',
+      '--lame-duck-time-s',
+      '0',
+    ],
     mayRefuse,
   };
 }
