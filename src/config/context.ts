@@ -11,7 +11,10 @@ import type { AccessLogger } from '../http/access-log-info.ts';
 import type { DateHeader } from '../http/date.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { HttpFilter } from '../http/filter.ts';
+import type { Connection } from '../net/connection.ts';
 import type { ConnectionHandler } from '../net/listener.ts';
+import type { ListenerFilter } from '../net/listener-filter.ts';
+import type { ClientTransport, ServerTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { DrainDecision } from './drain.ts';
@@ -82,6 +85,47 @@ export interface NetworkExtension {
   compile(config: object, ctx: ListenerContext): ConnectionHandler;
 }
 
+/**
+ * A network filter that is not the last of its chain. It calls `next` with the connection, now or later, or closes
+ * the connection itself.
+ */
+export type NetworkFilter = (connection: Connection, next: ConnectionHandler) => void;
+
+export interface NetworkFilterExtension {
+  readonly kind: 'network-filter';
+  readonly name: string;
+  readonly type: string;
+  compile(config: object, ctx: ListenerContext): NetworkFilter;
+}
+
+/** A listener filter: looks at the first bytes of a connection before its filter chain is chosen. */
+export interface ListenerFilterExtension {
+  readonly kind: 'listener';
+  readonly name: string;
+  readonly type: string;
+  compile(config: object, ctx: ListenerContext): ListenerFilter;
+}
+
+/** What compiling the transport socket of a cluster needs; transport sockets may wrap each other. */
+export interface ClientTransportContext {
+  readonly dry: boolean;
+  readonly stats: StatScope;
+  /** `cluster.<name>.` */
+  readonly clusterScope: StatScope;
+  readonly extensions: ExtensionRegistry;
+}
+
+/** A transport socket, for one side or both: TLS, raw_buffer, proxy_protocol. */
+export interface TransportExtension {
+  readonly kind: 'transport';
+  readonly name: string;
+  readonly type: string;
+  /** For filter chains; null: the bytes as they are. Absent: not for this side. */
+  compileServer?(config: object, ctx: ListenerContext): ServerTransport | null;
+  /** For clusters; null: the bytes as they are. Absent: not for this side. */
+  compileClient?(config: object, ctx: ClientTransportContext): ClientTransport | null;
+}
+
 /** The end of an HTTP filter chain. */
 export type HttpTerminal = (x: Exchange, end: boolean) => void;
 
@@ -104,7 +148,13 @@ export interface HttpTerminalExtension {
   compile(config: object, ctx: HttpFilterContext): HttpTerminal;
 }
 
-export type Extension = NetworkExtension | HttpFilterExtension | HttpTerminalExtension;
+export type Extension =
+  | ListenerFilterExtension
+  | TransportExtension
+  | NetworkFilterExtension
+  | NetworkExtension
+  | HttpFilterExtension
+  | HttpTerminalExtension;
 
 /** Extensions by the type of their configuration; a value, made of one explicit list. */
 export class ExtensionRegistry {

@@ -112,7 +112,7 @@ function compileChain(configs: readonly HttpFilterConfig[], ctx: HttpFilterConte
     const typed = config.typedConfig;
     if (typed === undefined) throw ConfigError.at(`${path}.typed_config`, 'is required');
     const extension = ctx.extensions.find(typed.type);
-    if (extension === undefined || extension.kind === 'network') {
+    if (extension === undefined || (extension.kind !== 'http' && extension.kind !== 'http-terminal')) {
       throw ConfigError.at(`${path}.typed_config`, `'${typed.type}' is not an HTTP filter that inox knows`);
     }
     at(`${path}.typed_config`, () => {

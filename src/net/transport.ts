@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { ResetReason } from '../core/errors.ts';
-import type { Connection } from './connection.ts';
+import type { Address, Connection } from './connection.ts';
+import type { DialOptions } from './dial.ts';
 import type { ConnectionFacts } from './socket-connection.ts';
 
 /** What a TLS handshake agreed on and proved; names are those of Envoy's access log operators and XFCC. */
@@ -61,4 +62,15 @@ export interface PendingTransport {
  */
 export interface ServerTransport {
   accept(socket: Socket, facts: ConnectionFacts, listener: TransportListener): PendingTransport;
+}
+
+/** The transport socket of a cluster, compiled: makes the Connection that pools see from a socket that just connected. */
+export interface ClientTransport {
+  connect(
+    socket: Socket,
+    facts: ConnectionFacts,
+    host: Address,
+    options: DialOptions,
+    listener: TransportListener,
+  ): PendingTransport;
 }
