@@ -60,7 +60,11 @@ class Relay implements ServerConnectionEvents, StreamEvents<RequestHead> {
 
   constructor() {
     createH1Server(this.down, H1_SERVER_DEFAULTS, this);
-    this.#client = createH1Client(this.up, H1_CLIENT_DEFAULTS, { onAvailable: nothing, onClosed: nothing });
+    this.#client = createH1Client(this.up, H1_CLIENT_DEFAULTS, {
+      onChanged: nothing,
+      onGoaway: nothing,
+      onClosed: nothing,
+    });
     this.#back = new Back();
   }
 

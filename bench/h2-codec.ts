@@ -58,7 +58,7 @@ const upstream = createH2Client(
     { id: 0, peer: 'upstream', unixPath: '', observer: null },
   ),
   H2_CLIENT_DEFAULTS,
-  { onAvailable: nothing, onClosed: nothing },
+  { onChanged: nothing, onGoaway: nothing, onClosed: nothing },
 );
 
 const EVENTS: ServerConnectionEvents = {

@@ -132,6 +132,7 @@ function createCluster(scenario: Scenario, clock: Clock): Cluster {
     timers: new TimerWheel(clock),
     dial: unused,
     createHttp1: unused,
+    createHttp2: unused,
     holdings: createLocalHoldings,
     envoyStrict: false,
     addedViaApi: false,

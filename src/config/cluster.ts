@@ -1,7 +1,5 @@
 import type { CircuitBreakers_Thresholds, Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
-import type { HttpProtocolOptions } from '#plain/envoy.extensions.upstreams.http.v3.ts';
 import { ConfigError } from '../core/errors.ts';
-import { H1_CLIENT_DEFAULTS, type H1ClientOptions } from '../http/h1/options.ts';
 import type { DialOptions } from '../net/dial.ts';
 import type { StatScope } from '../stats/scope.ts';
 import { type Breaker, type BreakerLimits, createBreaker, DEFAULT_LIMITS } from '../upstream/breaker.ts';
@@ -12,8 +10,8 @@ import type { PoolShared } from '../upstream/pools/pool-shared.ts';
 import { compileBalancing } from './cluster-balancing.ts';
 import { compileDnsResolver, compileStrictDns, isStrictDns } from './cluster-dns.ts';
 import { compileStaticHosts } from './cluster-hosts.ts';
+import { clusterProtocol, compilePoolProtocols } from './cluster-protocol.ts';
 
-const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
@@ -70,36 +68,6 @@ function checkSupported(config: ClusterConfig): void {
   if ((config.transportSocketMatches?.length ?? 0) > 0) {
     throw ConfigError.at('transport_socket_matches', 'is not supported yet');
   }
-  if (config.http2ProtocolOptions !== undefined) {
-    throw ConfigError.at('http2_protocol_options', 'HTTP/2 to upstreams is not supported yet');
-  }
-}
-
-/** The HTTP options of the cluster, whether they are in the typed extension or in the older fields. */
-function httpOptions(config: ClusterConfig): HttpProtocolOptions {
-  const all = config.typedExtensionProtocolOptions ?? {};
-  for (const [key, any] of Object.entries(all)) {
-    const path = `typed_extension_protocol_options[${JSON.stringify(key)}]`;
-    if (any.type !== HTTP_OPTIONS) throw ConfigError.at(path, `${any.type} is not supported`);
-    const options = any.value as HttpProtocolOptions;
-    if (options.explicitHttpConfig?.http2ProtocolOptions !== undefined) {
-      throw ConfigError.at(`${path}.explicit_http_config`, 'HTTP/2 to upstreams is not supported yet');
-    }
-    if (options.explicitHttpConfig?.http3ProtocolOptions !== undefined) {
-      throw ConfigError.at(`${path}.explicit_http_config`, 'HTTP/3 to upstreams is not supported');
-    }
-    if (options.autoConfig !== undefined) {
-      throw ConfigError.at(
-        `${path}.auto_config`,
-        'needs TLS with ALPN to the upstream, which is not supported yet',
-      );
-    }
-    return options;
-  }
-  return {
-    commonHttpProtocolOptions: config.commonHttpProtocolOptions,
-    explicitHttpConfig: { httpProtocolOptions: config.httpProtocolOptions },
-  };
 }
 
 function compileShared(
@@ -108,34 +76,22 @@ function compileShared(
   breaker: Breaker,
   context: ClusterContext,
 ): PoolShared {
-  const options = httpOptions(config);
-  const common = options.commonHttpProtocolOptions;
-  const h1 = compileH1(options, context.envoyStrict);
-  const { createHttp1 } = context;
+  const protocol = clusterProtocol(config);
+  const { common } = protocol;
+  const dialOptions = compileDial(config);
+  const { http, forHttp2 } = compilePoolProtocols(protocol, dialOptions, context);
   return {
     clock: context.clock,
     timers: context.timers,
     dial: context.dial,
-    dialOptions: compileDial(config),
-    createClient: (connection, events) => createHttp1(connection, h1, events),
+    dialOptions,
+    http,
+    httpForHttp2: forHttp2,
     stats: createClusterStats(scope),
     breaker,
     maxRequestsPerConnection: common?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
     idleTimeoutMs: common?.idleTimeout ?? DEFAULT_IDLE_TIMEOUT_MS,
     maxConnectionMs: common?.maxConnectionDuration ?? 0,
-  };
-}
-
-function compileH1(options: HttpProtocolOptions, envoyStrict: boolean): H1ClientOptions {
-  const h1 =
-    options.explicitHttpConfig?.httpProtocolOptions ??
-    options.useDownstreamProtocolConfig?.httpProtocolOptions;
-  return {
-    ...H1_CLIENT_DEFAULTS,
-    envoyStrict,
-    maxHeaderCount: options.commonHttpProtocolOptions?.maxHeadersCount ?? H1_CLIENT_DEFAULTS.maxHeaderCount,
-    enableTrailers: h1?.enableTrailers ?? H1_CLIENT_DEFAULTS.enableTrailers,
-    allowChunkedLength: h1?.allowChunkedLength ?? H1_CLIENT_DEFAULTS.allowChunkedLength,
   };
 }
 

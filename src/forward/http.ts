@@ -95,7 +95,7 @@ class HttpAttempt implements RequestSink, PoolRequest, StreamEvents<ResponseHead
     x.upstreamHost = this.#host.address;
     x.sink = this;
     if (this.#requestEnded) this.#startTimeout();
-    this.#host.http.open(this);
+    this.#host.httpFor(x.request.protocol).open(this);
     if (this.#phase === 'waiting' && !this.#requestEnded) {
       this.#downstreamPaused = true;
       x.pauseRequest();
@@ -173,7 +173,7 @@ class HttpAttempt implements RequestSink, PoolRequest, StreamEvents<ResponseHead
     this.#phase = 'done';
     this.#forwarder.wheel.cancel(this.#timer);
     if (waiting) {
-      this.#host.http.cancel(this);
+      this.#host.httpFor(this.#x.request.protocol).cancel(this);
       return;
     }
     // The client left, or the response ended before the request did.
@@ -254,7 +254,7 @@ class HttpAttempt implements RequestSink, PoolRequest, StreamEvents<ResponseHead
     const x = this.#x;
     const stats = this.#stats;
     stats.rqTimeout.inc();
-    if (waiting) this.#host.http.cancel(this);
+    if (waiting) this.#host.httpFor(this.#x.request.protocol).cancel(this);
     else {
       if (!this.#answered) this.#host.onTimeout(x.now() - this.#sentMs);
       stats.rqTxReset.inc();

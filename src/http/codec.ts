@@ -37,11 +37,16 @@ export interface ServerConnectionEvents {
 /** The client side of one HTTP connection, as a pool sees it. Owns `connection.events`. */
 export interface ClientConnection {
   readonly connection: Connection;
+  readonly http2: boolean;
   /** Requests may be opened now (H1: connected, idle, not closing). */
   readonly available: boolean;
+  /** How many requests may be opened now; 0 when it is not `available`. */
+  readonly capacity: number;
   readonly active: number;
   /** Requests begun on this connection so far. */
   readonly opened: number;
+  /** Our side ended the connection, for a reason of its own. Told at the latest with `onClosed`. */
+  readonly endedHere: boolean;
   /** Only when `available`. Response events go to `events`. */
   open(events: StreamEvents<ResponseHead>): ClientStream;
   /** Closes when the open streams have ended. Idempotent. */
@@ -50,8 +55,13 @@ export interface ClientConnection {
 }
 
 export interface ClientConnectionEvents {
-  /** A stream ended in both directions and the connection is `available` again. */
-  onAvailable(): void;
+  /**
+   * A stream ended in both directions or was reset, or the peer changed its limits or takes no more requests:
+   * `active` and `capacity` tell. H1 calls it only when the connection is `available` again.
+   */
+  onChanged(): void;
+  /** The peer sent its first GOAWAY: no new requests. `onChanged` or `onClosed` follows. HTTP/2 only. */
+  onGoaway(): void;
   /**
    * Once, after the open streams got their `onReset`. `reason` is undefined only when no stream was cut short:
    * the connection was idle, or it closed after a complete exchange. A stream that was reset by its owner, or

@@ -5,6 +5,8 @@ export interface DialOptions {
   readonly connectTimeoutMs: number;
   /** `per_connection_buffer_limit_bytes`: bytes queued for writing before `onBlocked`; 0 = default. */
   readonly bufferLimitBytes?: number;
+  /** Protocols to offer in a TLS handshake, most wanted first. */
+  readonly alpn?: readonly string[];
   readonly tcpKeepalive?: { readonly idleMs: number } | undefined;
 }
 

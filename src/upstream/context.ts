@@ -3,6 +3,7 @@ import type { Random } from '../core/random.ts';
 import type { TimerWheel } from '../core/timer-wheel.ts';
 import type { ClientConnection, ClientConnectionEvents } from '../http/codec.ts';
 import type { H1ClientOptions } from '../http/h1/options.ts';
+import type { H2ClientOptions } from '../http/h2/options.ts';
 import type { Connection } from '../net/connection.ts';
 import type { Dial } from '../net/dial.ts';
 import type { StatScope } from '../stats/scope.ts';
@@ -11,6 +12,12 @@ import type { Holdings } from './holdings.ts';
 export type CreateHttp1Client = (
   connection: Connection,
   options: H1ClientOptions,
+  events: ClientConnectionEvents,
+) => ClientConnection;
+
+export type CreateHttp2Client = (
+  connection: Connection,
+  options: H2ClientOptions,
   events: ClientConnectionEvents,
 ) => ClientConnection;
 
@@ -26,6 +33,7 @@ export interface ClusterContext {
   readonly timers: TimerWheel;
   readonly dial: Dial;
   readonly createHttp1: CreateHttp1Client;
+  readonly createHttp2: CreateHttp2Client;
   /** This worker's slice of the breaker holdings of a cluster. */
   holdings(cluster: string, priority: 'default' | 'high'): Holdings;
   /** Came by xDS rather than from the bootstrap: `added_via_api` in `/clusters`. */

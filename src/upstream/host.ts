@@ -1,3 +1,4 @@
+import type { Protocol } from '../http/stream.ts';
 import type { Address } from '../net/connection.ts';
 import type { HostSpec, Locality } from './cluster-hosts.ts';
 import type { PeakEwma } from './lb/peak-ewma-estimator.ts';
@@ -60,6 +61,7 @@ export class Host {
   readonly #shared: PoolShared;
   // Made when first asked for: most hosts of a big cluster see no traffic from most sidecars.
   #http: HttpPool | null;
+  #httpForHttp2: HttpPool | null;
   #tcp: TcpPool | null;
 
   constructor(key: string, spec: HostSpec, shared: PoolShared, estimator: PeakEwma | null) {
@@ -77,12 +79,21 @@ export class Host {
     this.inflight = 0;
     this.#shared = shared;
     this.#http = null;
+    this.#httpForHttp2 = null;
     this.#tcp = null;
   }
 
   get http(): HttpPool {
-    this.#http ??= new HttpPool(this, this.#shared);
+    this.#http ??= new HttpPool(this, this.#shared, this.#shared.http);
     return this.#http;
+  }
+
+  /** The pool for a request that came by `downstream`; most clusters have one for all. */
+  httpFor(downstream: Protocol): HttpPool {
+    const protocol = this.#shared.httpForHttp2;
+    if (protocol === null || downstream !== 'HTTP/2') return this.http;
+    this.#httpForHttp2 ??= new HttpPool(this, this.#shared, protocol);
+    return this.#httpForHttp2;
   }
 
   get tcp(): TcpPool {
@@ -150,11 +161,13 @@ export class Host {
   /** No new requests; connections close as they become idle. */
   drain(): void {
     this.#http?.drain();
+    this.#httpForHttp2?.drain();
   }
 
   /** Fails what waits for a connection, then drains. */
   close(): void {
     this.#http?.close();
+    this.#httpForHttp2?.close();
     this.#tcp?.close();
   }
 }

@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import type { HttpProtocolOptions } from '#plain/envoy.extensions.upstreams.http.v3.ts';
 import { compileCluster } from '../../src/config/cluster.ts';
 import { promotesLeastRequest } from '../../src/config/cluster-balancing.ts';
 import { compileDnsResolver, compileStrictDns } from '../../src/config/cluster-dns.ts';
@@ -20,6 +21,14 @@ const ADDRESS = 'load_assignment.endpoints[0].lb_endpoints[0].endpoint.address';
 const endpoint = (address: object): ClusterConfig => ({
   name: 'c',
   loadAssignment: { clusterName: 'c', endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }] },
+});
+
+const HTTP_OPTIONS = 'typed_extension_protocol_options["h"]';
+const httpOptions = (value: HttpProtocolOptions): ClusterConfig => ({
+  name: 'c',
+  typedExtensionProtocolOptions: {
+    h: { type: 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions', value },
+  },
 });
 
 t.test('mistakes are told with their field', async (t) => {
@@ -59,19 +68,15 @@ t.test('mistakes are told with their field', async (t) => {
         transportSocket: { name: 'tls', typedConfig: { type: 'x.UpstreamTlsContext', value: {} } },
       },
     ],
-    ['http2_protocol_options', { name: 'c', http2ProtocolOptions: {} }],
     [
-      'typed_extension_protocol_options["h"].explicit_http_config',
-      {
-        name: 'c',
-        typedExtensionProtocolOptions: {
-          h: {
-            type: 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-            value: { explicitHttpConfig: { http2ProtocolOptions: {} } },
-          },
-        },
-      },
+      `${HTTP_OPTIONS}.explicit_http_config.http3`,
+      httpOptions({ explicitHttpConfig: { http3ProtocolOptions: {} } }),
     ],
+    [
+      `${HTTP_OPTIONS}.use_downstream_protocol_config.http3`,
+      httpOptions({ useDownstreamProtocolConfig: { http3ProtocolOptions: {} } }),
+    ],
+    [`${HTTP_OPTIONS}.auto_config: needs a transport socket`, httpOptions({ autoConfig: {} })],
     [
       'dns_failure_refresh_rate.max_interval',
       { name: 'c', type: 'STRICT_DNS', dnsFailureRefreshRate: { baseInterval: 100, maxInterval: 50 } },
@@ -158,8 +163,9 @@ t.test('the typed HTTP options win over the older fields', async (t) => {
     maxConnectionMs: 9000,
     maxRequestsPerConnection: 6,
   });
-  cluster.settings.shared.createClient(new FakeConnection({ ip: '', port: 0, path: '' }), {
-    onAvailable() {},
+  cluster.settings.shared.http.createClient(new FakeConnection({ ip: '', port: 0, path: '' }), {
+    onChanged() {},
+    onGoaway() {},
     onClosed() {},
   });
   t.match(seen, { enableTrailers: true, maxHeaderCount: 55 });

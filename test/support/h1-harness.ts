@@ -139,7 +139,8 @@ export class H1ClientHarness {
       this.connection,
       { ...H1_CLIENT_DEFAULTS, ...options },
       {
-        onAvailable: () => {
+        onGoaway: () => {},
+        onChanged: () => {
           this.available++;
         },
         onClosed: () => {

@@ -69,23 +69,32 @@ export class FakeConnection implements Connection {
   resume(): void {}
 }
 
-/** An upstream codec that does what the test says. */
+/** An upstream codec that does what the test says; of HTTP/1 unless there is a `limit`. */
 export class FakeClient implements ClientConnection {
   readonly connection: Connection;
   readonly events: ClientConnectionEvents;
+  readonly http2: boolean;
+  /** Requests that it takes at once. */
+  limit: number;
   available = true;
   active = 0;
   opened = 0;
   destroyed = false;
+  endedHere = false;
   response: StreamEvents<ResponseHead> = NO_EVENTS;
-  constructor(connection: Connection, events: ClientConnectionEvents) {
+  constructor(connection: Connection, events: ClientConnectionEvents, limit = 0) {
     this.connection = connection;
     this.events = events;
+    this.http2 = limit > 0;
+    this.limit = Math.max(1, limit);
+  }
+  get capacity(): number {
+    return this.available ? Math.max(0, this.limit - this.active) : 0;
   }
   open(events: StreamEvents<ResponseHead>): ClientStream {
-    if (!this.available) throw new Error('not available');
-    this.available = false;
-    this.active = 1;
+    if (this.capacity === 0) throw new Error('not available');
+    this.active++;
+    if (!this.http2) this.available = false;
     this.opened++;
     this.response = events;
     return {
@@ -93,20 +102,31 @@ export class FakeClient implements ClientConnection {
       sendHead() {},
       sendData() {},
       sendTrailers() {},
-      reset: (reason) => this.fail(reason),
+      reset: (reason) => {
+        if (this.http2) this.complete();
+        else this.fail(reason);
+      },
       pause() {},
       resume() {},
     };
   }
   /** The exchange ended in both directions. */
   complete(): void {
-    this.active = 0;
-    this.available = true;
-    this.events.onAvailable();
+    this.active--;
+    if (!this.http2) this.available = true;
+    this.events.onChanged();
+  }
+  /** GOAWAY: what runs may end, nothing else begins. */
+  goaway(): void {
+    this.events.onGoaway();
+    this.available = false;
+    this.events.onChanged();
   }
   /** The connection is gone. */
   fail(reason: ResetReason | undefined): void {
     this.available = false;
+    if (reason === undefined) this.endedHere ||= this.active > 0;
+    else this.endedHere ||= reason.fault !== 'upstream' || reason.kind === 'protocol-error';
     this.active = 0;
     this.events.onClosed(reason);
   }
@@ -179,6 +199,11 @@ export function createWorld(seed = 1) {
     },
     createHttp1(connection, _options, events) {
       const client = new FakeClient(connection, events);
+      clients.push(client);
+      return client;
+    },
+    createHttp2(connection, options, events) {
+      const client = new FakeClient(connection, events, options.maxConcurrentStreams);
       clients.push(client);
       return client;
     },

@@ -311,7 +311,7 @@ t.test('a codec that is no longer available is not put to rest', async (t) => {
   open();
   const client = world.connect(0);
   client.active = 0;
-  client.events.onAvailable();
+  client.events.onChanged();
   t.equal(host.http.idleConnections, 0);
   t.equal(client.destroyed, true);
 });

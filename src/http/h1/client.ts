@@ -41,7 +41,9 @@ export function createH1Client(
 
 class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner, BodySink, OutputOwner {
   readonly connection: Connection;
+  readonly http2 = false;
   opened: number;
+  endedHere: boolean;
   readonly #options: H1ClientOptions;
   readonly #events: ClientConnectionEvents;
   readonly #output: Output;
@@ -69,6 +71,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
   constructor(connection: Connection, options: H1ClientOptions, events: ClientConnectionEvents) {
     this.connection = connection;
     this.opened = 0;
+    this.endedHere = false;
     this.#options = options;
     this.#events = events;
     this.#output = new Output(connection, this);
@@ -96,6 +99,10 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
 
   get available(): boolean {
     return this.#phase === 'idle' && !this.#closing && !this.#processing && !this.connection.destroyed;
+  }
+
+  get capacity(): number {
+    return this.available ? 1 : 0;
   }
 
   open(events: StreamEvents<ResponseHead>): ClientStream {
@@ -196,7 +203,12 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
       this.#reason = cut === UPSTREAM_CUT_SHORT ? cut : (reason ?? cut);
       stream.events.onReset(this.#reason);
     }
-    this.#events.onClosed(this.#orderly ? undefined : (this.#reason ?? reason));
+    const why = this.#orderly ? undefined : (this.#reason ?? reason);
+    // A peer that closes within a response broke the protocol, but it was the peer that closed.
+    if (why !== undefined && why !== UPSTREAM_CUT_SHORT) {
+      this.endedHere = why.fault !== 'upstream' || why.kind === 'protocol-error';
+    }
+    this.#events.onClosed(why);
   }
 
   onOutputFull(): void {
@@ -307,8 +319,9 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     if (this.#closing) {
       this.#phase = 'closed';
       this.#orderly = true;
+      this.endedHere = true;
       this.connection.destroy();
-    } else if (!this.#processing) this.#events.onAvailable();
+    } else if (!this.#processing) this.#events.onChanged();
   }
 
   // Request side.

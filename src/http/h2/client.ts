@@ -27,6 +27,7 @@ const LAST_ID = 0x7ffffff0;
 class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   readonly connection: Connection;
   readonly isServer = false;
+  readonly http2 = true;
   readonly reasons: PeerReasons = UPSTREAM;
   readonly #options: H2ClientOptions;
   readonly #events: ClientConnectionEvents;
@@ -35,6 +36,8 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   #nextId = 1;
   /** Key of the last stream that was opened and has no id yet. */
   #unnumbered = 0;
+  endedHere = false;
+  /** No further requests. */
   #closing = false;
   #orderly = false;
 
@@ -55,10 +58,15 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   }
 
   get available(): boolean {
+    return this.capacity > 0;
+  }
+
+  get capacity(): number {
     const session = this.#session;
+    if (this.#closing || session.closed || session.failed || this.connection.destroyed) return 0;
+    if (this.#nextId >= LAST_ID) return 0;
     const most = Math.min(session.peerMaxStreams, this.#options.maxConcurrentStreams);
-    const usable = !this.#closing && !session.closed && !session.failed && !this.connection.destroyed;
-    return usable && this.active < most && this.#nextId < LAST_ID;
+    return Math.max(0, most - session.streams.size);
   }
 
   open(events: StreamEvents<ResponseHead>): ClientStream {
@@ -75,6 +83,7 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
 
   destroy(): void {
     this.#closing = true;
+    this.endedHere = true;
     if (this.active === 0) {
       this.#orderly = true;
       this.#session.output.flush();
@@ -166,11 +175,8 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   // Ends.
 
   onStreamGone(_stream: Stream, _cutShort: boolean): void {
-    if (this.#closing) {
-      if (this.active === 0) this.destroy();
-      return;
-    }
-    if (this.available) this.#events.onAvailable();
+    this.#events.onChanged();
+    if (this.#closing && this.active === 0) this.destroy();
   }
 
   onStrayFault(): void {
@@ -178,6 +184,7 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   }
 
   onGoaway(lastStream: number, _code: number): void {
+    if (!this.#closing) this.#events.onGoaway();
     this.#closing = true;
     const session = this.#session;
     for (const stream of [...session.streams.values()]) {
@@ -185,6 +192,7 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
       session.forget(stream);
       stream.events.onReset(this.reasons.refused);
     }
+    this.#events.onChanged();
     if (this.active === 0) this.destroy();
   }
 
@@ -193,7 +201,12 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   }
 
   onSettings(): void {
-    if (this.available) this.#events.onAvailable();
+    this.#events.onChanged();
+  }
+
+  onFailed(): void {
+    this.endedHere = true;
+    this.#events.onChanged();
   }
 
   onClosed(reason: ResetReason | undefined): void {

@@ -223,6 +223,10 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
     // Nothing of a client's settings concerns the server beyond what the session keeps.
   }
 
+  onFailed(): void {
+    // The manager is told when the connection is gone.
+  }
+
   onClosed(reason: ResetReason | undefined): void {
     this.#stopTimer();
     this.#keepalive.stop();

@@ -46,6 +46,8 @@ export interface Side<Out, In> {
   onGoaway(lastStream: number, code: number): void;
   onPingAck(high: number, low: number): void;
   onSettings(): void;
+  /** We end the connection with a GOAWAY; every stream was told. `onClosed` follows. */
+  onFailed(): void;
   onClosed(reason: ResetReason | undefined): void;
 }
 
@@ -110,7 +112,7 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     this.connection = connection;
     this.#options = options;
     this.#side = side;
-    this.output = new Output(connection, new HpackEncoder(options.hpackTableSize), this);
+    this.output = new Output(connection, encoderOf(options), this);
     this.heads = new HeadBuilder(options.maxHeaderBytes, options.maxHeaderCount, underscores);
     this.#decoder = new HpackDecoder(Math.max(options.hpackTableSize, 0));
     this.#reader = new FrameReader(this, side.isServer);
@@ -125,12 +127,12 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     const o = this.#options;
     const isServer = this.#side.isServer;
     if (!isServer) this.output.raw(PREFACE);
-    const settings: number[] = [SETTING.maxConcurrentStreams, o.maxConcurrentStreams];
-    if (!isServer) settings.splice(0, 2, SETTING.enablePush, 0);
-    if (o.hpackTableSize !== 4096) settings.push(SETTING.headerTableSize, o.hpackTableSize);
-    settings.push(SETTING.initialWindowSize, o.initialStreamWindowSize);
-    settings.push(SETTING.maxHeaderListSize, o.maxHeaderBytes);
-    if (isServer && o.allowConnect) settings.push(SETTING.enableConnectProtocol, 1);
+    const settings = [SETTING.headerTableSize, o.hpackTableSize];
+    if (isServer) {
+      settings.push(SETTING.enableConnectProtocol, o.allowConnect ? 1 : 0);
+      settings.push(SETTING.maxConcurrentStreams, o.maxConcurrentStreams);
+    } else settings.push(SETTING.enablePush, 0);
+    settings.push(SETTING.initialWindowSize, o.initialStreamWindowSize, ...o.customSettings);
     this.output.settings(settings);
     if (this.#receiveLimit > DEFAULT_WINDOW) this.output.windowUpdate(0, this.#receiveLimit - DEFAULT_WINDOW);
   }
@@ -179,8 +181,10 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
   onClose(reason: ResetReason | undefined): void {
     if (this.closed) return;
     this.closed = true;
-    this.#resetAll(this.reason ?? reason ?? this.#side.reasons.terminated);
-    this.#side.onClosed(this.reason ?? reason);
+    const cutShort = this.streams.size > 0;
+    const why = this.reason ?? reason ?? (cutShort ? this.#side.reasons.terminated : undefined);
+    this.#resetAll(why ?? this.#side.reasons.terminated);
+    this.#side.onClosed(why);
   }
 
   onOutputFull(): void {
@@ -197,6 +201,7 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     this.output.flush();
     this.#resetAll(this.reason);
     this.#block.clear();
+    this.#side.onFailed();
     this.connection.closeAfterFlush(this.#options.delayedCloseMs);
   }
 
@@ -809,3 +814,9 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
 /** Beside the flags of HEADERS: its priority names the stream itself (RFC 7540 §5.3.1). */
 const SELF_DEPENDENT = 0x100;
 const NO_BYTES = Buffer.alloc(0);
+
+function encoderOf(options: H2Options): HpackEncoder {
+  return options.huffman
+    ? new HpackEncoder(options.hpackTableSize)
+    : new HpackEncoder(options.hpackTableSize, { huffman: 'never', indexing: 'repeated' });
+}

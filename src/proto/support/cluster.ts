@@ -17,6 +17,8 @@ export const clusterSupport: SupportTable = {
     typed_extension_protocol_options: noted('HttpProtocolOptions only'),
     common_http_protocol_options: 'implemented',
     http_protocol_options: 'implemented',
+    http2_protocol_options: 'implemented',
+    protocol_selection: 'implemented',
     max_requests_per_connection: 'implemented',
     dns_refresh_rate: 'implemented',
     dns_failure_refresh_rate: 'implemented',
@@ -129,13 +131,15 @@ export const clusterSupport: SupportTable = {
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
     common_http_protocol_options: 'implemented',
     explicit_http_config: 'implemented',
-    use_downstream_protocol_config: noted('HTTP/1.1 only'),
+    use_downstream_protocol_config: noted('HTTP/1.1 and HTTP/2'),
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig': {
     http_protocol_options: 'implemented',
+    http2_protocol_options: 'implemented',
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig': {
     http_protocol_options: 'implemented',
+    http2_protocol_options: 'implemented',
   },
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig': {
     resolvers: 'implemented',

@@ -11,10 +11,14 @@ import { countDestroy } from './pool-shared.ts';
 /** One upstream connection of an HTTP pool, from its dial to its end; also what a request learns about it. */
 export class HttpPoolConnection implements DialListener, ClientConnectionEvents, TimerOwner {
   readonly pool: HttpPool;
-  /** Requests begun on it, the present one included. */
+  /** Requests begun on it, the present ones included. */
   streams: number;
-  /** A request is on it. Written by the pool. */
-  busy: boolean;
+  /** Requests that the pool counts as running on it. Written by the pool. */
+  active: number;
+  /** It is among those that take requests. Written by the pool. */
+  offered: boolean;
+  /** Requests it is expected to take while it is dialled. */
+  readonly expected: number;
   /** Written by the pool when it is put to rest. */
   idleSinceMs: number;
   #client: ClientConnection | null;
@@ -30,7 +34,11 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
   constructor(pool: HttpPool) {
     this.pool = pool;
     this.streams = 0;
-    this.busy = false;
+    this.active = 0;
+    this.offered = false;
+    const { protocol, shared } = pool;
+    const most = shared.maxRequestsPerConnection;
+    this.expected = most === 0 ? protocol.expectedStreams : Math.min(most, protocol.expectedStreams);
     this.idleSinceMs = 0;
     this.#client = null;
     this.#dial = null;
@@ -52,33 +60,50 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
     return this.#client === null ? null : this.#client.connection;
   }
 
+  /** It speaks HTTP/2; false while it is being dialled. */
+  get http2(): boolean {
+    return this.#client?.http2 === true;
+  }
+
+  /** The dial is under way, or failed. */
+  get neverConnected(): boolean {
+    return this.#client === null;
+  }
+
   /** Not the first request on this connection: if it dies before a byte of the response, a replay is in order. */
   get reused(): boolean {
     return this.streams > 1;
   }
 
-  /** It must not take another request. */
-  get exhausted(): boolean {
+  /** Requests of it that have not ended. */
+  get running(): number {
+    return this.#client === null ? 0 : this.#client.active;
+  }
+
+  /** Requests it takes now beside those that run. */
+  get capacity(): number {
+    const client = this.#client;
+    if (client === null || this.#expired || this.#closedByUs) return 0;
     const max = this.pool.shared.maxRequestsPerConnection;
-    return this.#expired || (max !== 0 && this.streams >= max) || this.#client?.available !== true;
+    return max === 0 ? client.capacity : Math.min(client.capacity, max - this.streams);
   }
 
   dial(): void {
-    const { shared, host } = this.pool;
+    const { shared, host, protocol } = this.pool;
     shared.stats.cxTotal.inc();
-    shared.stats.cxHttp1Total.inc();
+    if (protocol.http2 !== null) this.#countProtocol(protocol.http2);
     shared.stats.cxActive.inc();
     shared.breaker.connections.take();
     host.stats.cxTotal++;
     host.stats.cxActive++;
     this.#startedMs = shared.clock.now();
-    this.#dial = shared.dial(host.address, shared.dialOptions, this);
+    this.#dial = shared.dial(host.address, protocol.dialOptions, this);
   }
 
-  /** Only when idle. */
+  /** Only with `capacity`. */
   open(response: StreamEvents<ResponseHead>): ClientStream {
     if (this.#client === null) throw new Error('upstream connection is not open');
-    this.busy = true;
+    this.active++;
     this.streams++;
     if (this.streams === this.pool.shared.maxRequestsPerConnection)
       this.pool.shared.stats.cxMaxRequests.inc();
@@ -99,11 +124,12 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
   }
 
   onConnected(connection: Connection): void {
-    const { shared } = this.pool;
+    const { shared, protocol } = this.pool;
     this.#dial = null;
     const now = shared.clock.now();
     shared.stats.cxConnectMs.record(now - this.#startedMs);
-    this.#client = shared.createClient(connection, this);
+    this.#client = protocol.createClient(connection, this);
+    if (protocol.http2 === null) this.#countProtocol(this.#client.http2);
     if (shared.maxConnectionMs > 0) {
       this.#lifeTimer = new WheelTimer(this);
       shared.timers.schedule(this.#lifeTimer, shared.maxConnectionMs, now);
@@ -117,18 +143,23 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
     this.pool.onConnectFailed(this, reason);
   }
 
-  onAvailable(): void {
+  onChanged(): void {
     this.#countBytes();
-    this.pool.onConnectionReady(this);
+    this.pool.onConnectionChanged(this);
+  }
+
+  onGoaway(): void {
+    this.pool.shared.stats.cxCloseNotify.inc();
   }
 
   onClosed(reason: ResetReason | undefined): void {
     if (this.#closed) return;
     const { stats } = this.pool.shared;
+    const busy = this.active > 0;
     if (reason?.kind === 'protocol-error') stats.cxProtocolError.inc();
-    else if (reason === undefined && this.busy && !this.#closedByUs) stats.cxCloseNotify.inc();
+    else if (reason === undefined && busy && !this.#closedByUs) stats.cxCloseNotify.inc();
     this.#countBytes();
-    this.#finish(this.#closedByUs || closedLocally(reason, this.busy), this.busy && reason !== undefined);
+    this.#finish(this.#closedByUs || this.#client?.endedHere === true, busy && reason !== undefined);
     this.pool.onConnectionClosed(this);
   }
 
@@ -144,6 +175,12 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
     shared.breaker.connections.release();
     host.stats.cxActive--;
     if (this.#lifeTimer !== null) shared.timers.cancel(this.#lifeTimer);
+  }
+
+  #countProtocol(http2: boolean): void {
+    const { stats } = this.pool.shared;
+    if (http2) stats.cxHttp2Total.inc();
+    else stats.cxHttp1Total.inc();
   }
 
   #countBytes(): void {
@@ -162,17 +199,6 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
   onTimer(): void {
     this.#expired = true;
     this.pool.shared.stats.cxMaxDurationReached.inc();
-    if (!this.busy) this.close();
+    this.pool.onConnectionChanged(this);
   }
-}
-
-/**
- * Whether our side ended a connection that the pool did not close. Without a reason an idle one was closed by
- * the upstream, and a busy one by us, after a response that said `connection: close`.
- */
-function closedLocally(reason: ResetReason | undefined, busy: boolean): boolean {
-  if (reason === undefined) return busy;
-  // A peer that closes within a response broke the protocol, but it was the peer that closed.
-  if (reason.details === 'http1.cut_short') return false;
-  return reason.fault !== 'upstream' || reason.kind === 'protocol-error';
 }

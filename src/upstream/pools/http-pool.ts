@@ -3,7 +3,13 @@ import { type TimerOwner, WheelTimer } from '../../core/timer-wheel.ts';
 import type { ClientStream, ResponseHead, StreamEvents } from '../../http/stream.ts';
 import type { Host } from '../host.ts';
 import { HttpPoolConnection } from './http-pool-connection.ts';
-import { ACTIVE_OVERFLOW, HOST_REMOVED, OVERFLOW, type PoolShared } from './pool-shared.ts';
+import {
+  ACTIVE_OVERFLOW,
+  HOST_REMOVED,
+  OVERFLOW,
+  type PoolProtocol,
+  type PoolShared,
+} from './pool-shared.ts';
 import { RequestQueue } from './request-queue.ts';
 
 /**
@@ -18,27 +24,31 @@ export interface PoolRequest {
 }
 
 /**
- * HTTP/1 connections of one worker to one host. Idle ones are reused last in, first out, so that surplus ones
- * grow old and are closed by `idle_timeout`. A request that finds none waits in order; a connection is opened
- * for it unless as many are on their way as requests wait, or the circuit breaker says no (but a pool without
- * any connection always opens one, as in Envoy).
+ * HTTP connections of one worker to one host, of either version: what differs is how many requests a connection
+ * takes at once. The connection that took part last is used first, so that surplus ones grow old and are closed by
+ * `idle_timeout`. A request that finds none waits in order; a connection is opened for it unless those on their way
+ * will take all that wait, or the circuit breaker says no (but a pool without any connection always opens one, as in
+ * Envoy).
  */
 export class HttpPool implements TimerOwner {
   readonly host: Host;
   readonly shared: PoolShared;
-  /** Oldest first. */
-  readonly #idle: HttpPoolConnection[] = [];
-  /** On their way: dialled, not connected. */
-  readonly #connecting = new Set<HttpPoolConnection>();
+  readonly protocol: PoolProtocol;
+  /** Every connection that is dialled or open. */
+  readonly #all = new Set<HttpPoolConnection>();
+  /** Those that take requests; the last is used first. An HTTP/1 connection among them is idle. */
+  readonly #ready: HttpPoolConnection[] = [];
   readonly #pending = new RequestQueue<PoolRequest>();
-  #busy = 0;
+  /** Requests that the connections on their way are expected to take. */
+  #expected = 0;
   #draining = false;
   /** Made with the first idle connection: most hosts of a big cluster never see one. */
   #idleTimer: WheelTimer | null = null;
 
-  constructor(host: Host, shared: PoolShared) {
+  constructor(host: Host, shared: PoolShared, protocol: PoolProtocol) {
     this.host = host;
     this.shared = shared;
+    this.protocol = protocol;
   }
 
   get draining(): boolean {
@@ -46,11 +56,11 @@ export class HttpPool implements TimerOwner {
   }
 
   get idleConnections(): number {
-    return this.#idle.length;
+    return this.#ready.filter((connection) => connection.active === 0).length;
   }
 
   get connections(): number {
-    return this.#idle.length + this.#connecting.size + this.#busy;
+    return this.#all.size;
   }
 
   get pending(): number {
@@ -60,7 +70,7 @@ export class HttpPool implements TimerOwner {
   /** Asks for a stream to this host. */
   open(request: PoolRequest): void {
     this.host.inflight++;
-    const connection = this.#idle.pop();
+    const connection = this.#mostRecent();
     if (connection !== undefined) {
       this.#attach(connection, request);
       return;
@@ -89,7 +99,7 @@ export class HttpPool implements TimerOwner {
     if (this.#draining) this.#closeUnneeded();
   }
 
-  /** Closes idle connections now and busy ones after their request; new requests may still come. Idempotent. */
+  /** Closes idle connections now and busy ones after their requests; new requests may still come. Idempotent. */
   drain(): void {
     this.#draining = true;
     this.#closeUnneeded();
@@ -102,50 +112,53 @@ export class HttpPool implements TimerOwner {
     this.#closeUnneeded();
   }
 
-  /** @internal A dial succeeded, or a request ended and its connection can take another. */
+  /** @internal A dial succeeded. */
   onConnectionReady(connection: HttpPoolConnection): void {
-    if (connection.busy) this.#endRequest(connection);
-    else this.#connecting.delete(connection);
-    if (connection.exhausted) {
-      connection.close();
-      return;
-    }
-    const request = this.#pending.shift();
-    if (request !== undefined) {
-      this.#leavePending();
-      this.#attach(connection, request);
-    } else if (this.#draining) {
-      connection.close();
-    } else {
-      this.#rest(connection);
-    }
+    this.#expected -= connection.expected;
+    this.#offer(connection);
+    this.#servePending();
+    this.#review(connection);
+  }
+
+  /** @internal Requests ended, or what the connection takes has changed. */
+  onConnectionChanged(connection: HttpPoolConnection): void {
+    const ended = connection.active - connection.running;
+    if (ended > 0) this.#endRequests(connection, ended);
+    this.#offer(connection);
+    this.#servePending();
+    this.#review(connection);
   }
 
   /** @internal The dial failed: whoever waits is told, so that a retry can pick another host. */
   onConnectFailed(connection: HttpPoolConnection, reason: ResetReason): void {
-    this.#connecting.delete(connection);
+    this.#forget(connection);
     this.host.stats.cxConnectFail++;
     this.shared.stats.cxConnectFail.inc();
     if (reason.kind === 'connection-timeout') this.shared.stats.cxConnectTimeout.inc();
     this.#failPending(reason, true);
   }
 
-  /** @internal The connection is gone; its stream, if any, was told before. */
+  /** @internal The connection is gone; its streams, if any, were told before. */
   onConnectionClosed(connection: HttpPoolConnection): void {
-    if (connection.busy) {
-      this.#endRequest(connection);
-    } else {
-      const at = this.#idle.lastIndexOf(connection);
-      if (at >= 0) this.#idle.splice(at, 1);
-      this.#connecting.delete(connection);
-    }
+    if (connection.active > 0) this.#endRequests(connection, connection.active);
+    this.#forget(connection);
     if (this.#pending.size > 0) this.#connectForPending();
+  }
+
+  /** The connection to use next. One that has died, or is full, leaves on the way. */
+  #mostRecent(): HttpPoolConnection | undefined {
+    const ready = this.#ready;
+    for (;;) {
+      const connection = ready[ready.length - 1];
+      if (connection === undefined || connection.capacity > 0) return connection;
+      connection.offered = false;
+      ready.pop();
+    }
   }
 
   #attach(connection: HttpPoolConnection, request: PoolRequest): void {
     const { stats, breaker } = this.shared;
     if (!breaker.requests.available) {
-      this.#rest(connection);
       this.host.inflight--;
       stats.rqActiveOverflow.inc();
       request.onPoolFailure(ACTIVE_OVERFLOW);
@@ -156,27 +169,74 @@ export class HttpPool implements TimerOwner {
     stats.rqActive.inc();
     this.host.stats.rqTotal++;
     this.host.stats.rqActive++;
-    this.#busy++;
-    request.onPoolReady(connection.open(request.response), connection);
+    const stream = connection.open(request.response);
+    if (connection.capacity === 0) this.#withdraw(connection);
+    request.onPoolReady(stream, connection);
   }
 
-  #endRequest(connection: HttpPoolConnection): void {
-    connection.busy = false;
-    this.#busy--;
-    this.host.inflight--;
-    this.host.stats.rqActive--;
-    this.shared.stats.rqActive.dec();
-    this.shared.breaker.requests.release();
+  #endRequests(connection: HttpPoolConnection, count: number): void {
+    connection.active -= count;
+    this.host.inflight -= count;
+    this.host.stats.rqActive -= count;
+    for (let i = 0; i < count; i++) {
+      this.shared.stats.rqActive.dec();
+      this.shared.breaker.requests.release();
+    }
+  }
+
+  #offer(connection: HttpPoolConnection): void {
+    if (connection.capacity === 0) {
+      this.#withdraw(connection);
+    } else if (!connection.offered) {
+      connection.offered = true;
+      this.#ready.push(connection);
+    }
+  }
+
+  #withdraw(connection: HttpPoolConnection): void {
+    if (!connection.offered) return;
+    connection.offered = false;
+    const at = this.#ready.lastIndexOf(connection);
+    if (at === this.#ready.length - 1) this.#ready.pop();
+    else this.#ready.splice(at, 1);
+  }
+
+  #forget(connection: HttpPoolConnection): void {
+    this.#withdraw(connection);
+    if (!this.#all.delete(connection)) return;
+    if (connection.neverConnected) this.#expected -= connection.expected;
+  }
+
+  #servePending(): void {
+    while (this.#pending.size > 0) {
+      const connection = this.#mostRecent();
+      if (connection === undefined) {
+        this.#connectForPending();
+        return;
+      }
+      const request = this.#pending.shift();
+      if (request === undefined) return;
+      this.#leavePending();
+      this.#attach(connection, request);
+    }
+  }
+
+  /** What becomes of a connection on which nothing may run any more. */
+  #review(connection: HttpPoolConnection): void {
+    if (connection.active > 0) return;
+    if (!connection.offered || this.#draining) connection.close();
+    else this.#rest(connection);
   }
 
   #connectForPending(): void {
-    while (this.#pending.size > this.#connecting.size) {
+    while (this.#pending.size > this.#expected) {
       const { stats, breaker } = this.shared;
       const allowed = breaker.connections.available;
       if (!allowed) stats.cxOverflow.inc();
-      if (!allowed && this.connections > 0) return;
+      if (!allowed && this.#all.size > 0) return;
       const connection = new HttpPoolConnection(this);
-      this.#connecting.add(connection);
+      this.#all.add(connection);
+      this.#expected += connection.expected;
       connection.dial();
       if (!allowed) return;
     }
@@ -202,7 +262,6 @@ export class HttpPool implements TimerOwner {
 
   #rest(connection: HttpPoolConnection): void {
     const { idleTimeoutMs, clock, timers } = this.shared;
-    this.#idle.push(connection);
     if (idleTimeoutMs === 0) return;
     connection.idleSinceMs = clock.now();
     this.#idleTimer ??= new WheelTimer(this);
@@ -214,21 +273,27 @@ export class HttpPool implements TimerOwner {
   onTimer(): void {
     const { idleTimeoutMs, clock, timers, stats } = this.shared;
     const now = clock.now();
-    let oldest = this.#idle[0];
-    while (oldest !== undefined && oldest.idleSinceMs + idleTimeoutMs <= now) {
-      this.#idle.shift();
-      stats.cxIdleTimeout.inc();
-      oldest.close();
-      oldest = this.#idle[0];
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const connection of this.#ready.slice()) {
+      if (connection.active > 0) continue;
+      const dueMs = connection.idleSinceMs + idleTimeoutMs;
+      if (dueMs <= now) {
+        stats.cxIdleTimeout.inc();
+        this.#withdraw(connection);
+        connection.close();
+      } else if (dueMs < nextMs) nextMs = dueMs;
     }
-    if (oldest === undefined || this.#idleTimer === null) return;
-    timers.schedule(this.#idleTimer, oldest.idleSinceMs + idleTimeoutMs - now, now);
+    if (this.#idleTimer === null || nextMs === Number.POSITIVE_INFINITY) return;
+    timers.schedule(this.#idleTimer, nextMs - now, now);
   }
 
   #closeUnneeded(): void {
     if (this.#idleTimer !== null) this.shared.timers.cancel(this.#idleTimer);
-    for (const connection of this.#idle.splice(0)) connection.close();
-    if (this.#pending.size > 0) return;
-    for (const connection of [...this.#connecting]) connection.close();
+    const waiting = this.#pending.size > 0;
+    for (const connection of [...this.#all]) {
+      if (connection.active > 0 || (waiting && connection.neverConnected)) continue;
+      this.#withdraw(connection);
+      connection.close();
+    }
   }
 }

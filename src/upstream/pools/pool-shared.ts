@@ -10,13 +10,27 @@ import type { ClusterStats } from '../cluster-stats.ts';
 /** Puts an HTTP codec on a fresh upstream connection; the cluster's protocol options are bound in it. */
 export type CreateClient = (connection: Connection, events: ClientConnectionEvents) => ClientConnection;
 
+/** How a pool speaks HTTP. */
+export interface PoolProtocol {
+  readonly createClient: CreateClient;
+  /** With the protocols to offer by ALPN. */
+  readonly dialOptions: DialOptions;
+  /** Null: known when a connection is there. */
+  readonly http2: boolean | null;
+  /** Requests that a connection is expected to take at once, until it is there and tells: 1 for HTTP/1. */
+  readonly expectedStreams: number;
+}
+
 /** What the pools of all hosts of one cluster share. */
 export interface PoolShared {
   readonly clock: Clock;
   readonly timers: TimerWheel;
   readonly dial: Dial;
+  /** Of connections that do not speak HTTP. */
   readonly dialOptions: DialOptions;
-  readonly createClient: CreateClient;
+  readonly http: PoolProtocol;
+  /** What requests of HTTP/2 clients use instead (`use_downstream_protocol_config`); null: the same as all. */
+  readonly httpForHttp2: PoolProtocol | null;
   readonly stats: ClusterStats;
   readonly breaker: Breaker;
   /** 0 = no limit. */

@@ -11,10 +11,14 @@ class Harness {
   readonly connection = new FakeConnection();
   readonly wire = new H2Wire();
   available = 0;
+  goaways = 0;
   readonly closed: unknown[] = [];
   readonly codec = createH2Client(this.connection, H2_CLIENT_DEFAULTS, {
-    onAvailable: () => {
-      this.available++;
+    onChanged: () => {
+      if (this.codec.available) this.available++;
+    },
+    onGoaway: () => {
+      this.goaways++;
     },
     onClosed: (reason) => {
       this.closed.push(reason);
@@ -159,7 +163,7 @@ t.test('5 MB go through both codecs each way, with pauses, and arrive whole', as
     onIdle() {},
     onClosed() {},
   });
-  const client = createH2Client(up, H2_CLIENT_DEFAULTS, { onAvailable() {}, onClosed() {} });
+  const client = createH2Client(up, H2_CLIENT_DEFAULTS, { onChanged() {}, onGoaway() {}, onClosed() {} });
   const pump = async (): Promise<void> => {
     for (let quiet = 0; quiet < 3; ) {
       await endOfTurn();
