@@ -63,6 +63,21 @@ export const protoPatches: readonly ProtoPatch[] = [
     'HttpProtocolOptions',
     'google.protobuf.UInt32Value max_response_headers_kb = 7',
   ),
+  addField(
+    'envoy/config/core/v3/protocol.proto',
+    'Http2ProtocolOptions',
+    'google.protobuf.UInt64Value max_metadata_size = 17',
+  ),
+  addField(
+    'envoy/config/core/v3/protocol.proto',
+    'Http2ProtocolOptions',
+    'google.protobuf.BoolValue enable_huffman_encoding = 18',
+  ),
+  addField(
+    'envoy/config/core/v3/protocol.proto',
+    'Http2ProtocolOptions',
+    'google.protobuf.UInt32Value max_header_field_size_kb = 19',
+  ),
   addField('envoy/config/listener/v3/listener.proto', 'Listener', 'core.v3.TcpKeepalive tcp_keepalive = 37'),
   addField(routes, 'RouteAction', 'google.protobuf.Duration flush_timeout = 42'),
   addField(routes, 'VirtualHost', 'google.protobuf.UInt64Value request_body_buffer_limit = 25'),

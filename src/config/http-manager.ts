@@ -8,7 +8,7 @@ import { type CreateServerCodec, createAutoServer } from '../http/auto-codec.ts'
 import type { HttpFilter } from '../http/filter.ts';
 import { H1_SERVER_DEFAULTS, type H1ServerOptions } from '../http/h1/options.ts';
 import { createH1Server } from '../http/h1/server.ts';
-import { H2_SERVER_DEFAULTS, type H2ServerOptions } from '../http/h2/options.ts';
+import type { H2ServerOptions } from '../http/h2/options.ts';
 import { createH2Server } from '../http/h2/server.ts';
 import { HttpConnection } from '../http/manager.ts';
 import type { ManagerOptions, ManagerTimeouts } from '../http/manager-options.ts';
@@ -29,6 +29,7 @@ import {
   type ListenerContext,
   typedObject,
 } from './context.ts';
+import { compileHttp2Server } from './http2-options.ts';
 import { compileNormalize } from './normalize.ts';
 import { compileRouteTable } from './route.ts';
 import { runtimeFractions } from './runtime.ts';
@@ -51,7 +52,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
   const { random } = ctx;
   const stats = createManagerStats(httpScope);
   const options: ManagerOptions = {
-    createCodec: compileCodec(config, h1),
+    createCodec: compileCodec(config, h1, { ...ctx, httpScope }),
     stats,
     listenerCodes: new ResponseCodes(
       ctx.listenerScope.scope('http', statPrefix, { envoy_http_conn_manager_prefix: statPrefix }),
@@ -156,11 +157,21 @@ function compileH1Server(config: HttpConnectionManager, envoyStrict: boolean): H
 }
 
 /** The codec of new connections: one version, or whichever the first bytes ask for. */
-function compileCodec(config: HttpConnectionManager, h1: H1ServerOptions): CreateServerCodec {
+function compileCodec(
+  config: HttpConnectionManager,
+  h1: H1ServerOptions,
+  ctx: HttpFilterContext,
+): CreateServerCodec {
+  const shared = at('http2_protocol_options', () =>
+    compileHttp2Server(config.http2ProtocolOptions, {
+      ...ctx,
+      streamErrorOnInvalidHttpMessage: config.streamErrorOnInvalidHttpMessage,
+    }),
+  );
   const http1: CreateServerCodec = (connection, events) => createH1Server(connection, h1, events);
   if (config.codecType === 'HTTP1') return http1;
   const h2: H2ServerOptions = {
-    ...H2_SERVER_DEFAULTS,
+    ...shared,
     maxHeaderBytes: h1.maxHeaderBytes,
     maxHeaderCount: h1.maxHeaderCount,
     headersWithUnderscoresAction: h1.headersWithUnderscoresAction,

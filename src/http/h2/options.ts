@@ -1,3 +1,6 @@
+import type { Counter } from '../../stats/scope.ts';
+import { type H2Stats, NO_COUNTER, NO_H2_STATS } from './stats.ts';
+
 /** Envoy's `headers_with_underscores_action`. */
 export type UnderscoreAction = 'ALLOW' | 'REJECT_REQUEST' | 'DROP_HEADER';
 
@@ -13,7 +16,12 @@ export interface H2Keepalive {
 
 /** Limits and switches of both sides; names and defaults are those of Envoy's Http2ProtocolOptions. */
 export interface H2Options {
+  /** Bound of the dynamic table in both directions. */
   readonly hpackTableSize: number;
+  /** `enable_huffman_encoding`: false sends strings as they are. */
+  readonly huffman: boolean;
+  /** `custom_settings_parameters`: identifiers and values in turn, sent beside ours. */
+  readonly customSettings: readonly number[];
   readonly maxConcurrentStreams: number;
   /** Receive window announced for each stream. */
   readonly initialStreamWindowSize: number;
@@ -28,7 +36,7 @@ export interface H2Options {
   readonly maxConsecutiveInboundFramesWithEmptyPayload: number;
   readonly maxInboundPriorityFramesPerStream: number;
   readonly maxInboundWindowUpdateFramesPerDataFrameSent: number;
-  /** False ends the connection with a malformed message, Envoy's default; true resets its stream. */
+  /** False ends the connection with a malformed message, as Envoy does by default; true resets its stream. */
   readonly overrideStreamErrorOnInvalidHttpMessage: boolean;
   /** Null: none. */
   readonly keepalive: H2Keepalive | null;
@@ -39,6 +47,7 @@ export interface H2Options {
   readonly sendBufferBytes: number;
   /** How long the peer may take to read a last GOAWAY. */
   readonly delayedCloseMs: number;
+  readonly stats: H2Stats;
 }
 
 export interface H2ServerOptions extends H2Options {
@@ -47,6 +56,10 @@ export interface H2ServerOptions extends H2Options {
   readonly prematureResetTotalStreamCount: number;
   /** `overload.premature_reset_min_stream_lifetime_seconds` in ms. */
   readonly prematureResetMinStreamLifetimeMs: number;
+  /** `http.<stat_prefix>.downstream_rq_too_many_premature_resets` */
+  readonly tooManyPrematureResets: Counter;
+  /** `http.max_requests_per_io_cycle`: requests begun with one read; the others wait for the next turn. */
+  readonly maxRequestsPerIoCycle: number;
   /** How long a draining peer may take to answer the PING behind the first GOAWAY. */
   readonly drainNoticeMs: number;
 }
@@ -58,6 +71,8 @@ export interface H2ClientOptions extends H2Options {
 
 const SHARED: H2Options = {
   hpackTableSize: 4096,
+  huffman: true,
+  customSettings: [],
   maxConcurrentStreams: 1024,
   initialStreamWindowSize: 256 * 1024,
   initialConnectionWindowSize: 1024 * 1024,
@@ -75,6 +90,7 @@ const SHARED: H2Options = {
   maxHeaderCount: 100,
   sendBufferBytes: 64 * 1024,
   delayedCloseMs: 1000,
+  stats: NO_H2_STATS,
 };
 
 export const H2_SERVER_DEFAULTS: H2ServerOptions = {
@@ -82,6 +98,8 @@ export const H2_SERVER_DEFAULTS: H2ServerOptions = {
   headersWithUnderscoresAction: 'ALLOW',
   prematureResetTotalStreamCount: 500,
   prematureResetMinStreamLifetimeMs: 1000,
+  tooManyPrematureResets: NO_COUNTER,
+  maxRequestsPerIoCycle: Infinity,
   drainNoticeMs: 1000,
 };
 

@@ -30,6 +30,8 @@ export const httpSupport: SupportTable = {
     max_request_headers_kb: 'implemented',
     common_http_protocol_options: 'implemented',
     http_protocol_options: 'implemented',
+    http2_protocol_options: 'implemented',
+    stream_error_on_invalid_http_message: noted('for HTTP/2; an HTTP/1 connection always ends'),
     proxy_100_continue: 'implemented',
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter': {
@@ -53,6 +55,39 @@ export const httpSupport: SupportTable = {
     enable_trailers: 'implemented',
     allow_chunked_length: 'implemented',
     use_balsa_parser: inert('there is one parser'),
+  },
+  'envoy.config.core.v3.Http2ProtocolOptions': {
+    hpack_table_size: 'implemented',
+    max_concurrent_streams: 'implemented',
+    initial_stream_window_size: noted(
+      'unset: 256 KiB, doubled up to 16 MiB while the stream is read that fast',
+    ),
+    initial_connection_window_size: noted('unset: 1 MiB, doubled up to 24 MiB while nothing waits'),
+    allow_connect: 'implemented',
+    max_outbound_frames: 'implemented',
+    max_outbound_control_frames: 'implemented',
+    max_consecutive_inbound_frames_with_empty_payload: 'implemented',
+    max_inbound_priority_frames_per_stream: 'implemented',
+    max_inbound_window_update_frames_per_data_frame_sent: 'implemented',
+    stream_error_on_invalid_http_messaging: 'implemented',
+    override_stream_error_on_invalid_http_message: noted(
+      'unset: true; false with `--envoy-strict`, which is the default of Envoy',
+    ),
+    custom_settings_parameters: 'implemented',
+    connection_keepalive: 'implemented',
+    use_oghttp2_codec: inert('there is one codec'),
+    enable_huffman_encoding: 'implemented',
+    max_metadata_size: inert('METADATA frames are not spoken'),
+  },
+  'envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter': {
+    identifier: 'implemented',
+    value: 'implemented',
+  },
+  'envoy.config.core.v3.KeepaliveSettings': {
+    interval: 'implemented',
+    timeout: 'implemented',
+    interval_jitter: 'implemented',
+    connection_idle_interval: noted('towards upstreams'),
   },
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': { mutations: 'implemented' },
   'envoy.extensions.filters.http.header_mutation.v3.Mutations': {
