@@ -132,13 +132,26 @@ export type HttpTerminal = (x: Exchange, end: boolean) => void;
 export interface HttpFilterContext extends CompileContext {
   /** `http.<stat_prefix>.` */
   readonly httpScope: StatScope;
+  /** The filter's number in its chain, for its FilterSlot. */
+  readonly slot: number;
+}
+
+/** A filter of a connection manager's chain, which routes may configure anew. */
+export interface CompiledHttpFilter extends HttpFilter {
+  /**
+   * The filter as `typed_per_filter_config` wants it; it shares counters and limits with this one. Messages of
+   * `routeTypes`, at least one, the most specific first. May throw a ConfigError.
+   */
+  forRoute?(this: void, configs: readonly object[]): HttpFilter;
 }
 
 export interface HttpFilterExtension {
   readonly kind: 'http';
   readonly name: string;
   readonly type: string;
-  compile(config: object, ctx: HttpFilterContext): HttpFilter;
+  /** Full message names that routes may configure it with; none when left out. */
+  readonly routeTypes?: readonly string[];
+  compile(config: object, ctx: HttpFilterContext): CompiledHttpFilter;
 }
 
 export interface HttpTerminalExtension {
@@ -159,9 +172,19 @@ export type Extension =
 /** Extensions by the type of their configuration; a value, made of one explicit list. */
 export class ExtensionRegistry {
   readonly #byType = new Map<string, Extension>();
+  readonly #routeTypes = new Set<string>();
 
   constructor(extensions: readonly Extension[]) {
-    for (const extension of extensions) this.#byType.set(extension.type, extension);
+    for (const extension of extensions) {
+      this.#byType.set(extension.type, extension);
+      if (extension.kind !== 'http') continue;
+      for (const type of extension.routeTypes ?? []) this.#routeTypes.add(type);
+    }
+  }
+
+  /** `typed_per_filter_config` may hold it. */
+  isRouteType(type: string): boolean {
+    return this.#routeTypes.has(type);
   }
 
   find(type: string): Extension | undefined {

@@ -5,7 +5,6 @@ import type {
 } from '#plain/envoy.extensions.filters.network.http_connection_manager.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import { type CreateServerCodec, createAutoServer } from '../http/auto-codec.ts';
-import type { HttpFilter } from '../http/filter.ts';
 import { H1_SERVER_DEFAULTS, type H1ServerOptions } from '../http/h1/options.ts';
 import { createH1Server } from '../http/h1/server.ts';
 import type { H2ServerOptions } from '../http/h2/options.ts';
@@ -31,6 +30,12 @@ import {
 } from './context.ts';
 import { compileHttp2Server } from './http2-options.ts';
 import { compileNormalize } from './normalize.ts';
+import {
+  type ChainPlace,
+  type CompileRouteFilters,
+  createRouteFilters,
+  ownFilters,
+} from './per-filter-config.ts';
 import { compileRouteTable } from './route.ts';
 import { runtimeFractions } from './runtime.ts';
 
@@ -47,7 +52,8 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
   const statPrefix = config.statPrefix ?? '';
   const httpScope = ctx.stats.scope('http', statPrefix, { envoy_http_conn_manager_prefix: statPrefix });
   const chain = compileChain(config.httpFilters ?? [], { ...ctx, httpScope });
-  const routes = at('route_config', () => compileRoutes(config.routeConfig, ctx));
+  const routeFilters = createRouteFilters(chain.places, ctx.extensions);
+  const routes = at('route_config', () => compileRoutes(config.routeConfig, routeFilters, ctx));
   const h1 = compileH1Server(config, ctx.envoyStrict);
   const { random } = ctx;
   const stats = createManagerStats(httpScope);
@@ -70,7 +76,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
     alwaysSetRequestIdInResponse: config.alwaysSetRequestIdInResponse ?? false,
     proxy100Continue: config.proxy100Continue ?? false,
     accessLogs: ctx.compileAccessLogs(config.accessLog, 'access_log'),
-    filters: chain.filters,
+    filters: ownFilters(chain.places),
     normalize: compileNormalize(config, stats.rqRedirectedWithNormalizedPath),
     selectRoute: (x) => {
       const draw = random.uint32();
@@ -79,10 +85,12 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
       x.route = route;
       x.routeName = route.name;
       x.virtualHost = route.virtualHost;
+      if (route.filters !== null) x.filters = route.filters;
       if (route.kind !== 'forward') return;
       if (route.idleTimeoutMs !== undefined) x.idleTimeoutMs = route.idleTimeoutMs;
       const pick = route.pickCluster(draw, x.request);
       x.clusterPick = pick;
+      if (pick.filters !== null) x.filters = pick.filters;
       x.upstreamCluster = pick.cell.value?.settings.observabilityName ?? '';
     },
     terminal: chain.terminal,
@@ -97,44 +105,54 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
 }
 
 interface CompiledChain {
-  readonly filters: readonly HttpFilter[];
+  readonly places: readonly ChainPlace[];
   readonly terminal: HttpTerminal;
 }
 
-function compileChain(configs: readonly HttpFilterConfig[], ctx: HttpFilterContext): CompiledChain {
-  const filters: HttpFilter[] = [];
+function compileChain(
+  configs: readonly HttpFilterConfig[],
+  shared: Omit<HttpFilterContext, 'slot'>,
+): CompiledChain {
+  const places: ChainPlace[] = [];
   let terminal: HttpTerminal | undefined;
   for (const [i, config] of configs.entries()) {
     const path = `http_filters[${i}]`;
-    if (config.disabled === true) continue;
     if (terminal !== undefined) {
       throw ConfigError.at(path, 'stands behind a terminal filter; the router must be the last one');
     }
     const typed = config.typedConfig;
     if (typed === undefined) throw ConfigError.at(`${path}.typed_config`, 'is required');
+    const ctx: HttpFilterContext = { ...shared, slot: places.length };
     const extension = ctx.extensions.find(typed.type);
+    if (extension === undefined && config.isOptional === true) continue;
     if (extension === undefined || (extension.kind !== 'http' && extension.kind !== 'http-terminal')) {
       throw ConfigError.at(`${path}.typed_config`, `'${typed.type}' is not an HTTP filter that inox knows`);
     }
     at(`${path}.typed_config`, () => {
-      if (extension.kind === 'http') filters.push(extension.compile(typedObject(typed.value), ctx));
-      else terminal = extension.compile(typedObject(typed.value), ctx);
+      if (extension.kind === 'http') {
+        const filter = extension.compile(typedObject(typed.value), ctx);
+        places.push({ name: config.name ?? '', filter, disabled: config.disabled === true });
+      } else if (config.disabled === true) {
+        throw ConfigError.at('', 'a terminal filter cannot be disabled');
+      } else terminal = extension.compile(typedObject(typed.value), ctx);
     });
   }
   if (terminal === undefined) {
     throw ConfigError.at('http_filters', 'the last filter must be terminal: add envoy.filters.http.router');
   }
-  return { filters, terminal };
+  return { places, terminal };
 }
 
 function compileRoutes(
   config: RouteConfiguration | undefined,
+  routeFilters: CompileRouteFilters,
   ctx: CompileContext,
 ): RouteTable<Route<Cluster>> {
   return compileRouteTable<Cluster>(config ?? {}, {
     cluster: ctx.cluster,
     ...(config?.validateClusters === false ? {} : { clusterExists: ctx.clusterExists }),
     runtimeFractions: runtimeFractions(ctx),
+    routeFilters,
   });
 }
 
@@ -160,7 +178,7 @@ function compileH1Server(config: HttpConnectionManager, envoyStrict: boolean): H
 function compileCodec(
   config: HttpConnectionManager,
   h1: H1ServerOptions,
-  ctx: HttpFilterContext,
+  ctx: Omit<HttpFilterContext, 'slot'>,
 ): CreateServerCodec {
   const shared = at('http2_protocol_options', () =>
     compileHttp2Server(config.http2ProtocolOptions, {

@@ -19,6 +19,7 @@ import type { RuntimeFractions } from '../route/match.ts';
 import { compileHeaderMutations, type HeaderMutations, orderMutations } from '../route/policy.ts';
 import { compileLocation, REDIRECT_STATUS } from '../route/redirect.ts';
 import { compileRewrite } from '../route/rewrite.ts';
+import type { CompileRouteFilters, PerFilterLevel } from './per-filter-config.ts';
 
 /** What compiling routes needs from outside. */
 export interface RouteContext<C = unknown> {
@@ -27,6 +28,8 @@ export interface RouteContext<C = unknown> {
   /** Given: a cluster that is not known is an error unless `validate_clusters` is false. */
   readonly clusterExists?: (name: string) => boolean;
   readonly runtimeFractions?: RuntimeFractions;
+  /** Given: routes may configure and disable filters. */
+  readonly routeFilters?: CompileRouteFilters;
 }
 
 /** What a route's action takes over from the levels around it. */
@@ -38,6 +41,8 @@ export interface RouteLevel {
   /** Most specific first. */
   readonly request: readonly (HeaderMutations | undefined)[];
   readonly response: readonly (HeaderMutations | undefined)[];
+  /** `typed_per_filter_config` of the route and around it, most specific first. */
+  readonly filterLevels: readonly PerFilterLevel[];
 }
 
 export function compileRoute<C>(config: RouteConfig, level: RouteLevel, ctx: RouteContext<C>): Route<C> {
@@ -47,11 +52,7 @@ export function compileRoute<C>(config: RouteConfig, level: RouteLevel, ctx: Rou
     name: toWire(config.name ?? ''),
     virtualHost: toWire(virtualHostConfig.name ?? ''),
     statPrefix: config.statPrefix ?? '',
-    perFilter: {
-      ...tableConfig.typedPerFilterConfig,
-      ...virtualHostConfig.typedPerFilterConfig,
-      ...config.typedPerFilterConfig,
-    },
+    filters: ctx.routeFilters?.(level.filterLevels) ?? null,
     requestMutations: orderMutations(level.request, wins),
     responseMutations: orderMutations(level.response, wins),
   };
@@ -173,7 +174,7 @@ function knownCluster<C>(name: string, path: string, level: RouteLevel, ctx: Rou
 
 type PickParts = Pick<
   ClusterPick,
-  'ownRequestMutations' | 'requestMutations' | 'responseMutations' | 'hostRewriteLiteral' | 'perFilter'
+  'ownRequestMutations' | 'requestMutations' | 'responseMutations' | 'hostRewriteLiteral' | 'filters'
 >;
 
 function pickOf<C>(name: string, ctx: RouteContext<C>, parts: PickParts): ClusterPick<C> {
@@ -184,7 +185,7 @@ function pickOf<C>(name: string, ctx: RouteContext<C>, parts: PickParts): Cluste
     requestMutations: parts.requestMutations,
     responseMutations: parts.responseMutations,
     hostRewriteLiteral: parts.hostRewriteLiteral,
-    perFilter: parts.perFilter,
+    filters: parts.filters,
   };
 }
 
@@ -232,7 +233,7 @@ const NO_CLUSTER: ClusterPick<never> = {
   requestMutations: [],
   responseMutations: [],
   hostRewriteLiteral: '',
-  perFilter: {},
+  filters: null,
 };
 
 function compileWeight<C>(
@@ -257,7 +258,11 @@ function compileWeight<C>(
     responseMutations:
       response === undefined ? base.responseMutations : [response, ...base.responseMutations],
     hostRewriteLiteral: toWire(config.hostRewriteLiteral ?? ''),
-    perFilter: { ...base.perFilter, ...config.typedPerFilterConfig },
+    filters:
+      config.typedPerFilterConfig === undefined
+        ? base.filters
+        : (ctx.routeFilters?.([{ config: config.typedPerFilterConfig, path }, ...level.filterLevels]) ??
+          null),
   };
   if (config.clusterHeader !== undefined && config.clusterHeader !== '') {
     if (config.name !== undefined && config.name !== '') {

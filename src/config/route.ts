@@ -109,6 +109,11 @@ function compileVirtualHost<C>(
         virtualHostConfig: config,
         request: [own.request, host?.request, table?.request],
         response: [own.response, host?.response, table?.response],
+        filterLevels: [
+          { config: routeConfig.typedPerFilterConfig, path: at },
+          { config: config.typedPerFilterConfig, path },
+          { config: tableConfig.typedPerFilterConfig, path: '' },
+        ],
       };
       const route = compileRoute(routeConfig, level, ctx);
       return { path: match.path, condition: match.condition, route };
@@ -137,7 +142,7 @@ function tlsRedirect(virtualHost: string, responseMutations: readonly HeaderMuta
     name: '',
     virtualHost,
     statPrefix: '',
-    perFilter: {},
+    filters: null,
     requestMutations: [],
     responseMutations,
     status: 301,

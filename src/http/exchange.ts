@@ -1,7 +1,7 @@
 // Over 400 lines: half of it is what an exchange remembers, and its way through the filters is one state machine.
 import type { ResetReason } from '../core/errors.ts';
 import type { Address } from '../net/connection.ts';
-import type { HttpFilter } from './filter.ts';
+import { type HttpFilter, KEPT, type Kept } from './filter.ts';
 import type { Headers } from './headers.ts';
 import { createLocalMessage, LOCAL_REPLY } from './local-reply.ts';
 import { FLAG } from './response-flags.ts';
@@ -117,12 +117,19 @@ export class Exchange implements StreamEvents<RequestHead> {
   /** Stream idle timeout in force: the manager's, or the route's; 0 = off. */
   idleTimeoutMs = 0;
 
+  /** The chain: the manager's, or the route's once that is known. */
+  filters: readonly HttpFilter[];
   readonly #host: ExchangeHost;
   readonly #stream: ServerStream;
   #sink: RequestSink = OVER;
   #finished = false;
   /** Set while a filter's promise is awaited. */
   #held: HeldRequest | null = null;
+  /** What filters remember of this exchange, by their slot; see FilterSlot. */
+  #slots: unknown[] | null = null;
+  /** A filter keeps the response's head: nothing of it has been sent. */
+  #headKept = false;
+  #responsePauses = 0;
 
   constructor(
     host: ExchangeHost,
@@ -139,6 +146,7 @@ export class Exchange implements StreamEvents<RequestHead> {
     this.request = request;
     this.remoteIp = downstream.directRemote.ip;
     this.remotePort = downstream.directRemote.port;
+    this.filters = host.filters;
     this.#host = host;
     this.#stream = stream;
   }
@@ -179,7 +187,7 @@ export class Exchange implements StreamEvents<RequestHead> {
       this.#held.end = end;
       return;
     }
-    this.#passRequestData(chunk, end);
+    this.passRequestData(-1, chunk, end);
   }
 
   onTrailers(trailers: Headers): void {
@@ -190,7 +198,7 @@ export class Exchange implements StreamEvents<RequestHead> {
       this.#held.trailers = trailers;
       return;
     }
-    this.#passRequestTrailers(trailers);
+    this.passRequestTrailers(-1, trailers);
   }
 
   onReset(reason: ResetReason): void {
@@ -206,7 +214,8 @@ export class Exchange implements StreamEvents<RequestHead> {
   }
 
   onBlocked(blocked: boolean): void {
-    this.#sink.onDownstreamBlocked(blocked);
+    if (blocked) this.pauseResponse();
+    else this.resumeResponse();
   }
 
   // --- from the terminal and from filters ------------------------------------------------------------------
@@ -217,6 +226,25 @@ export class Exchange implements StreamEvents<RequestHead> {
 
   resumeRequest(): void {
     this.#stream.resume();
+  }
+
+  /** Counted: the upstream is to send no more, because the client or a filter cannot take it. */
+  pauseResponse(): void {
+    if (this.#responsePauses++ === 0) this.#sink.onDownstreamBlocked(true);
+  }
+
+  resumeResponse(): void {
+    if (--this.#responsePauses === 0) this.#sink.onDownstreamBlocked(false);
+  }
+
+  /** What the filter in `slot` remembers of this exchange; see FilterSlot. */
+  slot(slot: number): unknown {
+    return this.#slots?.[slot];
+  }
+
+  setSlot(slot: number, value: unknown): void {
+    this.#slots ??= [];
+    this.#slots[slot] = value;
   }
 
   /** An interim (1xx) head: passed on as it is, no hooks. */
@@ -230,13 +258,31 @@ export class Exchange implements StreamEvents<RequestHead> {
     this.response = head;
     try {
       this.#host.routeResponse(this, head);
-      const filters = this.#host.filters;
-      for (let i = filters.length - 1; i >= 0; i--) filters[i]?.onResponse?.(this);
     } catch (error) {
       this.#fail(error);
       return;
     }
-    this.#writeHead(head, end);
+    this.passResponseHead(this.filters.length, end);
+  }
+
+  /** Goes on with a response head that the filter in `slot` kept. */
+  passResponseHead(slot: number, end: boolean): void {
+    const head = this.response;
+    if (this.#finished || head === null) return;
+    this.#headKept = false;
+    try {
+      const { filters } = this;
+      for (let i = slot - 1; i >= 0; i--) {
+        if (filters[i]?.onResponse?.(this, end) !== KEPT) continue;
+        this.#headKept = true;
+        return;
+      }
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    // A hook may have answered in its own way.
+    if (!this.#finished && this.response === head) this.#writeHead(head, end);
   }
 
   #writeHead(head: ResponseHead, end: boolean): void {
@@ -249,17 +295,28 @@ export class Exchange implements StreamEvents<RequestHead> {
   }
 
   sendData(chunk: Buffer, end: boolean): void {
+    this.passResponseData(this.filters.length, chunk, end);
+  }
+
+  /** Goes on with response data behind the filter in `slot`, which kept or made it. The chunk is borrowed. */
+  passResponseData(slot: number, chunk: Buffer, end: boolean): void {
     if (this.#finished) return;
-    const filters = this.#host.filters;
     let out: Buffer | undefined = chunk;
-    for (let i = filters.length - 1; i >= 0 && out !== undefined; i--) {
-      const filter = filters[i];
-      if (filter?.onResponseData !== undefined) out = filter.onResponseData(this, out, end);
+    try {
+      const { filters } = this;
+      for (let i = slot - 1; i >= 0 && out !== undefined; i--) {
+        const filter = filters[i];
+        if (filter?.onResponseData === undefined) continue;
+        const passed: Buffer | undefined | Kept = filter.onResponseData(this, out, end);
+        if (passed === KEPT) return;
+        out = passed;
+      }
+    } catch (error) {
+      this.#fail(error);
+      return;
     }
-    if (out === undefined) {
-      if (!end) return;
-      out = EMPTY;
-    }
+    if (this.#finished || (out === undefined && !end)) return;
+    out ??= EMPTY;
     this.bytesSent += out.length;
     this.activeMs = this.#host.now();
     this.#stream.sendData(out, end);
@@ -269,8 +326,22 @@ export class Exchange implements StreamEvents<RequestHead> {
   sendTrailers(trailers: Headers): void {
     if (this.#finished) return;
     this.responseTrailers = trailers;
-    const filters = this.#host.filters;
-    for (let i = filters.length - 1; i >= 0; i--) filters[i]?.onResponseTrailers?.(this, trailers);
+    this.passResponseTrailers(this.filters.length, trailers);
+  }
+
+  /** Goes on with response trailers that the filter in `slot` kept. */
+  passResponseTrailers(slot: number, trailers: Headers): void {
+    if (this.#finished) return;
+    try {
+      const { filters } = this;
+      for (let i = slot - 1; i >= 0; i--) {
+        if (filters[i]?.onResponseTrailers?.(this, trailers) === KEPT) return;
+      }
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    if (this.#finished) return;
     this.#stream.sendTrailers(trailers);
     this.#finish();
   }
@@ -282,12 +353,13 @@ export class Exchange implements StreamEvents<RequestHead> {
   reply(answer: LocalAnswer): void {
     if (this.#finished) return;
     this.responseFlags |= answer.flags;
+    this.responseCodeDetails = answer.details;
     if (this.response !== null) {
-      this.responseCodeDetails = answer.details;
-      this.resetDownstream(LOCAL_RESET);
+      // A head that a filter keeps is nothing the client has seen, but the hooks had their turn.
+      if (this.#headKept) this.#answerDirectly(answer);
+      else this.resetDownstream(LOCAL_RESET);
       return;
     }
-    this.responseCodeDetails = answer.details;
     const { head, body } = createLocalMessage(answer, this.request);
     // A bad request leaves an HTTP/1 connection in doubt: Envoy closes it whoever sent the 400.
     if (answer.status === 400 && this.request.protocol !== 'HTTP/2') head.headers.push('connection', 'close');
@@ -313,7 +385,7 @@ export class Exchange implements StreamEvents<RequestHead> {
     this.endMs = this.#host.now();
     this.#sink.onFinished();
     this.#sink = OVER;
-    const filters = this.#host.filters;
+    const { filters } = this;
     for (let i = 0; i < filters.length; i++) {
       try {
         filters[i]?.onEnd?.(this);
@@ -337,7 +409,13 @@ export class Exchange implements StreamEvents<RequestHead> {
       this.resetDownstream(LOCAL_RESET);
       return;
     }
-    const { head, body } = createLocalMessage(LOCAL_REPLY.internalError, this.request);
+    this.#answerDirectly(LOCAL_REPLY.internalError);
+  }
+
+  /** Without the response hooks. */
+  #answerDirectly(answer: LocalAnswer): void {
+    this.#headKept = false;
+    const { head, body } = createLocalMessage(answer, this.request);
     this.response = head;
     this.#writeHead(head, body.length === 0);
     if (body.length === 0) return;
@@ -347,9 +425,9 @@ export class Exchange implements StreamEvents<RequestHead> {
   }
 
   #runRequestFilters(from: number, end: boolean): void {
-    const filters = this.#host.filters;
+    const { filters } = this;
     for (let i = from; i < filters.length; i++) {
-      const held = filters[i]?.onRequest?.(this);
+      const held = filters[i]?.onRequest?.(this, end);
       if (this.#finished || this.response !== null) return;
       if (held !== undefined) {
         this.#hold(held, i + 1, end);
@@ -386,25 +464,44 @@ export class Exchange implements StreamEvents<RequestHead> {
   #passHeld(held: HeldRequest): void {
     for (let i = 0; i < held.chunks.length && !this.#finished; i++) {
       const last = i === held.chunks.length - 1;
-      this.#passRequestData(held.chunks[i] ?? EMPTY, last && held.end && held.trailers === null);
+      this.passRequestData(-1, held.chunks[i] ?? EMPTY, last && held.end && held.trailers === null);
     }
-    if (held.trailers !== null && !this.#finished) this.#passRequestTrailers(held.trailers);
+    if (held.trailers !== null && !this.#finished) this.passRequestTrailers(-1, held.trailers);
   }
 
-  #passRequestData(chunk: Buffer, end: boolean): void {
-    const filters = this.#host.filters;
+  /** Goes on with request data behind the filter in `slot`, which kept or made it. The chunk is borrowed. */
+  passRequestData(slot: number, chunk: Buffer, end: boolean): void {
+    if (this.#finished) return;
     let out: Buffer | undefined = chunk;
-    for (let i = 0; i < filters.length && out !== undefined; i++) {
-      const filter = filters[i];
-      if (filter?.onRequestData !== undefined) out = filter.onRequestData(this, out, end);
+    try {
+      const { filters } = this;
+      for (let i = slot + 1; i < filters.length && out !== undefined; i++) {
+        const filter = filters[i];
+        if (filter?.onRequestData === undefined) continue;
+        const passed: Buffer | undefined | Kept = filter.onRequestData(this, out, end);
+        if (passed === KEPT) return;
+        out = passed;
+      }
+    } catch (error) {
+      this.#fail(error);
+      return;
     }
     if (out !== undefined) this.#sink.onRequestData(out, end);
     else if (end) this.#sink.onRequestData(EMPTY, true);
   }
 
-  #passRequestTrailers(trailers: Headers): void {
-    const filters = this.#host.filters;
-    for (let i = 0; i < filters.length; i++) filters[i]?.onRequestTrailers?.(this, trailers);
+  /** Goes on with request trailers that the filter in `slot` kept. */
+  passRequestTrailers(slot: number, trailers: Headers): void {
+    if (this.#finished) return;
+    try {
+      const { filters } = this;
+      for (let i = slot + 1; i < filters.length; i++) {
+        if (filters[i]?.onRequestTrailers?.(this, trailers) === KEPT) return;
+      }
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
     this.#sink.onRequestTrailers(trailers);
   }
 }

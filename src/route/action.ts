@@ -1,6 +1,7 @@
 import type { RouteAction, VirtualHost as VirtualHostConfig } from '#plain/envoy.config.route.v3.ts';
 import type { Cell } from '../core/cell.ts';
 import type { AccessLogInfo } from '../http/access-log-info.ts';
+import type { HttpFilter } from '../http/filter.ts';
 import type { RequestHead } from '../http/stream.ts';
 import type { HeaderMutations } from './policy.ts';
 import type { RequestRewrite } from './rewrite.ts';
@@ -11,8 +12,8 @@ export interface RouteBase {
   readonly name: string;
   readonly virtualHost: string;
   readonly statPrefix: string;
-  /** `typed_per_filter_config` by filter name, the most specific of route, virtual host and table. */
-  readonly perFilter: Readonly<Record<string, unknown>>;
+  /** The filters of its requests, null: the connection manager's. */
+  readonly filters: readonly HttpFilter[] | null;
   /** Applied in this order; a forward route's come with its ClusterPick. */
   readonly requestMutations: readonly HeaderMutations[];
   readonly responseMutations: readonly HeaderMutations[];
@@ -31,7 +32,8 @@ export interface ClusterPick<C = unknown> {
   readonly requestMutations: readonly HeaderMutations[];
   /** All of them, the weighted cluster's own first. */
   readonly responseMutations: readonly HeaderMutations[];
-  readonly perFilter: Readonly<Record<string, unknown>>;
+  /** The filters of its requests, null: the connection manager's. */
+  readonly filters: readonly HttpFilter[] | null;
 }
 
 export interface ForwardRoute<C = unknown> extends RouteBase {

@@ -38,7 +38,7 @@ export const httpSupport: SupportTable = {
     name: noted('a label, the type of typed_config decides'),
     typed_config: 'implemented',
     disabled: 'implemented',
-    is_optional: inert('an unknown filter is always an error'),
+    is_optional: 'implemented',
   },
   'envoy.config.core.v3.HttpProtocolOptions': {
     idle_timeout: 'implemented',

@@ -2,6 +2,7 @@ import { inert, only, type SupportTable } from './table.ts';
 
 export const routeSupport: SupportTable = {
   'envoy.config.route.v3.RouteConfiguration': {
+    typed_per_filter_config: 'implemented',
     name: 'implemented',
     virtual_hosts: 'implemented',
     request_headers_to_add: 'implemented',
@@ -16,6 +17,7 @@ export const routeSupport: SupportTable = {
     metadata: 'inert',
   },
   'envoy.config.route.v3.VirtualHost': {
+    typed_per_filter_config: 'implemented',
     name: 'implemented',
     domains: 'implemented',
     routes: 'implemented',
@@ -30,6 +32,7 @@ export const routeSupport: SupportTable = {
     metadata: 'inert',
   },
   'envoy.config.route.v3.Route': {
+    typed_per_filter_config: 'implemented',
     name: 'implemented',
     match: 'implemented',
     route: 'implemented',
@@ -45,6 +48,11 @@ export const routeSupport: SupportTable = {
     per_request_buffer_limit_bytes: inert('nothing is buffered for a retry yet'),
     request_body_buffer_limit: inert('nothing is buffered for a retry yet'),
     metadata: 'inert',
+  },
+  'envoy.config.route.v3.FilterConfig': {
+    config: 'implemented',
+    is_optional: 'implemented',
+    disabled: 'implemented',
   },
   'envoy.config.route.v3.RouteMatch': {
     prefix: 'implemented',
@@ -97,6 +105,7 @@ export const routeSupport: SupportTable = {
     header_name: 'implemented',
   },
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': {
+    typed_per_filter_config: 'implemented',
     name: 'implemented',
     cluster_header: 'implemented',
     weight: 'implemented',
