@@ -5,7 +5,8 @@ import type { StatScope } from '../stats/scope.ts';
 import type { Breaker } from './breaker.ts';
 import type { ClusterHosts } from './cluster-hosts.ts';
 import type { ClusterStats } from './cluster-stats.ts';
-import { Host } from './host.ts';
+import type { HealthView, HostHealth } from './health-view.ts';
+import { HEALTH_FLAG, Host } from './host.ts';
 import { createHostSet, type HostSet, isDraining } from './host-set.ts';
 import type { CreateLoadBalancer, LoadBalancer, PickContext } from './lb/load-balancer.ts';
 import { PeakEwma, type PeakEwmaSettings } from './lb/peak-ewma-estimator.ts';
@@ -35,6 +36,8 @@ export interface ClusterSettings {
   readonly breakers: { readonly default: Breaker; readonly high: Breaker };
   readonly balancing: CompiledBalancing;
   readonly random: Random;
+  /** Null unless the control thread watches the hosts. */
+  readonly health?: HealthView | null;
   /** `metadata.filter_metadata` of the cluster. */
   readonly metadata: Readonly<Record<string, unknown>> | null;
 }
@@ -72,6 +75,7 @@ export class Cluster {
   pick(context: PickContext | null = null): Host | undefined {
     const host = this.#balancer === null ? undefined : this.#balancer.pick(context);
     if (host === undefined) this.stats.cxNoneHealthy.inc();
+    else if ((host.healthFlags & HEALTH_FLAG.onProbation) !== 0) return this.#admit(host, context);
     return host;
   }
 
@@ -93,6 +97,7 @@ export class Cluster {
         const { peakEwma } = this.settings.balancing;
         host = new Host(key, spec, this.settings.shared, peakEwma === null ? null : new PeakEwma(peakEwma));
         this.#byKey.set(key, host);
+        this.settings.health?.adopt(host);
         if (this.settings.countMembership) this.stats.socketMatches.inc();
         membersChanged = true;
       } else if (host.update(spec)) {
@@ -101,11 +106,19 @@ export class Cluster {
       hosts.push(host);
     }
     const removed = before?.hosts.filter((host) => !kept.has(host.key)) ?? [];
-    for (const host of removed) this.#byKey.delete(host.key);
+    for (const host of removed) {
+      this.#byKey.delete(host.key);
+      this.settings.health?.forget(host);
+    }
     membersChanged ||= removed.length > 0;
     if (membersChanged && this.settings.countMembership) this.stats.membershipChange.inc();
     if (changed || membersChanged) this.#publish(createHostSet(hosts, found.overprovisioningFactor));
     for (const host of removed) host.drain();
+  }
+
+  /** News of the control thread about the hosts' health. */
+  applyHealth(news: readonly HostHealth[]): void {
+    if (this.settings.health?.apply(news, this.#byKey) === true) this.refreshHealth();
   }
 
   /** Sorts the hosts anew after `healthFlags` of some were changed. */
@@ -122,6 +135,13 @@ export class Cluster {
   /** The process or worker ends: waiting requests fail, idle connections close. */
   close(): void {
     for (const host of this.hosts.value?.hosts ?? []) host.close();
+  }
+
+  /** One request decides about a host on probation; the others go elsewhere. */
+  #admit(host: Host, context: PickContext | null): Host | undefined {
+    const admitted = this.settings.health?.admit(host) !== false;
+    this.refreshHealth();
+    return admitted ? host : this.pick(context);
   }
 
   #publish(set: HostSet): void {
@@ -148,7 +168,7 @@ export class Cluster {
 }
 
 /** Several endpoints with one address are several hosts, as in Envoy. */
-function freeKey(taken: ReadonlySet<string>, address: string): string {
+export function freeKey(taken: ReadonlySet<string>, address: string): string {
   let key = address;
   for (let n = 2; taken.has(key); n++) key = `${address}#${n}`;
   return key;

@@ -2,6 +2,7 @@ import type { Protocol } from '../http/stream.ts';
 import type { Address } from '../net/connection.ts';
 import type { HostSpec, Locality } from './cluster-hosts.ts';
 import type { PeakEwma } from './lb/peak-ewma-estimator.ts';
+import type { OutlierMonitor } from './outlier-monitor.ts';
 import { HttpPool } from './pools/http-pool.ts';
 import type { PoolShared } from './pools/pool-shared.ts';
 import { TcpPool } from './pools/tcp-pool.ts';
@@ -15,6 +16,12 @@ export const HEALTH_FLAG = {
   degradedEdsHealth: 1 << 4,
   edsStatusDraining: 1 << 5,
   pendingActiveHc: 1 << 6,
+  /** Discovery has dropped it, active health checks still pass. */
+  pendingDynamicRemoval: 1 << 7,
+  excludedViaImmediateHcFail: 1 << 8,
+  activeHcTimeout: 1 << 9,
+  /** Takes one request, which decides whether it comes back; Envoy has no such state. */
+  onProbation: 1 << 10,
 } as const;
 
 const UNHEALTHY_FLAGS =
@@ -23,6 +30,9 @@ const UNHEALTHY_FLAGS =
   HEALTH_FLAG.failedEdsHealth |
   HEALTH_FLAG.edsStatusDraining;
 const DEGRADED_FLAGS = HEALTH_FLAG.degradedActiveHc | HEALTH_FLAG.degradedEdsHealth;
+/** Neither well nor a sign of trouble: on their way in or out. */
+const EXCLUDED_FLAGS =
+  HEALTH_FLAG.edsStatusDraining | HEALTH_FLAG.pendingActiveHc | HEALTH_FLAG.excludedViaImmediateHcFail;
 const EDS_FLAGS = HEALTH_FLAG.failedEdsHealth | HEALTH_FLAG.degradedEdsHealth | HEALTH_FLAG.edsStatusDraining;
 
 export type Availability = 'healthy' | 'degraded' | 'unhealthy';
@@ -56,6 +66,8 @@ export class Host {
   metadata: Readonly<Record<string, unknown>> | null;
   /** Bits of `HEALTH_FLAG`. */
   healthFlags: number;
+  /** Takes the results of requests when the cluster has outlier detection. */
+  monitor: OutlierMonitor | null;
   /** Requests that were given to this host and have not ended, waiting for a connection included. */
   inflight: number;
   readonly #shared: PoolShared;
@@ -76,6 +88,7 @@ export class Host {
     this.localityWeight = spec.localityWeight;
     this.metadata = spec.metadata;
     this.healthFlags = edsFlags(spec);
+    this.monitor = null;
     this.inflight = 0;
     this.#shared = shared;
     this.#http = null;
@@ -106,6 +119,11 @@ export class Host {
     return (this.healthFlags & DEGRADED_FLAGS) !== 0 ? 'degraded' : 'healthy';
   }
 
+  /** Left out when the healthy are counted against all. */
+  get excluded(): boolean {
+    return (this.healthFlags & EXCLUDED_FLAGS) !== 0;
+  }
+
   /** Takes over what discovery says now; the address stays. True when anything that balancing sees changed. */
   update(spec: HostSpec): boolean {
     const flags = (this.healthFlags & ~EDS_FLAGS) | edsFlags(spec);
@@ -132,6 +150,7 @@ export class Host {
    * per request; a 5xx is a failure for the balancer, however fast it came.
    */
   onResponse(status: number, rttMs: number): void {
+    this.monitor?.onStatus(status);
     if (status >= 500) {
       this.stats.rqError++;
       this.estimator?.observeFailure(rttMs);
@@ -143,19 +162,29 @@ export class Host {
 
   /** The request was reset by the upstream (or never got through) `elapsedMs` after it was given to the host. */
   onFailure(elapsedMs: number): void {
+    this.monitor?.onLocalFailure(503);
     this.stats.rqError++;
     this.estimator?.observeFailure(elapsedMs);
   }
 
   /** A timeout ended the wait for the response head. */
   onTimeout(elapsedMs: number): void {
+    this.monitor?.onLocalFailure(504);
     this.stats.rqTimeout++;
     this.estimator?.observeFailure(elapsedMs);
   }
 
   /** The client went away first: the answer would have taken at least `elapsedMs`. */
   onAbandoned(elapsedMs: number): void {
+    this.monitor?.onAbandoned();
     this.estimator?.observeAtLeast(elapsedMs);
+  }
+
+  /** A health check failed or it was ejected: other connections may do better, so none is used again. */
+  onHealthFailure(): void {
+    this.#http?.renew();
+    this.#httpForHttp2?.renew();
+    if (this.#shared.closeOnHealthFailure === true) this.#tcp?.closeAll();
   }
 
   /** No new requests; connections close as they become idle. */
@@ -178,7 +207,10 @@ const FLAG_NAMES = [
   [HEALTH_FLAG.failedEdsHealth, 'failed_eds_health'],
   [HEALTH_FLAG.degradedActiveHc, 'degraded_active_hc'],
   [HEALTH_FLAG.degradedEdsHealth, 'degraded_eds_health'],
+  [HEALTH_FLAG.pendingDynamicRemoval, 'pending_dynamic_removal'],
   [HEALTH_FLAG.pendingActiveHc, 'pending_active_hc'],
+  [HEALTH_FLAG.excludedViaImmediateHcFail, 'excluded_via_immediate_hc_fail'],
+  [HEALTH_FLAG.activeHcTimeout, 'active_hc_timeout'],
   [HEALTH_FLAG.edsStatusDraining, 'eds_status_draining'],
 ] as const;
 export type HealthFlagName = (typeof FLAG_NAMES)[number][1];

@@ -99,6 +99,10 @@ export class OutlierDetector {
   onSignal(key: string, signal: OutlierSignal, nowMs: number): void {
     const host = this.hosts.get(key);
     if (host === undefined) return;
+    if (signal === 'probe-abandoned') {
+      if (host.accrual !== null) this.#offer(host, host.accrual, nowMs);
+      return;
+    }
     if (signal === 'probe-success' || signal === 'probe-failure') {
       this.#onProbe(host, signal === 'probe-success', nowMs);
       return;
@@ -139,15 +143,17 @@ export class OutlierDetector {
     for (const host of this.hosts.values()) {
       const { accrual } = host;
       if (accrual === null) continue;
-      if (accrual.untilMs <= nowMs) {
-        // Also when a probe was taken and never heard of again: its worker may have died.
-        accrual.untilMs = nowMs + (this.settings.accrual?.maxPenaltyMs ?? 0);
-        setProbation(host.record, PROBATION.offered);
-        this.#observer.onProbation(host);
-      }
+      if (accrual.untilMs <= nowMs) this.#offer(host, accrual, nowMs);
       next = Math.min(next, accrual.untilMs);
     }
     return next;
+  }
+
+  #offer(host: OutlierHost, accrual: AccrualState, nowMs: number): void {
+    // Offered again when a probe was taken and is not heard of any more: its worker may have died.
+    accrual.untilMs = nowMs + (this.settings.accrual?.maxPenaltyMs ?? 0);
+    setProbation(host.record, PROBATION.offered);
+    this.#observer.onProbation(host);
   }
 
   #onProbe(host: OutlierHost, success: boolean, nowMs: number): void {

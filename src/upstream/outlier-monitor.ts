@@ -12,7 +12,11 @@ import type { OutlierSettings } from './outlier-settings.ts';
 /** What a worker tells the control thread, beyond what stands in the record. */
 export type OutlierSignal =
   /** That run of failures is as long as the configuration allows. */
-  RunKind | 'probe-success' | 'probe-failure';
+  | RunKind
+  | 'probe-success'
+  | 'probe-failure'
+  /** Its client left first. */
+  | 'probe-abandoned';
 
 /**
  * One worker's ear at one host: takes the result of every request and connection. Costs two writes into memory of
@@ -89,7 +93,7 @@ export class OutlierMonitor {
   onAbandoned(): void {
     if (!this.#probing) return;
     this.#probing = false;
-    changeProbation(this.#record, PROBATION.taken, PROBATION.offered);
+    this.#signal('probe-abandoned');
   }
 
   /** Whether this worker may send the probe of a host on probation; at most one of all callers is told so. */

@@ -259,7 +259,7 @@ t.test('failure accrual: one probe decides, the back-off doubles up to its limit
   monitor(0, 0).onAbandoned();
   t.equal(monitor(0, 1).takeProbe(), true, 'a probe that the client gave up is offered again');
   say(0, [200], 1);
-  t.same(takeLog(), ['probation h0', 'back h0']);
+  t.same(takeLog(), ['probation h0', 'probation h0', 'back h0']);
   t.equal(detector.wake(clock.nowMs), Infinity);
   say(0, [500, 500], 0);
   t.same(takeLog(), []);

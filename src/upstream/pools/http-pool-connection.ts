@@ -195,10 +195,15 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
     this.#bytesWritten = written;
   }
 
+  /** It takes no more requests and closes after those it has. */
+  expire(): void {
+    this.#expired = true;
+    this.pool.onConnectionChanged(this);
+  }
+
   /** @internal `max_connection_duration` is over. */
   onTimer(): void {
-    this.#expired = true;
     this.pool.shared.stats.cxMaxDurationReached.inc();
-    this.pool.onConnectionChanged(this);
+    this.expire();
   }
 }

@@ -105,6 +105,11 @@ export class HttpPool implements TimerOwner {
     this.#closeUnneeded();
   }
 
+  /** Uses none of the present connections again; unlike `drain`, later ones stay open. */
+  renew(): void {
+    for (const connection of [...this.#all]) if (!connection.neverConnected) connection.expire();
+  }
+
   /** As `drain`, and fails the requests that wait; those that have a stream finish. */
   close(): void {
     this.#draining = true;
@@ -169,6 +174,7 @@ export class HttpPool implements TimerOwner {
     stats.rqActive.inc();
     this.host.stats.rqTotal++;
     this.host.stats.rqActive++;
+    this.host.monitor?.onConnected();
     const stream = connection.open(request.response);
     if (connection.capacity === 0) this.#withdraw(connection);
     request.onPoolReady(stream, connection);

@@ -39,6 +39,8 @@ export interface PoolShared {
   readonly idleTimeoutMs: number;
   /** `max_connection_duration`, 0 = no limit. */
   readonly maxConnectionMs: number;
+  /** `close_connections_on_host_health_failure`. */
+  readonly closeOnHealthFailure?: boolean;
 }
 
 /** A breaker's limit was hit before anything was sent. */

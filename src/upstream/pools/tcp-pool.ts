@@ -17,10 +17,13 @@ export class TcpPool {
   readonly shared: PoolShared;
   /** Dials that were not decided yet. */
   readonly #connecting = new Set<TcpUpstream>();
+  /** Kept only where a failed health check must close them. */
+  readonly #open: Set<TcpUpstream> | null;
 
   constructor(host: Host, shared: PoolShared) {
     this.host = host;
     this.shared = shared;
+    this.#open = shared.closeOnHealthFailure === true ? new Set() : null;
   }
 
   /** Dials; when a limit is hit, `onTcpFailure` is called at once and null is returned. */
@@ -45,6 +48,21 @@ export class TcpPool {
   /** Fails the dials that are under way; established connections stay with their owners. */
   close(): void {
     for (const upstream of [...this.#connecting]) upstream.abort(HOST_REMOVED);
+  }
+
+  /** Ends the established connections too. */
+  closeAll(): void {
+    for (const upstream of [...(this.#open ?? [])]) upstream.destroy();
+  }
+
+  /** @internal */
+  opened(upstream: TcpUpstream): void {
+    this.#open?.add(upstream);
+  }
+
+  /** @internal */
+  ended(upstream: TcpUpstream): void {
+    this.#open?.delete(upstream);
   }
 
   /** @internal */
@@ -112,6 +130,7 @@ export class TcpUpstream implements DialListener {
   /** The owner's report that its connection is closed; `local` when our side closed it. Idempotent. */
   onClosed(local: boolean): void {
     if (this.#state !== 'open') return;
+    this.pool.ended(this);
     const { shared, host } = this.pool;
     const { stats } = shared;
     stats.rqActive.dec();
@@ -120,6 +139,11 @@ export class TcpUpstream implements DialListener {
     stats.cxRxBytesTotal.add(this.#connection?.bytesRead ?? 0);
     stats.cxTxBytesTotal.add(this.#connection?.bytesWritten ?? 0);
     this.#finish(local, true);
+  }
+
+  /** @internal Closes the established connection; its owner learns it from its events. */
+  destroy(): void {
+    this.#connection?.destroy();
   }
 
   onConnected(connection: Connection): void {
@@ -138,6 +162,8 @@ export class TcpUpstream implements DialListener {
     host.stats.rqActive++;
     // A TCP exchange has no response head: the connect time is the only latency there is to learn from.
     host.estimator?.observe(connectMs);
+    host.monitor?.onTcpConnected();
+    this.pool.opened(this);
     this.#request.onTcpReady(connection, this);
   }
 
@@ -150,6 +176,7 @@ export class TcpUpstream implements DialListener {
     if (reason.kind === 'connection-timeout') shared.stats.cxConnectTimeout.inc();
     host.stats.cxConnectFail++;
     host.estimator?.observeFailure(shared.clock.now() - this.#startedMs);
+    host.monitor?.onLocalFailure(reason.kind === 'connection-timeout' ? 504 : 503);
     this.#finish(reason.fault === 'local' || reason.kind === 'connection-timeout', false);
     this.#request.onTcpFailure(reason);
   }
