@@ -77,12 +77,22 @@ export interface Connection {
   readonly from?: string;
   /** Runs this many times. */
   readonly repeat?: number;
+  /** HTTP/2: acts are frames (see h2-frames.ts) behind preface and SETTINGS; `bare`: the acts are everything. */
+  readonly http2?: true | 'bare';
+  /** HTTP/2: compare the SETTINGS of the proxy and its connection window. */
+  readonly greeting?: true;
+  /** HTTP/2: compare how many PINGs came. */
+  readonly pings?: true;
+  /** HTTP/2: acknowledge nothing. */
+  readonly silent?: true;
 }
 
 export type Act =
   | string
   | { readonly wait: number }
   | { readonly responses: number }
+  /** HTTP/2: wait for so many GOAWAYs. */
+  | { readonly goaways: number }
   | { readonly end: true }
   | { readonly reset: true };
 

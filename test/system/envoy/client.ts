@@ -61,6 +61,7 @@ class Client {
       if (!this.#socket.destroyed) this.#socket.write(Buffer.from(act, 'latin1'));
     } else if ('wait' in act) await sleep(act.wait);
     else if ('responses' in act) return await this.waitFor(act.responses);
+    else if ('goaways' in act) throw new Error('there is no GOAWAY in HTTP/1');
     else if ('end' in act) this.#socket.end();
     else this.#socket.resetAndDestroy();
     return true;

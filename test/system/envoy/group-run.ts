@@ -7,6 +7,7 @@ import { ScriptedBackend } from './backends.ts';
 import { bootstrapFor, fill, type PlacedCase } from './bootstrap.ts';
 import type { AdminRequest, Backend, Connection, Group } from './case.ts';
 import { runConnection } from './client.ts';
+import { runH2Connection } from './h2-client.ts';
 import { eachAtOnce } from './lanes.ts';
 import {
   jsonShape,
@@ -142,7 +143,9 @@ export class GroupRun {
     const spec = live.case;
     const connections = spec.connections.flatMap((one) => Array.from({ length: one.repeat ?? 1 }, () => one));
     const run = async (one: Connection): Promise<unknown> =>
-      observedConnection(await runConnection(live.port, filled(one, live)));
+      one.http2 === undefined
+        ? observedConnection(await runConnection(live.port, filled(one, live)))
+        : await runH2Connection(live.port, filled(one, live));
     const client: unknown[] = [];
     if (spec.parallel === true) client.push(...(await Promise.all(connections.map(run))));
     else for (const one of connections) client.push(await run(one));
