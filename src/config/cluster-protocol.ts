@@ -8,10 +8,13 @@ import type {
 import type { HttpProtocolOptions } from '#plain/envoy.extensions.upstreams.http.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import { H1_CLIENT_DEFAULTS, type H1ClientOptions } from '../http/h1/options.ts';
-import { H2_CLIENT_DEFAULTS, type H2ClientOptions } from '../http/h2/options.ts';
+import type { H2ClientOptions } from '../http/h2/options.ts';
 import type { DialOptions } from '../net/dial.ts';
+import type { StatScope } from '../stats/scope.ts';
 import type { ClusterContext } from '../upstream/context.ts';
 import type { CreateClient, PoolProtocol } from '../upstream/pools/pool-shared.ts';
+import { at } from './context.ts';
+import { compileHttp2Client } from './http2-options.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 const TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
@@ -27,6 +30,8 @@ export interface ClusterProtocol {
   readonly selection: Selection;
   readonly http1: Http1ProtocolOptions | undefined;
   readonly http2: Http2ProtocolOptions | undefined;
+  /** Where `http2` is written. */
+  readonly http2Path: string;
 }
 
 /** Which version is spoken: one, the client's, or the one that ALPN agrees on. */
@@ -47,6 +52,7 @@ export function clusterProtocol(config: ClusterConfig): ClusterProtocol {
     selection: downstream ? 'downstream' : one,
     http1: config.httpProtocolOptions,
     http2: config.http2ProtocolOptions,
+    http2Path: 'http2_protocol_options',
   };
 }
 
@@ -78,6 +84,7 @@ function typedProtocol(options: HttpProtocolOptions, path: string, config: Clust
     selection,
     http1: chosen?.httpProtocolOptions,
     http2: chosen?.http2ProtocolOptions,
+    http2Path: `${path}.${name}.http2_protocol_options`,
   };
 }
 
@@ -85,19 +92,21 @@ function typedProtocol(options: HttpProtocolOptions, path: string, config: Clust
 export function compilePoolProtocols(
   protocol: ClusterProtocol,
   dialOptions: DialOptions,
+  scope: StatScope,
   context: ClusterContext,
 ): { readonly http: PoolProtocol; readonly forHttp2: PoolProtocol | null } {
   const h1 = compileH1(protocol, context.envoyStrict);
-  const h2 = compileH2(protocol);
   const { createHttp1, createHttp2 } = context;
   const client1: CreateClient = (connection, events) => createHttp1(connection, h1, events);
-  const client2: CreateClient = (connection, events) => createHttp2(connection, h2, events);
   const http1: PoolProtocol = {
     createClient: client1,
     dialOptions: { ...dialOptions, alpn: ALPN_H1 },
     http2: false,
     expectedStreams: 1,
   };
+  if (protocol.selection === 'http1') return { http: http1, forHttp2: null };
+  const h2 = compileH2(protocol, scope, context.envoyStrict);
+  const client2: CreateClient = (connection, events) => createHttp2(connection, h2, events);
   const http2: PoolProtocol = {
     createClient: client2,
     dialOptions: { ...dialOptions, alpn: ALPN_H2 },
@@ -105,8 +114,6 @@ export function compilePoolProtocols(
     expectedStreams: h2.maxConcurrentStreams,
   };
   switch (protocol.selection) {
-    case 'http1':
-      return { http: http1, forHttp2: null };
     case 'http2':
       return { http: http2, forHttp2: null };
     case 'downstream':
@@ -137,9 +144,7 @@ function compileH1({ common, http1 }: ClusterProtocol, envoyStrict: boolean): H1
   };
 }
 
-function compileH2({ common }: ClusterProtocol): H2ClientOptions {
-  return {
-    ...H2_CLIENT_DEFAULTS,
-    maxHeaderCount: common?.maxHeadersCount ?? H2_CLIENT_DEFAULTS.maxHeaderCount,
-  };
+function compileH2(protocol: ClusterProtocol, stats: StatScope, envoyStrict: boolean): H2ClientOptions {
+  const options = at(protocol.http2Path, () => compileHttp2Client(protocol.http2, { stats, envoyStrict }));
+  return { ...options, maxHeaderCount: protocol.common?.maxHeadersCount ?? options.maxHeaderCount };
 }

@@ -79,7 +79,7 @@ function compileShared(
   const protocol = clusterProtocol(config);
   const { common } = protocol;
   const dialOptions = compileDial(config);
-  const { http, forHttp2 } = compilePoolProtocols(protocol, dialOptions, context);
+  const { http, forHttp2 } = compilePoolProtocols(protocol, dialOptions, scope, context);
   return {
     clock: context.clock,
     timers: context.timers,
