@@ -4,12 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backend, Reply } from './case.ts';
 import { serveDns } from './dns-server.ts';
 import { type Message, Reader } from './h1-reader.ts';
+import { H2Served } from './h2-backend.ts';
 import { listenSilently } from './silent-listener.ts';
 
 /** What one backend saw: HTTP requests, or for TCP backends the bytes of each connection. */
 export interface Seen {
   readonly requests: SeenRequest[];
   readonly connections: SeenConnection[];
+  readonly http2: H2Served[];
 }
 
 export interface SeenRequest extends Message {
@@ -27,7 +29,7 @@ export interface SeenConnection {
 export class ScriptedBackend {
   readonly name: string;
   readonly port: number;
-  seen: Seen = { requests: [], connections: [] };
+  seen: Seen = { requests: [], connections: [], http2: [] };
   readonly #spec: Backend;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -61,7 +63,7 @@ export class ScriptedBackend {
   reset(): void {
     for (const socket of this.#sockets) socket.destroy();
     this.#sockets.clear();
-    this.seen = { requests: [], connections: [] };
+    this.seen = { requests: [], connections: [], http2: [] };
     this.#replies = 0;
   }
 
@@ -79,6 +81,10 @@ export class ScriptedBackend {
 
   #accept(socket: Socket): void {
     this.#sockets.add(socket);
+    if (this.#spec.kind === 'http2') {
+      this.#acceptHttp2(socket);
+      return;
+    }
     const connection: SeenConnection = { bytes: '', closed: 'open' };
     const index = this.seen.connections.push(connection) - 1;
     socket.on('error', () => {
@@ -91,6 +97,19 @@ export class ScriptedBackend {
     socket.on('close', () => this.#sockets.delete(socket));
     if (this.#spec.kind === 'http') this.#serveHttp(socket, index);
     else this.#serveTcp(socket, connection);
+  }
+
+  #acceptHttp2(socket: Socket): void {
+    const served = new H2Served(socket, this.#spec, () => this.#nextReply());
+    this.seen.http2.push(served);
+    socket.on('error', () => {
+      served.closed = 'reset';
+    });
+    socket.on('end', () => {
+      if (served.closed === 'open') served.closed = 'end';
+      socket.end();
+    });
+    socket.on('close', () => this.#sockets.delete(socket));
   }
 
   #serveTcp(socket: Socket, connection: SeenConnection): void {

@@ -99,11 +99,14 @@ export type Act =
 export interface Backend {
   /**
    * `http` reads requests and answers each; `tcp` plays its replies on connect; `refused` has no listener;
-   * connecting to `silent` hangs; `dns` answers every name with 127.0.0.1, over UDP.
+   * connecting to `silent` hangs; `dns` answers every name with 127.0.0.1, over UDP; `http2` reads frames and plays
+   * replies made of frames (see h2-backend.ts).
    */
-  readonly kind: 'http' | 'tcp' | 'tcp-echo' | 'refused' | 'silent' | 'dns';
+  readonly kind: 'http' | 'http2' | 'tcp' | 'tcp-echo' | 'refused' | 'silent' | 'dns';
   /** Taken in turn, the last one repeats; none: a JSON echo of the request. */
   readonly replies?: readonly Reply[];
+  /** HTTP/2: frames that are sent on connect instead of empty SETTINGS. */
+  readonly settings?: string;
 }
 
 /** Bytes with pauses (ms) between them, then what happens to the socket. */

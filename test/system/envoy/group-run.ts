@@ -207,9 +207,11 @@ function seenBy(live: LiveCase): Record<string, unknown> {
   return Object.fromEntries(
     live.servers.map((server) => [
       server.name,
-      server.seen.requests.length > 0
-        ? { requests: server.seen.requests.map(observedRequest) }
-        : { connections: server.seen.connections.map((one) => ({ ...one, bytes: mask(one.bytes) })) },
+      server.seen.http2.length > 0
+        ? { http2: server.seen.http2.map((one) => one.observed) }
+        : server.seen.requests.length > 0
+          ? { requests: server.seen.requests.map(observedRequest) }
+          : { connections: server.seen.connections.map((one) => ({ ...one, bytes: mask(one.bytes) })) },
     ]),
   );
 }
