@@ -1,13 +1,31 @@
 import type { Extension } from '../config/context.ts';
+import { faultFilter } from './http/fault.ts';
+import { grpcHttp1BridgeFilter } from './http/grpc-http1-bridge.ts';
+import { grpcStatsFilter } from './http/grpc-stats.ts';
+import { grpcWebFilter } from './http/grpc-web.ts';
 import { headerMutationFilter } from './http/header-mutation.ts';
 import { routerFilter } from './http/router.ts';
+import { httpInspector } from './listener/http-inspector.ts';
+import { originalDst } from './listener/original-dst.ts';
+import { proxyProtocol } from './listener/proxy-protocol.ts';
+import { tlsInspector } from './listener/tls-inspector.ts';
 import { httpConnectionManager } from './network/http-connection-manager.ts';
 import { tcpProxy } from './network/tcp-proxy.ts';
+import { rawBuffer } from './transport/raw-buffer.ts';
 
 /** Everything inox can be configured with by type; to add one, add it here. */
 export const EXTENSIONS: readonly Extension[] = [
+  rawBuffer,
+  tlsInspector,
+  httpInspector,
+  proxyProtocol,
+  originalDst,
   httpConnectionManager,
   tcpProxy,
+  grpcHttp1BridgeFilter,
+  grpcStatsFilter,
+  grpcWebFilter,
   headerMutationFilter,
+  faultFilter,
   routerFilter,
 ];

@@ -39,6 +39,8 @@ export interface LocalAnswer {
   readonly flags: ResponseFlags;
   /** Extra headers, e.g. `location`; undefined for none. */
   readonly headers?: Headers;
+  /** For a gRPC request; the one that belongs to `status` when left out. */
+  readonly grpcStatus?: number;
 }
 
 /** What one HTTP connection manager gives all its exchanges. */
@@ -97,6 +99,8 @@ export class Exchange implements StreamEvents<RequestHead> {
   upstreamLocal: Address | null = null;
   upstreamTransportFailure = '';
   upstreamAttempts = 0;
+  /** What we answer a gRPC request is plain text: a filter makes of it what the client understands. */
+  plainReplies = false;
   /** The response had begun and could not be ended. */
   cutShort = false;
   /** Body bytes. */
@@ -206,7 +210,7 @@ export class Exchange implements StreamEvents<RequestHead> {
     if (reason.kind === 'protocol-error') {
       this.responseFlags |= FLAG.downstreamProtocolError;
       if (this.responseCodeDetails === '') this.responseCodeDetails = reason.details;
-    } else if (this.responseFlags === 0) {
+    } else if ((this.responseFlags & ~FLAG.delayInjected) === 0) {
       this.responseFlags |= FLAG.downstreamConnectionTermination;
       this.responseCodeDetails = 'downstream_remote_disconnect';
     }
@@ -360,7 +364,7 @@ export class Exchange implements StreamEvents<RequestHead> {
       else this.resetDownstream(LOCAL_RESET);
       return;
     }
-    const { head, body } = createLocalMessage(answer, this.request);
+    const { head, body } = createLocalMessage(answer, this.request, this.plainReplies);
     // A bad request leaves an HTTP/1 connection in doubt: Envoy closes it whoever sent the 400.
     if (answer.status === 400 && this.request.protocol !== 'HTTP/2') head.headers.push('connection', 'close');
     if (body.length === 0) {
@@ -415,7 +419,7 @@ export class Exchange implements StreamEvents<RequestHead> {
   /** Without the response hooks. */
   #answerDirectly(answer: LocalAnswer): void {
     this.#headKept = false;
-    const { head, body } = createLocalMessage(answer, this.request);
+    const { head, body } = createLocalMessage(answer, this.request, this.plainReplies);
     this.response = head;
     this.#writeHead(head, body.length === 0);
     if (body.length === 0) return;
@@ -438,8 +442,10 @@ export class Exchange implements StreamEvents<RequestHead> {
   }
 
   #hold(promise: Promise<void>, next: number, end: boolean): void {
-    this.#held = { chunks: [], end, trailers: null };
-    this.#stream.pause();
+    // Whose request is complete is still heard: leaving must end the wait.
+    const paused = this.requestEndMs < 0;
+    this.#held = { chunks: [], end, trailers: null, paused };
+    if (paused) this.#stream.pause();
     promise.then(
       () => this.#release(next, end),
       (error) => this.#fail(error),
@@ -454,11 +460,11 @@ export class Exchange implements StreamEvents<RequestHead> {
       this.#runRequestFilters(next, headEnd);
       // The next filter may hold it as well.
       if (this.#held === null) this.#passHeld(held);
-      else this.#held = held;
+      else this.#held = { ...held, paused: this.requestEndMs < 0 };
     } catch (error) {
       this.#fail(error);
     }
-    this.#stream.resume();
+    if (held.paused) this.#stream.resume();
   }
 
   #passHeld(held: HeldRequest): void {
@@ -511,6 +517,7 @@ interface HeldRequest {
   readonly chunks: Buffer[];
   end: boolean;
   trailers: Headers | null;
+  readonly paused: boolean;
 }
 
 const EMPTY = Buffer.alloc(0);

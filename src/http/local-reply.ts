@@ -1,5 +1,6 @@
 import type { ResetReason } from '../core/errors.ts';
 import type { LocalAnswer } from './exchange.ts';
+import { isGrpc } from './grpc.ts';
 import { getHeader, type Headers } from './headers.ts';
 import { FLAG } from './response-flags.ts';
 import { type RequestHead, ResponseHead } from './stream.ts';
@@ -120,11 +121,16 @@ const EMPTY = Buffer.alloc(0);
 
 /**
  * Builds the message. A gRPC request gets status 200 with `grpc-status` and `grpc-message`. A content-type among
- * the answer's headers is kept; without a body there is none.
+ * the answer's headers is kept; without a body there is none. `plain`: not even then in the form of gRPC.
  */
-export function createLocalMessage(answer: LocalAnswer, request: RequestHead | null): LocalMessage {
+export function createLocalMessage(
+  answer: LocalAnswer,
+  request: RequestHead | null,
+  plain = false,
+): LocalMessage {
   const headers: Headers = answer.headers?.slice() ?? [];
-  if (request !== null && isGrpc(request)) return { head: grpcHead(answer, headers), body: EMPTY };
+  if (request !== null && !plain && isGrpc(request.headers))
+    return { head: grpcHead(answer, headers), body: EMPTY };
   const body = answer.body === '' ? EMPTY : Buffer.from(answer.body);
   const head = new ResponseHead(answer.status, headers);
   head.contentLength = body.length;
@@ -135,15 +141,14 @@ export function createLocalMessage(answer: LocalAnswer, request: RequestHead | n
   return { head, body: request?.method === 'HEAD' ? EMPTY : body };
 }
 
-function isGrpc(request: RequestHead): boolean {
-  const type = getHeader(request.headers, 'content-type');
-  if (type === undefined || !type.startsWith('application/grpc')) return false;
-  return type.length === 16 || type.charCodeAt(16) === 0x2b;
-}
-
 function grpcHead(answer: LocalAnswer, headers: Headers): ResponseHead {
-  headers.push('content-type', 'application/grpc', 'grpc-status', String(grpcStatus(answer.status)));
-  if (answer.body !== '') headers.push('grpc-message', grpcMessage(answer.body));
+  headers.push(
+    'content-type',
+    'application/grpc',
+    'grpc-status',
+    String(answer.grpcStatus ?? grpcStatusOf(answer.status)),
+  );
+  if (answer.body !== '') headers.push('grpc-message', grpcMessage(Buffer.from(answer.body)));
   const head = new ResponseHead(200, headers);
   head.contentLength = 0;
   return head;
@@ -161,13 +166,13 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
   504: 14,
 };
 
-function grpcStatus(status: number): number {
+export function grpcStatusOf(status: number): number {
   return GRPC_STATUS[status] ?? 2;
 }
 
 /** Percent-encodes what gRPC does not allow in `grpc-message`. */
-function grpcMessage(text: string): string {
-  return Buffer.from(text)
+export function grpcMessage(text: Buffer): string {
+  return text
     .toString('latin1')
     .replace(
       /[^\x20-\x24\x26-\x7e]/g,

@@ -4,7 +4,7 @@ import type { Cell } from '../core/cell.ts';
 import { ConfigError } from '../core/errors.ts';
 import { compileRegex } from '../core/regex.ts';
 import { asciiLower, toWire } from '../core/wire.ts';
-import { getHeader } from '../http/headers.ts';
+import { isGrpc } from '../http/grpc.ts';
 import { queryParameter } from '../http/query.ts';
 import type { RequestHead } from '../http/stream.ts';
 import { compileHeaderMatcher, type RequestPredicate } from './header-matcher.ts';
@@ -97,7 +97,7 @@ function compileCondition(
 ): RouteCondition | undefined {
   const tests: RouteCondition[] = [];
   if (config.runtimeFraction !== undefined) tests.push(compileFraction(config.runtimeFraction, fractions));
-  if (config.grpc !== undefined) tests.push(isGrpc);
+  if (config.grpc !== undefined) tests.push((request) => isGrpc(request.headers));
   for (const [i, header] of (config.headers ?? []).entries()) {
     tests.push(compileHeaderMatcher(header, `${path}.headers[${i}]`));
   }
@@ -109,12 +109,6 @@ function compileCondition(
     for (const test of tests) if (!test(request, random)) return false;
     return true;
   };
-}
-
-function isGrpc(request: RequestHead): boolean {
-  const type = getHeader(request.headers, 'content-type');
-  if (type === undefined || !type.startsWith('application/grpc')) return false;
-  return type.length === 16 || type.charCodeAt(16) === 0x2b;
 }
 
 const DENOMINATORS: Readonly<Record<string, number>> = {

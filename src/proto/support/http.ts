@@ -89,6 +89,20 @@ export const httpSupport: SupportTable = {
     interval_jitter: 'implemented',
     connection_idle_interval: noted('towards upstreams'),
   },
+  'envoy.extensions.filters.http.grpc_http1_bridge.v3.Config': {
+    upgrade_protobuf_to_grpc: 'implemented',
+    ignore_query_parameters: 'implemented',
+  },
+  'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': {
+    emit_filter_state: inert('there is no filter state'),
+    individual_method_stats_allowlist: 'implemented',
+    stats_for_all_methods: noted('for the first 1000 methods of a cluster, whose names clients choose'),
+    enable_upstream_stats: 'implemented',
+    replace_dots_in_grpc_service_name: 'implemented',
+  },
+  'envoy.config.core.v3.GrpcMethodList': { services: 'implemented' },
+  'envoy.config.core.v3.GrpcMethodList.Service': { name: 'implemented', method_names: 'implemented' },
+  'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': {},
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': { mutations: 'implemented' },
   'envoy.extensions.filters.http.header_mutation.v3.Mutations': {
     request_mutations: 'implemented',
