@@ -120,11 +120,11 @@ function compileChain(
     if (terminal !== undefined) {
       throw ConfigError.at(path, 'stands behind a terminal filter; the router must be the last one');
     }
-    const typed = config.typedConfig;
+    const { typedConfig: typed, isOptional } = config;
     if (typed === undefined) throw ConfigError.at(`${path}.typed_config`, 'is required');
     const ctx: HttpFilterContext = { ...shared, slot: places.length };
     const extension = ctx.extensions.find(typed.type);
-    if (extension === undefined && config.isOptional === true) continue;
+    if (extension === undefined && isOptional === true) continue;
     if (extension === undefined || (extension.kind !== 'http' && extension.kind !== 'http-terminal')) {
       throw ConfigError.at(`${path}.typed_config`, `'${typed.type}' is not an HTTP filter that inox knows`);
     }

@@ -4,6 +4,7 @@ import { clusterSupport } from './support/cluster.ts';
 import { commonSupport } from './support/common.ts';
 import { httpSupport } from './support/http.ts';
 import { listenerSupport } from './support/listener.ts';
+import { resilienceSupport } from './support/resilience.ts';
 import { routeSupport } from './support/route.ts';
 import type { SupportTable } from './support/table.ts';
 
@@ -14,6 +15,7 @@ export const supportGroups: readonly { readonly title: string; readonly table: S
   { title: 'HTTP', table: httpSupport },
   { title: 'Routes', table: routeSupport },
   { title: 'Clusters and load balancing', table: clusterSupport },
+  { title: 'Faults, health and overload', table: resilienceSupport },
   { title: 'Access logs', table: accessLogSupport },
   { title: 'Common messages', table: commonSupport },
 ];

@@ -1,6 +1,7 @@
 import type { Group } from '../case.ts';
 import { accessLogs } from './access-log.ts';
 import { clusters } from './clusters.ts';
+import { faults } from './fault.ts';
 import { fields } from './fields.ts';
 import { h1 } from './h1.ts';
 import { hcm } from './hcm.ts';
@@ -24,4 +25,5 @@ export const GROUPS: readonly Group[] = [
   ...accessLogs,
   ...processes,
   ...fields,
+  ...faults,
 ];
