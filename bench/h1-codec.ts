@@ -14,7 +14,7 @@ import type {
   ServerStream,
   StreamEvents,
 } from '../src/http/stream.ts';
-import type { Address, Connection, ConnectionEvents } from '../src/net/connection.ts';
+import { type Address, type Connection, type ConnectionEvents, PLAIN_ACCEPT } from '../src/net/connection.ts';
 
 const ROUNDS = Number(process.argv[2] ?? 200_000);
 const ADDRESS: Address = { ip: '127.0.0.1', port: 1, path: '' };
@@ -27,6 +27,7 @@ class NullConnection implements Connection {
   readonly remote = ADDRESS;
   readonly local = ADDRESS;
   readonly tls = null;
+  accepted = PLAIN_ACCEPT;
   readonly buffered = 0;
   readonly bytesRead = 0;
   bytesWritten = 0;
@@ -48,6 +49,7 @@ class NullConnection implements Connection {
   destroy(): void {}
   pause(): void {}
   resume(): void {}
+  whenClosed(): void {}
 }
 
 /** The shortest proxy there can be: what a server stream gets goes to a client stream and back. */

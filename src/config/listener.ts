@@ -1,18 +1,22 @@
 import { isIP } from 'node:net';
 import type { Address as AddressConfig } from '#plain/envoy.config.core.v3.ts';
-import type { FilterChain, Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
+import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
 import { ConfigError } from '../core/errors.ts';
+import type { AcceptPlan } from '../net/accept.ts';
 import { formatAddress, ipAddress, unixAddress } from '../net/address.ts';
-import type { Address } from '../net/connection.ts';
-import type { ConnectionHandler } from '../net/listener.ts';
-import type { ConnectionObserver } from '../net/socket-connection.ts';
-import type { StatScope } from '../stats/scope.ts';
-import { at, type CompileContext, type ListenerContext, typedObject } from './context.ts';
+import { type Address, PLAIN_ACCEPT } from '../net/connection.ts';
+import type { FilterChain } from '../net/filter-chain.ts';
+import { at, type CompileContext, type ListenerContext } from './context.ts';
 import { compileDrainDecision, isInbound } from './drain.ts';
+import { compileFilterChain } from './filter-chain.ts';
+import { compileFilterChainMatch, type MatchedChain } from './filter-chain-match.ts';
+import { compileListenerFilters } from './listener-filters.ts';
+import { createListenerStats } from './listener-stats.ts';
 
 /** Envoy's default of `per_connection_buffer_limit_bytes`. */
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024;
 const DEFAULT_BACKLOG = 1024;
+const DEFAULT_FILTERS_TIMEOUT_MS = 15_000;
 
 export interface CompiledListener {
   readonly name: string;
@@ -22,27 +26,15 @@ export interface CompiledListener {
   readonly bufferLimitBytes: number;
   /** `traffic_direction: INBOUND` */
   readonly inbound: boolean;
-  readonly handler: ConnectionHandler;
-  readonly observer: ConnectionObserver;
+  readonly plan: AcceptPlan;
 }
 
-/** `envoy.config.listener.v3.Listener`: one filter chain (matching comes with TLS), network filters, a terminal. */
-export function compileListener(config: ListenerConfig, ctx: CompileContext): CompiledListener {
+/** `envoy.config.listener.v3.Listener` */
+export function compileListener(config: ListenerConfig, base: CompileContext): CompiledListener {
   const address = listenAddress(config.address);
-  const chains = config.filterChains ?? [];
-  const chain = chains[0] ?? config.defaultFilterChain;
-  if (chains.length > 1) {
-    throw ConfigError.at(
-      'filter_chains[1]',
-      'more than one filter chain needs filter_chain_match, not supported yet',
-    );
-  }
-  if (chain === undefined) throw ConfigError.at('filter_chains', 'no filter chains specified');
   const prefix = listenerStatPrefix(config);
-  const scope = ctx.stats.scope('listener', prefix, { envoy_listener_address: prefix });
-  const drainDecision = compileDrainDecision(config, ctx);
-  const path = chains.length > 0 ? 'filter_chains[0]' : 'default_filter_chain';
-  const handler = at(path, () => compileFilterChain(chain, { ...ctx, listenerScope: scope, drainDecision }));
+  const listenerScope = base.stats.scope('listener', prefix, { envoy_listener_address: prefix });
+  const ctx = { ...base, listenerScope, drainDecision: compileDrainDecision(config, base) };
   return {
     name: config.name ?? formatAddress(address),
     address,
@@ -50,9 +42,71 @@ export function compileListener(config: ListenerConfig, ctx: CompileContext): Co
     backlog: config.tcpBacklogSize ?? DEFAULT_BACKLOG,
     bufferLimitBytes: config.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
     inbound: isInbound(config),
-    handler,
-    observer: compileObserver(scope, ctx.worker),
+    plan: compileAccept(config, ctx),
   };
+}
+
+/** From accepted sockets to connections in filter chains. */
+function compileAccept(config: ListenerConfig, ctx: ListenerContext): AcceptPlan {
+  const { chains, fallback } = compileChains(config, ctx);
+  const filters = compileListenerFilters(config.listenerFilters ?? [], ctx);
+  const only = soleChain(chains, fallback);
+  const direct = filters.length === 0 && only?.transport === null ? only : null;
+  const find = compileFilterChainMatch(chains);
+  const stats = createListenerStats(ctx.listenerScope, ctx.worker);
+  const { clock } = ctx;
+  return {
+    direct,
+    directInfo: { ...PLAIN_ACCEPT, chainName: direct?.name ?? '' },
+    filters,
+    filtersTimeoutMs: config.listenerFiltersTimeout ?? DEFAULT_FILTERS_TIMEOUT_MS,
+    continueOnTimeout: config.continueOnListenerFiltersTimeout ?? false,
+    choose: only !== null ? () => only : (accepted) => find(accepted) ?? fallback,
+    admit: null,
+    serve: (connection, chain) => chain.handler(connection),
+    observer: stats.connections,
+    events: stats.accepting,
+    wheel: ctx.wheel,
+    now: () => clock.now(),
+    live: ctx.connections,
+  };
+}
+
+interface CompiledChains {
+  readonly chains: readonly MatchedChain<FilterChain>[];
+  readonly fallback: FilterChain | null;
+}
+
+function compileChains(config: ListenerConfig, ctx: ListenerContext): CompiledChains {
+  const configs = config.filterChains ?? [];
+  const fallbackConfig = config.defaultFilterChain;
+  if (configs.length === 0 && fallbackConfig === undefined) {
+    throw ConfigError.at('filter_chains', 'no filter chains specified');
+  }
+  const chains = configs.map((chain, i) => {
+    const path = `filter_chains[${i}]`;
+    return {
+      name: chain.name ?? '',
+      match: chain.filterChainMatch ?? {},
+      path,
+      chain: at(path, () => compileFilterChain(chain, ctx)),
+    };
+  });
+  const fallback =
+    fallbackConfig === undefined
+      ? null
+      : at('default_filter_chain', () => compileFilterChain(fallbackConfig, ctx));
+  return { chains, fallback };
+}
+
+/** The chain that every connection gets; null when that depends on the connection. */
+function soleChain(
+  chains: readonly MatchedChain<FilterChain>[],
+  fallback: FilterChain | null,
+): FilterChain | null {
+  const first = chains[0];
+  if (first === undefined) return fallback;
+  return chains.length === 1 && Object.keys(first.match).length === 0 ? first.chain : null;
 }
 
 /** What stands between `listener.` and the name of a metric. */
@@ -73,54 +127,4 @@ export function listenAddress(config: AddressConfig | undefined): Address {
     throw ConfigError.at('address.socket_address.named_port', 'named ports need a custom resolver');
   }
   return ipAddress(ip, socket.portValue ?? 0);
-}
-
-function compileFilterChain(chain: FilterChain, ctx: ListenerContext): ConnectionHandler {
-  const filters = chain.filters ?? [];
-  const last = filters.at(-1);
-  // Envoy closes the connections of a chain without filters.
-  if (last === undefined) return (connection) => connection.destroy();
-  if (filters.length > 1) {
-    throw ConfigError.at(
-      'filters[0]',
-      `'${filters[0]?.name ?? ''}' is terminal or unknown and must be the last filter`,
-    );
-  }
-  const path = `filters[${filters.length - 1}].typed_config`;
-  const typed = last.typedConfig;
-  if (typed === undefined) throw ConfigError.at(path, `filter '${last.name ?? ''}' has no typed_config`);
-  const extension = ctx.extensions.find(typed.type);
-  if (extension === undefined || extension.kind !== 'network') {
-    throw ConfigError.at(path, `'${typed.type}' is not a network filter that inox knows`);
-  }
-  return at(path, () => extension.compile(typedObject(typed.value), ctx));
-}
-
-/** `listener.<address>.downstream_cx_*` */
-function compileObserver(scope: StatScope, worker: number): ConnectionObserver {
-  const own = scope.scope(`worker_${worker}`);
-  const ownTotal = own.counter('downstream_cx_total');
-  const ownActive = own.gauge('downstream_cx_active');
-  const total = scope.counter('downstream_cx_total');
-  const active = scope.gauge('downstream_cx_active');
-  const destroy = scope.counter('downstream_cx_destroy');
-  const length = scope.histogram('downstream_cx_length_ms', 'milliseconds');
-  scope.counter('no_filter_chain_match');
-  scope.counter('downstream_cx_overflow');
-  scope.counter('downstream_pre_cx_timeout');
-  scope.gauge('downstream_pre_cx_active');
-  return {
-    onOpen: () => {
-      total.inc();
-      active.inc();
-      ownTotal.inc();
-      ownActive.inc();
-    },
-    onClosed: (lengthMs) => {
-      active.dec();
-      ownActive.dec();
-      destroy.inc();
-      length.record(lengthMs);
-    },
-  };
 }

@@ -18,3 +18,9 @@ export function formatAddress(address: Address): string {
   if (address.path !== '') return address.path;
   return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
 }
+
+/** IPv4-mapped IPv6 addresses (`::ffff:1.2.3.4`) are IPv4 to everybody who reads them. */
+export function plainIp(ip: string | undefined): string {
+  if (ip === undefined) return '';
+  return ip.startsWith('::ffff:') && ip.includes('.') ? ip.slice(7) : ip;
+}

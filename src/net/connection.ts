@@ -9,6 +9,34 @@ export interface Address {
   readonly path: string;
 }
 
+/** What the accept path learned of a downstream connection before its first filter saw it. */
+export interface AcceptInfo {
+  /** Name of the filter chain, '' when it has none. */
+  readonly chainName: string;
+  /** Server name in the client's first bytes, lower case; '' for none, or when no listener filter looked. */
+  readonly serverName: string;
+  /** The socket's own ends where a listener filter restored others; null: those of the connection. */
+  readonly directRemote: Address | null;
+  readonly directLocal: Address | null;
+  /** JA3 fingerprint of the ClientHello, '' when not asked for. */
+  readonly ja3: string;
+  /** What listener filters noted, by namespace; null for nothing. */
+  readonly metadata: Readonly<Record<string, Readonly<Record<string, string>>>> | null;
+  /** Cluster that a network filter chose in place of the configured one (`sni_cluster`), '' for none. */
+  readonly cluster: string;
+}
+
+/** Of a connection that nobody looked at, and of those to upstreams. */
+export const PLAIN_ACCEPT: AcceptInfo = {
+  chainName: '',
+  serverName: '',
+  directRemote: null,
+  directLocal: null,
+  ja3: '',
+  metadata: null,
+  cluster: '',
+};
+
 /**
  * Layer 4: bytes in and out, counted pause, half-close. TLS and network filters decorate it.
  *
@@ -23,6 +51,8 @@ export interface Connection {
   readonly local: Address;
   /** What the TLS handshake said; null on a connection without TLS. */
   readonly tls: TlsInfo | null;
+  /** Network filters may replace it before the last filter of the chain sees the connection. */
+  accepted: AcceptInfo;
   /** Bytes accepted by `write` that the kernel has not taken yet. */
   readonly buffered: number;
   readonly bytesRead: number;
@@ -41,6 +71,8 @@ export interface Connection {
   /** Counted: reading stops at the first pause and goes on after as many resumes. */
   pause(): void;
   resume(): void;
+  /** `listener` is called once, after `onClose`: for those who count connections but do not read them. */
+  whenClosed(listener: () => void): void;
 }
 
 export interface ConnectionEvents {

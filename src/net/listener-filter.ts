@@ -17,6 +17,10 @@ export interface Accepted {
   transportProtocol: string;
   /** What the client offers, most wanted first. */
   applicationProtocols: readonly string[];
+  /** JA3 fingerprint, '' for none. */
+  ja3: string;
+  /** What filters note for logs and matchers, by namespace; null for nothing. */
+  metadata: Record<string, Record<string, string>> | null;
   /** Descriptor of the socket, −1 when it is closed. */
   descriptor(): number;
 }

@@ -1,15 +1,10 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { Cell } from '../core/cell.ts';
+import { type AcceptPlan, Arrival } from './accept.ts';
 import { socketPath } from './address.ts';
 import type { Address, Connection } from './connection.ts';
 import type { ReadArena } from './read-arena.ts';
-import {
-  type ConnectionObserver,
-  type ReadingSocket,
-  rewrap,
-  SocketConnection,
-  takeAccepted,
-} from './socket-connection.ts';
+import { type ReadingSocket, rewrap, SocketConnection, takeAccepted } from './socket-connection.ts';
 
 /** Takes a fresh connection; must set `connection.events` before it returns. */
 export type ConnectionHandler = (connection: Connection) => void;
@@ -23,15 +18,14 @@ export interface ListenOptions {
   readonly bufferLimitBytes: number;
   readonly nextId: () => number;
   readonly arena: ReadArena;
-  readonly observer: ConnectionObserver | null;
 }
 
 /**
- * Accepting sockets. What they lead to sits in `handler`, so that an update of the listener keeps its sockets.
+ * Accepting sockets. What they lead to sits in `plan`, so that an update of the listener keeps its sockets.
  * Connections that come while the Cell is empty are closed.
  */
 export interface Listener {
-  readonly handler: Cell<ConnectionHandler>;
+  readonly plan: Cell<AcceptPlan>;
   /** Where it listens: port 0 resolved. */
   readonly address: Address;
   /** Stops accepting at once; connections live on. */
@@ -41,7 +35,7 @@ export interface Listener {
 /** Resolves when the socket listens; rejects with Node's error (`EADDRINUSE`, `EACCES`, …). */
 export function listen(options: ListenOptions): Promise<Listener> {
   const { address } = options;
-  const handler = new Cell<ConnectionHandler>();
+  const cell = new Cell<AcceptPlan>();
   const server = createServer({
     allowHalfOpen: true,
     noDelay: true,
@@ -50,15 +44,20 @@ export function listen(options: ListenOptions): Promise<Listener> {
   });
   const { arena, bufferLimitBytes } = options;
   const onAccepted = (reading: ReadingSocket): void => {
-    const accept = handler.value;
+    const plan = cell.value;
     // The peer may be gone already: then there is no address to tell and nothing to serve.
-    if (accept === undefined || gone(reading.socket, address)) {
+    if (plan === undefined || gone(reading.socket, address) || (plan.admit !== null && !plan.admit())) {
       drop(reading.socket);
       return;
     }
-    const { observer, nextId } = options;
-    const facts = { id: nextId(), peer: 'downstream', unixPath: address.path, observer } as const;
-    accept(new SocketConnection(reading, facts));
+    const id = options.nextId();
+    const { direct, directInfo: accepted, observer } = plan;
+    if (direct === null) {
+      new Arrival(reading, id, address, plan).start();
+      return;
+    }
+    const facts = { id, peer: 'downstream', unixPath: address.path, observer, accepted } as const;
+    plan.serve(new SocketConnection(reading, facts), direct);
   };
   server.on('connection', (socket: Socket) => {
     const reading = rewrap(socket, arena, bufferLimitBytes);
@@ -82,7 +81,7 @@ export function listen(options: ListenOptions): Promise<Listener> {
         // A failed accept (EMFILE) must not end the process; the kernel keeps the connection for the next try.
         server.on('error', () => {});
         takeAccepted(server, arena, bufferLimitBytes, onAccepted);
-        resolve({ handler, address: boundAddress(server, address), close: () => void server.close() });
+        resolve({ plan: cell, address: boundAddress(server, address), close: () => void server.close() });
       },
     );
   });

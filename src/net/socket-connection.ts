@@ -1,7 +1,13 @@
 import { type Server, Socket } from 'node:net';
 import type { Fault, ResetReason } from '../core/errors.ts';
-import { ipAddress, unixAddress } from './address.ts';
-import type { Address, Connection, ConnectionEvents } from './connection.ts';
+import { ipAddress, plainIp, unixAddress } from './address.ts';
+import {
+  type AcceptInfo,
+  type Address,
+  type Connection,
+  type ConnectionEvents,
+  PLAIN_ACCEPT,
+} from './connection.ts';
 import { connectionTermination } from './node-errors.ts';
 import { READ_BYTES, type ReadArena, type ReadBuffer } from './read-arena.ts';
 import type { TlsInfo } from './transport.ts';
@@ -39,6 +45,9 @@ export interface ConnectionFacts {
   readonly local?: Address;
   /** After a TLS handshake. */
   readonly tls?: TlsInfo;
+  readonly accepted?: AcceptInfo;
+  /** Bytes that were read before there was a connection; they come first. */
+  readonly first?: Buffer;
 }
 
 /** Node's socket handle, as far as it is used here; not documented, hence only in this file. */
@@ -105,12 +114,17 @@ export interface ReadingSocket {
   readonly reader: ArenaReader | null;
 }
 
+/** Takes the bytes of a socket: so many lie at the start of the arena's shared buffer, or of the connection's own. */
+export interface ReadTarget {
+  read(bytes: number): void;
+}
+
 /** The `onread` of one socket: hands what was read to its connection. */
 export class ArenaReader {
   readonly arena: ReadArena;
   readonly onread: { readonly buffer: () => Buffer; readonly callback: (bytes: number) => boolean };
-  /** The connection that gets the bytes; set once, before anything is read. */
-  target: SocketConnection | null = null;
+  /** Who gets the bytes, set before anything is read: the connection, or first whoever looks before there is one. */
+  target: ReadTarget | null = null;
   /** Where the next read goes when it is another place than before. */
   next: Buffer | undefined = undefined;
 
@@ -135,8 +149,9 @@ export class ArenaReader {
 }
 
 /** A Connection over one TCP or Unix socket. */
-export class SocketConnection implements Connection {
+export class SocketConnection implements Connection, ReadTarget {
   events: ConnectionEvents;
+  accepted: AcceptInfo;
   readonly id: number;
   readonly remote: Address;
   readonly local: Address;
@@ -153,10 +168,12 @@ export class SocketConnection implements Connection {
   #blocked: boolean;
   #error: NodeJS.ErrnoException | null;
   #closeTimer: NodeJS.Timeout | null;
+  #closeListeners: (() => void)[] | null;
 
   constructor({ socket, reader }: ReadingSocket, facts: ConnectionFacts) {
     const { unixPath, observer } = facts;
     this.events = NOBODY;
+    this.accepted = facts.accepted ?? PLAIN_ACCEPT;
     this.id = facts.id;
     this.#socket = socket;
     this.#arena = reader?.arena ?? null;
@@ -170,6 +187,7 @@ export class SocketConnection implements Connection {
     this.#blocked = false;
     this.#error = null;
     this.#closeTimer = null;
+    this.#closeListeners = null;
     this.tls = facts.tls ?? null;
     this.remote =
       facts.remote ??
@@ -183,7 +201,10 @@ export class SocketConnection implements Connection {
         : unixAddress(unixPath));
     observer?.onOpen();
     if (reader !== null) reader.target = this;
-    else socket.on('data', (chunk: Buffer) => this.events.onData(chunk));
+    const first = facts.first !== undefined && facts.first.length > 0 ? facts.first : null;
+    // What was put back comes as an event, in the next turn and as pauses allow; the rest goes to the reader.
+    if (first !== null) socket.unshift(first);
+    if (reader === null || first !== null) socket.on('data', (chunk: Buffer) => this.events.onData(chunk));
     socket.on('end', () => this.events.onEnd());
     socket.on('drain', () => this.#onDrain());
     socket.on('error', (error) => {
@@ -272,6 +293,11 @@ export class SocketConnection implements Connection {
     if (--this.#paused === 0) this.#socket.resume();
   }
 
+  whenClosed(listener: () => void): void {
+    this.#closeListeners ??= [];
+    this.#closeListeners.push(listener);
+  }
+
   #writeInPlace(arena: ReadArena, chunk: Buffer, source: ReadBuffer): boolean {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded) return true;
@@ -316,12 +342,7 @@ export class SocketConnection implements Connection {
     const events = this.events;
     this.events = NOBODY;
     events.onClose(reason);
+    for (const listener of this.#closeListeners ?? []) listener();
     this.#observer?.onClosed(performance.now() - this.#openedMs, this.id);
   }
-}
-
-/** IPv4-mapped IPv6 addresses (`::ffff:1.2.3.4`) are IPv4 to everybody who reads them. */
-function plainIp(ip: string | undefined): string {
-  if (ip === undefined) return '';
-  return ip.startsWith('::ffff:') && ip.includes('.') ? ip.slice(7) : ip;
 }

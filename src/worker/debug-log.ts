@@ -1,8 +1,8 @@
 import type { Logger } from '../core/log.ts';
 import type { AccessLogger, AccessLogInfo } from '../http/access-log-info.ts';
 import { formatFlags } from '../http/response-flags.ts';
+import type { AcceptPlan } from '../net/accept.ts';
 import { formatAddress } from '../net/address.ts';
-import type { ConnectionHandler } from '../net/listener.ts';
 import type { ConnectionObserver } from '../net/socket-connection.ts';
 
 /**
@@ -19,20 +19,34 @@ export function debugAccessLog(log: Logger): AccessLogger {
   };
 }
 
-/** Wraps a listener's handler: says who connected. */
-export function debugAccepted(handler: ConnectionHandler, listener: string, log: Logger): ConnectionHandler {
-  return (connection) => {
-    if (log.enabled('debug')) {
-      const { id, remote, local } = connection;
-      const ends = `${formatAddress(remote)} to ${formatAddress(local)}`;
-      log.log('debug', 'listener', `[C${id}] connection from ${ends}, listener '${listener}'`);
-    }
-    handler(connection);
+/** Wraps what a listener does: says who connected, and when the connection was closed. */
+export function debugPlan(plan: AcceptPlan, listener: string, log: Logger): AcceptPlan {
+  return {
+    ...plan,
+    serve: (connection, chain) => {
+      if (log.enabled('debug')) {
+        const { id, remote, local } = connection;
+        const ends = `${formatAddress(remote)} to ${formatAddress(local)}`;
+        const through = chain.name === '' ? '' : `, filter chain '${chain.name}'`;
+        log.log('debug', 'listener', `[C${id}] connection from ${ends}, listener '${listener}'${through}`);
+      }
+      plan.serve(connection, chain);
+    },
+    observer: debugClosed(plan.observer, log),
+    events: {
+      ...plan.events,
+      onUnserved: (why, arrival, reason) => {
+        plan.events.onUnserved(why, arrival, reason);
+        if (!log.enabled('debug')) return;
+        const ends = `${formatAddress(arrival.remote)} to ${formatAddress(arrival.local)}`;
+        const details = reason === null ? why : `${why}: ${reason.details}`;
+        log.log('debug', 'listener', `[C${arrival.id}] closed ${ends}, listener '${listener}': ${details}`);
+      },
+    },
   };
 }
 
-/** Wraps a listener's observer: says when a connection was closed. */
-export function debugClosed(observer: ConnectionObserver, log: Logger): ConnectionObserver {
+function debugClosed(observer: ConnectionObserver, log: Logger): ConnectionObserver {
   return {
     onOpen: () => observer.onOpen(),
     onClosed: (lengthMs, id) => {

@@ -15,7 +15,7 @@ import { watchThread } from '../stats/thread-metrics.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import { clusterStatus } from '../upstream/status.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
-import { debugAccepted, debugClosed } from './debug-log.ts';
+import { debugPlan } from './debug-log.ts';
 
 interface OpenListener {
   readonly listener: Listener;
@@ -89,9 +89,8 @@ async function openListeners(
         bufferLimitBytes: compiled.bufferLimitBytes,
         nextId: parts.nextId,
         arena: parts.arena,
-        observer: debugClosed(compiled.observer, parts.log),
       });
-      listener.handler.value = debugAccepted(compiled.handler, compiled.name, parts.log);
+      listener.plan.value = debugPlan(compiled.plan, compiled.name, parts.log);
       open.push({ listener, inbound: compiled.inbound });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

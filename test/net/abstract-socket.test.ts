@@ -4,6 +4,7 @@ import type { Connection, ConnectionEvents } from '../../src/net/connection.ts';
 import { listen } from '../../src/net/listener.ts';
 import { ReadArena } from '../../src/net/read-arena.ts';
 import { createTcpDial } from '../../src/net/tcp-dial.ts';
+import { createAcceptPlan } from '../support/accept-plan.ts';
 
 const IGNORE: ConnectionEvents = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
@@ -20,14 +21,13 @@ t.test(
       bufferLimitBytes: 0,
       nextId,
       arena,
-      observer: null,
     });
     t.teardown(() => listener.close());
     const heard = new Promise<string>((resolve) => {
-      listener.handler.value = (connection) => {
+      listener.plan.value = createAcceptPlan((connection) => {
         connection.events = { ...IGNORE, onData: (chunk) => resolve(chunk.toString()) };
         t.teardown(() => connection.destroy());
-      };
+      });
     });
     const connection = await new Promise<Connection>((resolve, reject) => {
       createTcpDial(nextId, arena)(

@@ -1,5 +1,11 @@
 import type { ResetReason } from '../../src/core/errors.ts';
-import type { Address, Connection, ConnectionEvents } from '../../src/net/connection.ts';
+import {
+  type AcceptInfo,
+  type Address,
+  type Connection,
+  type ConnectionEvents,
+  PLAIN_ACCEPT,
+} from '../../src/net/connection.ts';
 
 const ADDRESS: Address = { ip: '127.0.0.1', port: 1, path: '' };
 
@@ -13,6 +19,7 @@ export class FakeConnection implements Connection {
   readonly remote = ADDRESS;
   readonly local = ADDRESS;
   readonly tls = null;
+  accepted: AcceptInfo = PLAIN_ACCEPT;
   bytesRead = 0;
   bytesWritten = 0;
   destroyed = false;
@@ -29,6 +36,7 @@ export class FakeConnection implements Connection {
   full = false;
   /** What the peer sent while reading was paused. */
   #waiting: Buffer[] = [];
+  readonly #closeListeners: (() => void)[] = [];
 
   constructor() {
     const nothing = (): void => {};
@@ -73,6 +81,10 @@ export class FakeConnection implements Connection {
     for (const chunk of waiting) this.feed(chunk);
   }
 
+  whenClosed(listener: () => void): void {
+    this.#closeListeners.push(listener);
+  }
+
   /** The connection is on its way out, whichever way. */
   get closing(): boolean {
     return this.ends.length > 0;
@@ -104,6 +116,7 @@ export class FakeConnection implements Connection {
   close(reason?: ResetReason): void {
     this.destroyed = true;
     this.events.onClose(reason);
+    for (const listener of this.#closeListeners) listener();
   }
 
   /** What was written since the last call. */

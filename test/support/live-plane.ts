@@ -58,9 +58,9 @@ export async function startPlane(yaml: string): Promise<LivePlane> {
   );
   const open: Listener[] = [];
   for (const compiled of plane.listeners) {
-    const { address, reusePort, backlog, bufferLimitBytes, observer } = compiled;
-    const listener = await listen({ address, reusePort, backlog, bufferLimitBytes, observer, nextId, arena });
-    listener.handler.value = compiled.handler;
+    const { address, reusePort, backlog, bufferLimitBytes } = compiled;
+    const listener = await listen({ address, reusePort, backlog, bufferLimitBytes, nextId, arena });
+    listener.plan.value = compiled.plan;
     open.push(listener);
   }
   const ports = open.map((listener) => listener.address.port);

@@ -6,7 +6,12 @@ import { createRandom } from '../../src/core/random.ts';
 import { TimerWheel } from '../../src/core/timer-wheel.ts';
 import type { ClientConnection, ClientConnectionEvents } from '../../src/http/codec.ts';
 import type { ClientStream, ResponseHead, StreamEvents } from '../../src/http/stream.ts';
-import type { Address, Connection, ConnectionEvents } from '../../src/net/connection.ts';
+import {
+  type Address,
+  type Connection,
+  type ConnectionEvents,
+  PLAIN_ACCEPT,
+} from '../../src/net/connection.ts';
 import type { DialListener } from '../../src/net/dial.ts';
 import type { TlsInfo } from '../../src/net/transport.ts';
 import { StatAggregator } from '../../src/stats/aggregator.ts';
@@ -47,6 +52,7 @@ export class FakeConnection implements Connection {
   readonly remote: Address;
   readonly local: Address = { ip: '127.0.0.1', port: 1, path: '' };
   tls: TlsInfo | null = null;
+  accepted = PLAIN_ACCEPT;
   buffered = 0;
   bytesRead = 0;
   bytesWritten = 0;
@@ -67,6 +73,7 @@ export class FakeConnection implements Connection {
   }
   pause(): void {}
   resume(): void {}
+  whenClosed(): void {}
 }
 
 /** An upstream codec that does what the test says; of HTTP/1 unless there is a `limit`. */

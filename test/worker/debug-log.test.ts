@@ -1,7 +1,8 @@
 import t from 'tap';
 import { LevelLogger } from '../../src/core/log.ts';
 import { FLAG } from '../../src/http/response-flags.ts';
-import { debugAccepted, debugAccessLog, debugClosed } from '../../src/worker/debug-log.ts';
+import { debugAccessLog, debugPlan } from '../../src/worker/debug-log.ts';
+import { createAcceptPlan } from '../support/accept-plan.ts';
 import { FakeConnection } from '../support/fake-connection.ts';
 import { createLogInfo } from '../support/log-info.ts';
 
@@ -35,8 +36,12 @@ t.test('a connection is named when it opens and when it closes', async (t) => {
   const connection = new FakeConnection();
   let handled = 0;
   let closed = 0;
-  debugAccepted(() => handled++, 'ingress', log)(connection);
-  debugClosed({ onOpen: () => {}, onClosed: () => closed++ }, log).onClosed(12.4, connection.id);
+  const plan = createAcceptPlan(() => handled++, {
+    observer: { onOpen: () => {}, onClosed: () => closed++ },
+  });
+  const { serve, direct, observer } = debugPlan(plan, 'ingress', log);
+  if (direct !== null) serve(connection, direct);
+  observer.onClosed(12.4, connection.id);
   t.equal(handled, 1);
   t.equal(closed, 1);
   t.match(lines, [
@@ -48,7 +53,12 @@ t.test('a connection is named when it opens and when it closes', async (t) => {
 t.test('nothing is said at info', async (t) => {
   const { log, lines } = recording('info');
   debugAccessLog(log).log(createLogInfo());
-  debugAccepted(() => {}, 'ingress', log)(new FakeConnection());
-  debugClosed({ onOpen: () => {}, onClosed: () => {} }, log).onClosed(1, 1);
+  const { serve, direct, observer } = debugPlan(
+    createAcceptPlan(() => {}),
+    'ingress',
+    log,
+  );
+  if (direct !== null) serve(new FakeConnection(), direct);
+  observer.onClosed(1, 1);
   t.same(lines, []);
 });

@@ -1,0 +1,30 @@
+import type { ListenerFilterExtension } from '../../config/context.ts';
+import { ConfigError } from '../../core/errors.ts';
+import type { ListenerFilter } from '../../net/listener-filter.ts';
+import { originalDestination } from '../../net/original-dst.ts';
+
+export const originalDst: ListenerFilterExtension = {
+  kind: 'listener',
+  name: 'envoy.filters.listener.original_dst',
+  type: 'envoy.extensions.filters.listener.original_dst.v3.OriginalDst',
+  compile: compileOriginalDst,
+};
+
+/** The local address becomes the one that the client dialled before iptables REDIRECT brought it here. */
+function compileOriginalDst(): ListenerFilter {
+  if (process.getBuiltinModule('node:ffi') === undefined) {
+    throw ConfigError.at('', 'needs node:ffi, which Node has since 26.9 (and not when it is switched off)');
+  }
+  return {
+    inspect: (accepted) => {
+      const { directLocal, directRemote } = accepted;
+      const descriptor = accepted.descriptor();
+      if (directLocal.path !== '' || descriptor < 0) return 'done';
+      const dialled = originalDestination(descriptor, directRemote.ip.includes(':') ? 'IPv6' : 'IPv4');
+      // Nobody redirected it when the kernel does not know it or knows the same address.
+      if (dialled === undefined) return 'done';
+      if (dialled.ip !== accepted.local.ip || dialled.port !== accepted.local.port) accepted.local = dialled;
+      return 'done';
+    },
+  };
+}

@@ -1,0 +1,299 @@
+import type { Socket } from 'node:net';
+import type { ResetReason } from '../core/errors.ts';
+import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
+import { ipAddress, plainIp, unixAddress } from './address.ts';
+import { type AcceptInfo, type Address, type Connection, PLAIN_ACCEPT } from './connection.ts';
+import type { FilterChain } from './filter-chain.ts';
+import type { Accepted, ListenerFilter } from './listener-filter.ts';
+import { descriptorOf } from './original-dst.ts';
+import {
+  type ConnectionFacts,
+  type ConnectionObserver,
+  type ReadingSocket,
+  type ReadTarget,
+  SocketConnection,
+} from './socket-connection.ts';
+import type { PendingTransport, TransportListener } from './transport.ts';
+
+/** Why an accepted socket never became a connection. */
+export type Unserved =
+  | 'no-filter-chain'
+  | 'filter-closed'
+  | 'remote-close'
+  | 'filter-error'
+  | 'filter-timeout'
+  | 'transport-timeout'
+  | 'transport-failed'
+  | 'shut-down';
+
+/** Told what happens before there is a connection; for statistics and the listener's access log. */
+export interface AcceptObserver {
+  /** Listener filters begin to look. */
+  onPreOpen(): void;
+  /** They are done, one way or the other. */
+  onPreClosed(): void;
+  /** The filters ran out of time; `unserved` follows unless the connection goes on nevertheless. */
+  onFilterTimeout(): void;
+  /** Last of all for a socket that is closed here. `reason` is the transport socket's. */
+  onUnserved(why: Unserved, arrival: Arrival, reason: ResetReason | null): void;
+}
+
+/** A compiled listener: what its accepted sockets go through. */
+export interface AcceptPlan {
+  /** The chain of every connection, when nothing must be looked at and it has no transport socket; else null. */
+  readonly direct: FilterChain | null;
+  readonly directInfo: AcceptInfo;
+  readonly filters: readonly ListenerFilter[];
+  /** 0 = for ever. */
+  readonly filtersTimeoutMs: number;
+  readonly continueOnTimeout: boolean;
+  /** Null: no chain matches. */
+  readonly choose: (accepted: Accepted) => FilterChain | null;
+  /** False: a limit is reached, and the socket is closed. Null: no limit. */
+  readonly admit: (() => boolean) | null;
+  /** Gives a connection to the network filters of its chain. */
+  readonly serve: (connection: Connection, chain: FilterChain) => void;
+  readonly observer: ConnectionObserver;
+  readonly events: AcceptObserver;
+  readonly wheel: TimerWheel;
+  readonly now: () => number;
+  /** Sockets that are no connections yet, for shutdown. */
+  readonly live: Set<{ drain(): void; destroy(): void }>;
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * One accepted socket until it is a connection: listener filters look at its first bytes, its filter chain is chosen,
+ * and the transport socket does its handshake. Only listeners that need any of this make one.
+ */
+export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListener {
+  remote: Address;
+  local: Address;
+  readonly directRemote: Address;
+  readonly directLocal: Address;
+  serverName = '';
+  transportProtocol = '';
+  applicationProtocols: readonly string[] = [];
+  ja3 = '';
+  metadata: Record<string, Record<string, string>> | null = null;
+  readonly id: number;
+  readonly startMs: number;
+  readonly #plan: AcceptPlan;
+  readonly #reading: ReadingSocket;
+  #state: 'looking' | 'securing' | 'over' = 'looking';
+  /** What was read: `#length` bytes, of which the first `#drained` are not the connection's. */
+  #bytes: Buffer = EMPTY;
+  #length = 0;
+  #drained = 0;
+  #filter = 0;
+  #timer: WheelTimer | null = null;
+  #chain: FilterChain | null = null;
+  #pending: PendingTransport | null = null;
+  readonly #onEnd = (): void => this.#fail('remote-close', null);
+  readonly #onError = (): void => this.#fail('filter-error', null);
+
+  constructor(reading: ReadingSocket, id: number, listening: Address, plan: AcceptPlan) {
+    const { socket, reader } = reading;
+    const { path } = listening;
+    this.id = id;
+    this.#plan = plan;
+    this.#reading = reading;
+    this.startMs = plan.now();
+    this.directRemote =
+      path === '' ? ipAddress(plainIp(socket.remoteAddress), socket.remotePort ?? 0) : unixAddress(path);
+    this.directLocal =
+      path === '' ? ipAddress(plainIp(socket.localAddress), socket.localPort ?? 0) : unixAddress(path);
+    this.remote = this.directRemote;
+    this.local = this.directLocal;
+    if (reader !== null) reader.target = this;
+    socket.once('end', this.#onEnd);
+    socket.on('error', this.#onError);
+  }
+
+  start(): void {
+    const plan = this.#plan;
+    plan.live.add(this);
+    plan.events.onPreOpen();
+    this.#look();
+    // Nothing but a filter that needs bytes leaves it in this state.
+    if (this.#state === 'looking' && plan.filtersTimeoutMs > 0) this.#arm(plan.filtersTimeoutMs);
+  }
+
+  /** @internal From the reader. */
+  read(bytes: number): void {
+    const arena = this.#reading.reader?.arena;
+    if (arena === undefined || this.#state !== 'looking') return;
+    this.#keep(arena.shared.bytes, bytes);
+    this.#look();
+  }
+
+  descriptor(): number {
+    return descriptorOf(this.#reading.socket);
+  }
+
+  /** Bytes that were read before a filter closed the socket. */
+  get bytesRead(): number {
+    return this.#length;
+  }
+
+  onTimer(): void {
+    const { events, continueOnTimeout } = this.#plan;
+    if (this.#state === 'securing') {
+      this.#pending?.cancel();
+      this.#fail('transport-timeout', null);
+      return;
+    }
+    events.onFilterTimeout();
+    if (continueOnTimeout) this.#choose();
+    else this.#fail('filter-timeout', null);
+  }
+
+  onReady(connection: Connection): void {
+    if (this.#state !== 'securing' || this.#chain === null) {
+      connection.destroy();
+      return;
+    }
+    this.#finish();
+    this.#plan.serve(connection, this.#chain);
+  }
+
+  onFailed(reason: ResetReason): void {
+    if (this.#state === 'securing') this.#fail('transport-failed', reason);
+  }
+
+  /** The chain that was chosen, '' before. */
+  get chainName(): string {
+    return this.#chain?.name ?? '';
+  }
+
+  /** It has a deadline of its own. */
+  drain(): void {
+    // Nothing to do, on purpose: what it becomes is told to drain then.
+  }
+
+  destroy(): void {
+    this.#fail('shut-down', null);
+  }
+
+  #keep(source: Buffer, bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed > this.#bytes.length) {
+      const grown = Buffer.allocUnsafe(
+        this.#length === 0 ? needed : Math.max(needed, 2 * this.#bytes.length),
+      );
+      this.#bytes.copy(grown, 0, 0, this.#length);
+      this.#bytes = grown;
+    }
+    source.copy(this.#bytes, this.#length, 0, bytes);
+    this.#length = needed;
+  }
+
+  /** Asks the filters, as far as the bytes go. */
+  #look(): void {
+    const { filters } = this.#plan;
+    for (; this.#filter < filters.length; this.#filter++) {
+      const verdict = filters[this.#filter]?.inspect(this, this.#bytes.subarray(this.#drained, this.#length));
+      if (verdict === 'more') return;
+      if (verdict === 'close') {
+        this.#fail('filter-closed', null);
+        return;
+      }
+      if (typeof verdict === 'object') this.#drained += verdict.drain;
+    }
+    this.#choose();
+  }
+
+  #choose(): void {
+    const { socket, reader } = this.#reading;
+    const plan = this.#plan;
+    this.#disarm();
+    plan.events.onPreClosed();
+    if (this.transportProtocol === '') this.transportProtocol = 'raw_buffer';
+    this.#state = 'securing';
+    const chain = plan.choose(this);
+    if (chain === null) {
+      this.#fail('no-filter-chain', null);
+      return;
+    }
+    this.#chain = chain;
+    socket.off('end', this.#onEnd);
+    const first = this.#bytes.subarray(this.#drained, this.#length);
+    this.#bytes = EMPTY;
+    if (chain.transport === null) {
+      this.#finish();
+      socket.off('error', this.#onError);
+      plan.serve(new SocketConnection(this.#reading, this.#facts(chain, plan.observer, first)), chain);
+      return;
+    }
+    if (reader !== null) reader.target = null;
+    socket.pause();
+    if (first.length > 0) socket.unshift(first);
+    this.#secure(chain, socket);
+  }
+
+  #secure(chain: FilterChain, socket: Socket): void {
+    const { observer } = this.#plan;
+    // Envoy counts the connection from here on, not from the end of the handshake.
+    observer.onOpen();
+    if (chain.transportTimeoutMs > 0) this.#arm(chain.transportTimeoutMs);
+    const facts = this.#facts(chain, { onOpen: () => {}, onClosed: observer.onClosed }, undefined);
+    const pending = chain.transport?.accept(socket, facts, this) ?? null;
+    if (this.#state === 'securing') this.#pending = pending;
+  }
+
+  #facts(chain: FilterChain, observer: ConnectionObserver, first: Buffer | undefined): ConnectionFacts {
+    const restored = this.remote !== this.directRemote || this.local !== this.directLocal;
+    const accepted: AcceptInfo = {
+      ...PLAIN_ACCEPT,
+      chainName: chain.name,
+      serverName: this.serverName,
+      directRemote: restored ? this.directRemote : null,
+      directLocal: restored ? this.directLocal : null,
+      ja3: this.ja3,
+      metadata: this.metadata,
+    };
+    return {
+      id: this.id,
+      peer: 'downstream',
+      unixPath: this.directLocal.path,
+      observer,
+      remote: this.remote,
+      local: this.local,
+      accepted,
+      ...(first === undefined ? {} : { first }),
+    };
+  }
+
+  #arm(ms: number): void {
+    this.#timer ??= new WheelTimer(this);
+    this.#plan.wheel.schedule(this.#timer, ms, this.#plan.now());
+  }
+
+  #disarm(): void {
+    if (this.#timer !== null) this.#plan.wheel.cancel(this.#timer);
+  }
+
+  #finish(): void {
+    this.#state = 'over';
+    this.#pending = null;
+    this.#disarm();
+    this.#plan.live.delete(this);
+  }
+
+  #fail(why: Unserved, reason: ResetReason | null): void {
+    if (this.#state === 'over') return;
+    const { socket, reader } = this.#reading;
+    const { events, observer, now } = this.#plan;
+    const secured = this.#chain !== null;
+    if (this.#state === 'looking') events.onPreClosed();
+    this.#pending?.cancel();
+    this.#finish();
+    if (reader !== null) reader.target = null;
+    // As a kernel does that still has bytes for a closed socket: Envoy only peeks at them.
+    if (this.#length > this.#drained && !secured && this.directLocal.path === '') socket.resetAndDestroy();
+    else socket.destroy();
+    if (secured) observer.onClosed(now() - this.startMs, this.id);
+    events.onUnserved(why, this, reason);
+  }
+}
