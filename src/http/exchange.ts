@@ -210,6 +210,9 @@ export class Exchange implements StreamEvents<RequestHead> {
     if (reason.kind === 'protocol-error') {
       this.responseFlags |= FLAG.downstreamProtocolError;
       if (this.responseCodeDetails === '') this.responseCodeDetails = reason.details;
+    } else if (reason.kind === 'remote-reset') {
+      this.responseFlags |= FLAG.downstreamRemoteReset;
+      if (this.responseCodeDetails === '') this.responseCodeDetails = reason.details;
     } else if ((this.responseFlags & ~FLAG.delayInjected) === 0) {
       this.responseFlags |= FLAG.downstreamConnectionTermination;
       this.responseCodeDetails = 'downstream_remote_disconnect';

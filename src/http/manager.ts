@@ -1,3 +1,4 @@
+import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, WheelTimer } from '../core/timer-wheel.ts';
 import type { Connection } from '../net/connection.ts';
 import type { ServerConnection, ServerConnectionEvents } from './codec.ts';
@@ -12,6 +13,8 @@ import { RequestHead, ResponseHead, type ServerStream } from './stream.ts';
 
 const SLASH = 47;
 const NO_REQUEST = new RequestHead('', '', '', []);
+const NO_H2_REQUEST = new RequestHead('', '', '', []);
+NO_H2_REQUEST.protocol = 'HTTP/2';
 
 /** One downstream connection under an HTTP connection manager: its codec, its exchanges and its timer. */
 export class HttpConnection implements ServerConnectionEvents, ExchangeHost, TimerOwner {
@@ -86,8 +89,9 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     if (idleTimeoutMs > 0) this.#arm(this.#idleSinceMs + idleTimeoutMs);
   }
 
-  onClosed(): void {
+  onClosed(reason: ResetReason | undefined): void {
     const { stats, wheel, connections } = this.#options;
+    if (this.#codec.http2 && reason?.kind === 'protocol-error') stats.cxProtocolError.inc();
     wheel.cancel(this.#timer);
     connections.delete(this);
     stats.cxDestroy.inc();
@@ -136,6 +140,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
    */
   #startDrain(nowMs: number): void {
     this.#drainDeadlineMs = nowMs + this.#options.timeouts.drainMs;
+    // GOAWAY says so without taking anything away.
+    if (this.#codec.http2) this.#close();
   }
 
   destroy(): void {
@@ -234,8 +240,9 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       listenerCodes.count(status);
     }
     const gone = (x.responseFlags & FLAG.downstreamConnectionTermination) !== 0;
+    const reset = (x.responseFlags & FLAG.downstreamRemoteReset) !== 0;
     // Envoy resets what the client has not sent to its end, whoever ended it.
-    if (gone || x.cutShort || x.requestEndMs < 0) stats.rqRxReset.inc();
+    if (gone || reset || x.cutShort || x.requestEndMs < 0) stats.rqRxReset.inc();
     if (gone) this.#cutShort = true;
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]?.log(x);
   }
@@ -360,7 +367,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const { stats } = options;
     this.#headSinceMs = -1;
     if (!this.#served) this.#countVersion();
-    const x = new Exchange(this, this.#downstream, stream, NO_REQUEST, options.clock.wall());
+    const none = this.#codec.http2 ? NO_H2_REQUEST : NO_REQUEST;
+    const x = new Exchange(this, this.#downstream, stream, none, options.clock.wall());
     x.idleTimeoutMs = options.timeouts.streamIdleTimeoutMs;
     stream.events = x;
     this.#exchanges.push(x);

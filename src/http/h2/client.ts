@@ -46,7 +46,7 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
     this.#options = options;
     this.#events = events;
     this.#session = new Session(connection, options, this, 'ALLOW');
-    this.#keepalive = new Keepalive(options.keepalive, this.#session);
+    this.#keepalive = new Keepalive(options.keepalive, this.#session, options.stats.keepaliveTimeout);
   }
 
   get active(): number {
@@ -145,7 +145,7 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
       return 0;
     }
     const head = session.heads.response();
-    if (head === null) session.streamError(stream, H2_ERROR.protocolError);
+    if (head === null) session.malformed(stream);
     else if (head.status < 200) this.#interim(stream, head, end);
     else this.#response(stream, head, end);
     return 0;

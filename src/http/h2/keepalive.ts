@@ -1,4 +1,4 @@
-import { H2_ERROR } from './frame.ts';
+import type { Counter } from '../../stats/scope.ts';
 import type { H2Keepalive } from './options.ts';
 import type { Output } from './output.ts';
 
@@ -6,7 +6,8 @@ import type { Output } from './output.ts';
 export interface KeptAlive {
   readonly output: Output;
   readonly lastActivityMs: number;
-  fail(code: number): void;
+  /** It did not answer. */
+  lose(details: string): void;
 }
 
 const KEEPALIVE_PING = 0x696e6f78;
@@ -17,12 +18,15 @@ export class Keepalive {
   rttMs = -1;
   readonly #options: H2Keepalive | null;
   readonly #session: KeptAlive;
+  /** `keepalive_timeout` */
+  readonly #timeouts: Counter;
   #timer: NodeJS.Timeout | null = null;
   #timeout: NodeJS.Timeout | null = null;
   #sentMs = 0;
   #number = 0;
 
-  constructor(options: H2Keepalive | null, session: KeptAlive) {
+  constructor(options: H2Keepalive | null, session: KeptAlive, timeouts: Counter) {
+    this.#timeouts = timeouts;
     this.#options = options;
     this.#session = session;
     if (options !== null && options.intervalMs > 0) this.#schedule(options);
@@ -60,6 +64,23 @@ export class Keepalive {
     this.#sentMs = performance.now();
     this.#number++;
     this.#session.output.ping(false, KEEPALIVE_PING, this.#number);
-    this.#timeout = setTimeout(() => this.#session.fail(H2_ERROR.noError), this.#options.timeoutMs);
+    this.#await(this.#options.timeoutMs);
+  }
+
+  #await(ms: number): void {
+    this.#timeout = setTimeout(() => this.#onTimeout(), ms);
+  }
+
+  /** As Envoy: whatever came after the PING shows that the peer lives. */
+  #onTimeout(): void {
+    const { timeoutMs = 0 } = this.#options ?? {};
+    const leftMs = this.#session.lastActivityMs + timeoutMs - performance.now();
+    if (leftMs > 0 && this.#session.lastActivityMs > this.#sentMs) {
+      this.#await(Math.ceil(leftMs));
+      return;
+    }
+    this.#timeout = null;
+    this.#timeouts.inc();
+    this.#session.lose('http2_ping_timeout');
   }
 }

@@ -9,6 +9,7 @@ import {
   MAX_FRAME_BYTES,
 } from './frame.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
+import type { H2Stats } from './stats.ts';
 
 const MIN_BYTES = 1024;
 const MAX_BYTES = 64 * 1024;
@@ -25,6 +26,7 @@ export class Output {
   readonly connection: Connection;
   readonly encoder: HpackEncoder;
   readonly #owner: OutputOwner;
+  readonly #stats: H2Stats;
   #bytes: Buffer;
   #at: number;
   #scheduled: boolean;
@@ -33,11 +35,15 @@ export class Output {
   queuedFrames: number;
   queuedControlFrames: number;
   dataFrames: number;
+  /** What the gauges know of the two. */
+  #toldFrames: number;
+  #toldControlFrames: number;
 
-  constructor(connection: Connection, encoder: HpackEncoder, owner: OutputOwner) {
+  constructor(connection: Connection, encoder: HpackEncoder, owner: OutputOwner, stats: H2Stats) {
     this.connection = connection;
     this.encoder = encoder;
     this.#owner = owner;
+    this.#stats = stats;
     this.#bytes = EMPTY;
     this.#at = 0;
     this.#scheduled = false;
@@ -45,6 +51,8 @@ export class Output {
     this.queuedFrames = 0;
     this.queuedControlFrames = 0;
     this.dataFrames = 0;
+    this.#toldFrames = 0;
+    this.#toldControlFrames = 0;
   }
 
   raw(bytes: Buffer): void {
@@ -132,6 +140,7 @@ export class Output {
   }
 
   goaway(lastStream: number, code: number): void {
+    this.#stats.goawaySent.inc();
     this.#control(FRAME.goaway, 0, 0, 8);
     this.#word(lastStream);
     this.#word(code);
@@ -157,6 +166,7 @@ export class Output {
       accepted = this.connection.write(bytes.subarray(0, length));
     }
     if (this.connection.buffered === 0) this.drained();
+    else this.#tell();
     if (accepted || this.full) return;
     this.full = true;
     this.#owner.onOutputFull();
@@ -166,6 +176,14 @@ export class Output {
   drained(): void {
     this.queuedFrames = 0;
     this.queuedControlFrames = 0;
+    if (this.#toldFrames > 0) this.#tell();
+  }
+
+  #tell(): void {
+    this.#stats.outboundFramesActive.add(this.queuedFrames - this.#toldFrames);
+    this.#stats.outboundControlFramesActive.add(this.queuedControlFrames - this.#toldControlFrames);
+    this.#toldFrames = this.queuedFrames;
+    this.#toldControlFrames = this.queuedControlFrames;
   }
 
   flushTick(): void {

@@ -32,7 +32,9 @@ export const UPSTREAM: PeerReasons = {
 export const LOCAL_FRAMING_ERROR = reason('local-reset', 'local', 'http2.content_length_mismatch');
 
 /** The code that a stream is reset with when its owner gives up on it. */
-export function errorCodeOf(why: ResetReason): number {
+export function errorCodeOf(why: ResetReason, isServer: boolean): number {
+  // As Envoy: a client is told no more than that it is not its fault.
+  if (isServer && !why.retrySafe) return H2_ERROR.internalError;
   switch (why.kind) {
     case 'protocol-error':
       return H2_ERROR.protocolError;

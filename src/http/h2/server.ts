@@ -21,6 +21,12 @@ export function createH2Server(
   return new H2Server(connection, options, events);
 }
 
+interface DeferredRequest {
+  readonly stream: Stream;
+  readonly head: RequestHead;
+  readonly end: boolean;
+}
+
 /** The PING behind the first GOAWAY of a drain. */
 const DRAIN_PING = 0x64726169;
 
@@ -38,6 +44,10 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
   #goneAway = false;
   #drainTimer: NodeJS.Timeout | null = null;
   #partial = false;
+  /** Requests that wait for a later turn. */
+  readonly #deferred: DeferredRequest[] = [];
+  #cycle = 0;
+  #begun = 0;
   #ended = 0;
   #premature = 0;
 
@@ -46,7 +56,7 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
     this.#options = options;
     this.#events = events;
     this.#session = new Session(connection, options, this, options.headersWithUnderscoresAction);
-    this.#keepalive = new Keepalive(options.keepalive, this.#session);
+    this.#keepalive = new Keepalive(options.keepalive, this.#session, options.stats.keepaliveTimeout);
   }
 
   get active(): number {
@@ -71,7 +81,7 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
   }
 
   abortHead(_status: number, _details: string): void {
-    if (this.#partial) this.#session.fail(H2_ERROR.enhanceYourCalm);
+    if (this.#partial) this.#session.fail(H2_ERROR.enhanceYourCalm, 'request_header_timeout');
   }
 
   #goAway(): void {
@@ -122,7 +132,8 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
     if (this.#goneAway) return 0;
     session.lastProcessed = id;
     if (this.active >= this.#options.maxConcurrentStreams) {
-      session.refuse(id, H2_ERROR.refusedStream);
+      this.#options.stats.streamRefusedErrors.inc();
+      session.refuse(id);
       return 0;
     }
     if (session.heads.tooLarge || session.heads.tooMany) this.#tooLarge(id, end);
@@ -132,30 +143,68 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
 
   #request(id: number, end: boolean): void {
     const session = this.#session;
-    const head = session.heads.request(end, this.#options.allowConnect);
-    if (head === null) {
-      if (!this.#options.overrideStreamErrorOnInvalidHttpMessage) session.fail(H2_ERROR.protocolError);
+    const { heads } = session;
+    const { stats } = this.#options;
+    const head = heads.request(end, this.#options.allowConnect);
+    const stream = session.newStream(id);
+    this.#events.onStream(stream);
+    if (head === null || heads.underscore) {
+      session.takeHead(stream, end);
+      if (head === null) session.malformed(stream);
       else {
-        session.refuse(id, H2_ERROR.protocolError);
-        this.onStrayFault();
+        stats.requestsRejectedWithUnderscoresInHeaders.inc();
+        session.streamError(stream, H2_ERROR.internalError, 'http2.unexpected_underscore');
       }
       return;
     }
-    const stream = session.newStream(id);
+    if (heads.dropped > 0) stats.droppedHeadersWithUnderscores.add(heads.dropped);
     stream.method = head.method;
     stream.upgrade = head.upgrade;
     stream.receiveLeft = end ? -1 : head.contentLength;
-    this.#events.onStream(stream);
-    session.receiveHead(stream, head, end);
+    if (this.#mustWait()) this.#defer(stream, head, end);
+    else session.receiveHead(stream, head, end);
+  }
+
+  /** `http.max_requests_per_io_cycle`: so many with one read, lest one client keeps all others waiting. */
+  #mustWait(): boolean {
+    if (this.#options.maxRequestsPerIoCycle === Infinity) return false;
+    if (this.#cycle !== this.#session.reads) {
+      this.#cycle = this.#session.reads;
+      this.#begun = 0;
+    }
+    return this.#deferred.length > 0 || ++this.#begun > this.#options.maxRequestsPerIoCycle;
+  }
+
+  #defer(stream: Stream, head: RequestHead, end: boolean): void {
+    this.#session.takeHead(stream, end);
+    stream.pause();
+    if (this.#deferred.push({ stream, head, end }) === 1) setImmediate(() => this.#serveDeferred());
+  }
+
+  #serveDeferred(): void {
+    let served = 0;
+    while (this.#deferred.length > 0 && served < this.#options.maxRequestsPerIoCycle) {
+      const next = this.#deferred.shift();
+      // It may have been reset meanwhile, which costs nothing.
+      if (next === undefined || next.stream.owner === null) continue;
+      served++;
+      this.#session.deliverHead(next.stream, next.head, next.end);
+      next.stream.resume();
+    }
+    if (this.#deferred.length > 0) setImmediate(() => this.#serveDeferred());
   }
 
   #tooLarge(id: number, end: boolean): void {
     const stream = this.#session.newStream(id);
-    stream.headReceived = true;
-    stream.remoteEnded = end;
-    const details = this.#session.heads.tooMany ? 'http2.too_many_headers' : 'http2.headers_too_large';
+    this.#session.takeHead(stream, end);
+    this.#options.stats.headerOverflow.inc();
+    const { tooMany } = this.#session.heads;
     this.#events.onStream(stream);
-    this.#events.onBadRequest(stream, 431, details);
+    this.#events.onBadRequest(
+      stream,
+      431,
+      tooMany ? 'http2.too_many_headers' : 'http2.header_list_size_too_large',
+    );
   }
 
   // Responses.
@@ -188,8 +237,9 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
 
   onStreamGone(stream: Stream, cutShort: boolean): void {
     this.#ended++;
-    if (cutShort && performance.now() - stream.openedMs < this.#options.prematureResetMinStreamLifetimeMs) {
-      this.#countPremature();
+    if (cutShort && !stream.headSent) {
+      const ageMs = performance.now() - stream.openedMs;
+      if (ageMs < this.#options.prematureResetMinStreamLifetimeMs) this.#countPremature();
     }
     if (this.active > 0) return;
     this.#closeIfDrained();
@@ -205,7 +255,9 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
   #countPremature(): void {
     this.#premature++;
     const limit = this.#options.prematureResetTotalStreamCount;
-    if (this.#premature * 2 >= Math.max(limit, this.#ended)) this.#session.fail(H2_ERROR.enhanceYourCalm);
+    if (this.#session.failed || this.#premature * 2 < Math.max(limit, this.#ended)) return;
+    this.#options.tooManyPrematureResets.inc();
+    this.#session.fail(H2_ERROR.enhanceYourCalm, 'too_many_premature_resets');
   }
 
   onGoaway(): void {

@@ -1,8 +1,9 @@
-// Over 400 lines: the frames of both directions change the same stream states and windows.
+// Over 400 lines: each frame type has a method, and all of them change the same stream states and windows.
 import type { ResetReason } from '../../core/errors.ts';
 import type { Connection, ConnectionEvents } from '../../net/connection.ts';
 import type { Headers } from '../headers.ts';
 import { HeldBytes } from '../held-bytes.ts';
+import { FloodGuard } from './flood-guard.ts';
 import {
   DEFAULT_WINDOW,
   FLAG_ACK,
@@ -25,6 +26,7 @@ import { HpackEncoder } from './hpack-encoder.ts';
 import type { H2Options, UnderscoreAction } from './options.ts';
 import { Output, type OutputOwner } from './output.ts';
 import { errorCodeOf, LOCAL_FRAMING_ERROR, type PeerReasons } from './reset-reasons.ts';
+import { Sender, type SenderOwner } from './sender.ts';
 
 /** What a server and a client do differently. */
 export interface Side<Out, In> {
@@ -52,12 +54,13 @@ export interface Side<Out, In> {
 }
 
 const RECENT_RESETS = 2048;
-const CONTROL_WINDOW_MS = 1000;
 /** CONTINUATION frames of one block; 60 KiB need four. */
 const MAX_CONTINUATIONS = 32;
 
 /** Frames, windows and stream states of one connection. */
-export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwner, StreamOwner<Out, In> {
+export class Session<Out, In>
+  implements ConnectionEvents, FrameSink, OutputOwner, StreamOwner<Out, In>, SenderOwner<Out, In>
+{
   readonly connection: Connection;
   readonly output: Output;
   readonly heads: HeadBuilder;
@@ -65,6 +68,8 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
   readonly #options: H2Options;
   readonly #side: Side<Out, In>;
   readonly #reader: FrameReader;
+  readonly #sender: Sender<Out, In>;
+  readonly #guard: FloodGuard;
   readonly #decoder: HpackDecoder;
   closed = false;
   /** We ended the connection. */
@@ -74,10 +79,9 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
   peerConnectProtocol = false;
   opened = 0;
   lastActivityMs: number;
+  /** Reads of the connection so far. */
+  reads = 0;
 
-  #sendWindow = DEFAULT_WINDOW;
-  #peerInitialWindow = DEFAULT_WINDOW;
-  readonly #waiting: H2Stream<Out, In>[] = [];
   #receiveWindow: number;
   #receiveLimit: number;
   #credit = 0;
@@ -95,12 +99,7 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
   #dataEnd = false;
   #dataLeft = 0;
 
-  // What the peer did, for the flood limits.
-  #emptyFrames = 0;
-  #priorityFrames = 0;
-  #windowUpdates = 0;
-  #controlFrames = 0;
-  #controlSinceMs = 0;
+  /** Streams that we reset of late: frames that were under way for them are no fault. */
   readonly #recentResets = new Set<number>();
 
   constructor(
@@ -112,7 +111,9 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     this.connection = connection;
     this.#options = options;
     this.#side = side;
-    this.output = new Output(connection, encoderOf(options), this);
+    this.output = new Output(connection, encoderOf(options), this, options.stats);
+    this.#sender = new Sender(options, this.output, this);
+    this.#guard = new FloodGuard(options, this.output);
     this.heads = new HeadBuilder(options.maxHeaderBytes, options.maxHeaderCount, underscores);
     this.#decoder = new HpackDecoder(Math.max(options.hpackTableSize, 0));
     this.#reader = new FrameReader(this, side.isServer);
@@ -141,12 +142,13 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     const stream = new H2Stream<Out, In>(
       id,
       this,
-      this.#peerInitialWindow,
+      this.#sender.initialWindow,
       this.#options.initialStreamWindowSize,
       performance.now(),
     );
     this.streams.set(id, stream);
     this.opened++;
+    this.#options.stats.streamsActive.inc();
     return stream;
   }
 
@@ -160,6 +162,7 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
 
   onData(chunk: Buffer): void {
     if (this.closed || this.failed) return;
+    this.reads++;
     this.lastActivityMs = performance.now();
     const error = this.#reader.read(chunk);
     if (error !== 0) this.fail(error);
@@ -174,13 +177,14 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
   onDrain(): void {
     this.output.full = false;
     this.output.drained();
-    this.#sendWaiting();
-    for (const stream of this.streams.values()) this.#unblock(stream);
+    this.#sender.sendWaiting();
+    for (const stream of this.streams.values()) this.#sender.unblock(stream);
   }
 
   onClose(reason: ResetReason | undefined): void {
     if (this.closed) return;
     this.closed = true;
+    this.output.drained();
     const cutShort = this.streams.size > 0;
     const why = this.reason ?? reason ?? (cutShort ? this.#side.reasons.terminated : undefined);
     this.#resetAll(why ?? this.#side.reasons.terminated);
@@ -188,21 +192,32 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
   }
 
   onOutputFull(): void {
-    if (this.output.queuedFrames > this.#options.maxOutboundFrames) this.fail(H2_ERROR.enhanceYourCalm);
+    if (this.#guard.queued()) this.fail(H2_ERROR.enhanceYourCalm);
   }
 
   /** The connection cannot go on: GOAWAY, then the end. */
-  fail(code: number): void {
+  fail(code: number, details = this.#guard.details): void {
     if (this.closed || this.failed) return;
     this.failed = true;
     const { protocolError, terminated } = this.#side.reasons;
-    this.reason = code === H2_ERROR.noError ? terminated : protocolError;
+    this.reason =
+      code === H2_ERROR.noError ? terminated : { ...protocolError, details: details || detailsOf(code) };
     this.output.goaway(this.lastProcessed, code);
     this.output.flush();
     this.#resetAll(this.reason);
     this.#block.clear();
     this.#side.onFailed();
     this.connection.closeAfterFlush(this.#options.delayedCloseMs);
+  }
+
+  /** The peer is gone without a word. */
+  lose(details: string): void {
+    if (this.closed || this.failed) return;
+    this.failed = true;
+    this.reason = { ...this.#side.reasons.terminated, details };
+    this.#resetAll(this.reason);
+    this.#side.onFailed();
+    this.connection.destroy();
   }
 
   /** Highest id that the peer opened and we took. */
@@ -221,8 +236,8 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     if (this.#blockStream !== 0 || id === 0) return H2_ERROR.protocolError;
     const end = (flags & FLAG_END_STREAM) !== 0;
     if (length === 0 && !end) {
-      if (this.#tooManyEmpty()) return H2_ERROR.enhanceYourCalm;
-    } else this.#emptyFrames = 0;
+      if (this.#guard.empty()) return H2_ERROR.enhanceYourCalm;
+    } else this.#guard.full();
     this.#receiveWindow -= length;
     if (this.#receiveWindow < 0) return H2_ERROR.flowControlError;
     this.#dataLeft = length;
@@ -307,7 +322,7 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
       case FRAME.pushPromise:
         return H2_ERROR.protocolError;
       default:
-        return this.#controlFlood() ? H2_ERROR.enhanceYourCalm : 0;
+        return this.#guard.control(this.lastActivityMs) ? H2_ERROR.enhanceYourCalm : 0;
     }
   }
 
@@ -327,8 +342,8 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     }
     if (end < start) return H2_ERROR.protocolError;
     if (start === end && (flags & FLAG_END_STREAM) === 0) {
-      if (this.#tooManyEmpty()) return H2_ERROR.enhanceYourCalm;
-    } else this.#emptyFrames = 0;
+      if (this.#guard.empty()) return H2_ERROR.enhanceYourCalm;
+    } else this.#guard.full();
     this.#blockFlags = selfDependent ? flags | SELF_DEPENDENT : flags;
     if ((flags & FLAG_END_HEADERS) !== 0) return this.#endBlock(id, bytes, start, end);
     this.#blockStream = id;
@@ -341,7 +356,7 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
   #onContinuation(flags: number, id: number, bytes: Buffer, from: number, to: number): number {
     if (this.#blockStream === 0) return H2_ERROR.protocolError;
     const last = (flags & FLAG_END_HEADERS) !== 0;
-    if (from === to && !last && this.#tooManyEmpty()) return H2_ERROR.enhanceYourCalm;
+    if (from === to && !last && this.#guard.empty()) return H2_ERROR.enhanceYourCalm;
     const room = 2 * this.#options.maxHeaderBytes + MAX_FRAME_BYTES;
     if (++this.#continuations > MAX_CONTINUATIONS || this.#block.length + to - from > room) {
       return H2_ERROR.enhanceYourCalm;
@@ -369,9 +384,10 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
   receiveTrailers(stream: H2Stream<Out, In>, end: boolean): void {
     const trailers = this.heads.trailers();
     if (stream.remoteEnded) this.streamError(stream, H2_ERROR.streamClosed);
-    else if (!end || trailers === null || stream.receiveLeft > 0) {
-      this.streamError(stream, H2_ERROR.protocolError);
-    } else {
+    else if (!end || trailers === null) this.malformed(stream);
+    else if (stream.receiveLeft > 0) this.streamError(stream, H2_ERROR.protocolError);
+    else {
+      this.#options.stats.trailers.inc();
       stream.remoteEnded = true;
       if (stream.pauses > 0 || stream.holding || stream.delivering) {
         stream.inboxTrailers = trailers;
@@ -385,23 +401,28 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
 
   /** A head for `stream` was received: it goes to the events. */
   receiveHead(stream: H2Stream<Out, In>, head: In, end: boolean): void {
+    this.takeHead(stream, end);
+    this.deliverHead(stream, head, end);
+  }
+
+  /** What follows the head belongs to it from now on, also while the head itself has to wait. */
+  takeHead(stream: H2Stream<Out, In>, end: boolean): void {
     stream.headReceived = true;
     if (end) stream.remoteEnded = true;
+  }
+
+  deliverHead(stream: H2Stream<Out, In>, head: In, end: boolean): void {
     stream.events.onHead(head, end);
     if (end) this.#closeIfDone(stream);
   }
 
   #onWindowUpdate(id: number, bytes: Buffer, from: number, to: number): number {
     if (to - from !== 4) return H2_ERROR.frameSizeError;
-    const o = this.#options;
-    const allowed =
-      5 + 2 * (this.opened + o.maxInboundWindowUpdateFramesPerDataFrameSent * this.output.dataFrames);
-    if (++this.#windowUpdates > allowed) return H2_ERROR.enhanceYourCalm;
+    if (this.#guard.windowUpdate(this.opened)) return H2_ERROR.enhanceYourCalm;
     const increment = bytes.readUInt32BE(from) & MAX_WINDOW;
     if (id === 0) {
       if (increment === 0) return H2_ERROR.protocolError;
-      this.#sendWindow += increment;
-      if (this.#sendWindow > MAX_WINDOW) return H2_ERROR.flowControlError;
+      if (!this.#sender.addWindow(increment)) return H2_ERROR.flowControlError;
     } else {
       const stream = this.streams.get(id);
       if (stream === undefined) return this.#side.idle(id) ? H2_ERROR.protocolError : 0;
@@ -415,7 +436,7 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
         return 0;
       }
     }
-    this.#sendWaiting();
+    this.#sender.sendWaiting();
     return 0;
   }
 
@@ -423,7 +444,8 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     if (to - from !== 4) return H2_ERROR.frameSizeError;
     if (id === 0 || this.#side.idle(id)) return H2_ERROR.protocolError;
     const stream = this.streams.get(id);
-    if (stream === undefined) return this.#controlFlood() ? H2_ERROR.enhanceYourCalm : 0;
+    this.#options.stats.rxReset.inc();
+    if (stream === undefined) return 0;
     const code = bytes.readUInt32BE(from);
     const { refused, reset } = this.#side.reasons;
     const complete = stream.remoteEnded && !stream.holding;
@@ -446,8 +468,8 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
       if (error !== 0) return error;
     }
     this.output.settingsAck();
-    if (this.#controlFlood()) return H2_ERROR.enhanceYourCalm;
-    this.#sendWaiting();
+    if (this.#guard.control(this.lastActivityMs)) return H2_ERROR.enhanceYourCalm;
+    this.#sender.sendWaiting();
     this.#side.onSettings();
     return 0;
   }
@@ -463,7 +485,7 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
         this.peerMaxStreams = value;
         return 0;
       case SETTING.initialWindowSize:
-        return this.#setInitialWindow(value);
+        return this.#sender.setInitialWindow(value, this.streams.values()) ? 0 : H2_ERROR.flowControlError;
       case SETTING.maxFrameSize:
         // Ours are never longer than the least that everybody takes.
         return value < MAX_FRAME_BYTES || value > 0xffffff ? H2_ERROR.protocolError : 0;
@@ -476,17 +498,6 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     }
   }
 
-  #setInitialWindow(value: number): number {
-    if (value > MAX_WINDOW) return H2_ERROR.flowControlError;
-    const change = value - this.#peerInitialWindow;
-    this.#peerInitialWindow = value;
-    for (const stream of this.streams.values()) {
-      stream.sendWindow += change;
-      if (stream.sendWindow > MAX_WINDOW) return H2_ERROR.flowControlError;
-    }
-    return 0;
-  }
-
   #onPing(flags: number, id: number, bytes: Buffer, from: number, to: number): number {
     if (id !== 0) return H2_ERROR.protocolError;
     if (to - from !== 8) return H2_ERROR.frameSizeError;
@@ -494,14 +505,12 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     const low = bytes.readUInt32BE(from + 4);
     if ((flags & FLAG_ACK) !== 0) this.#side.onPingAck(high, low);
     else this.output.ping(true, high, low);
-    return this.#controlFlood() ? H2_ERROR.enhanceYourCalm : 0;
+    return this.#guard.control(this.lastActivityMs) ? H2_ERROR.enhanceYourCalm : 0;
   }
 
   #onPriority(id: number, bytes: Buffer, from: number, to: number): number {
     if (id === 0) return H2_ERROR.protocolError;
-    if (++this.#priorityFrames > this.#options.maxInboundPriorityFramesPerStream * (1 + this.opened)) {
-      return H2_ERROR.enhanceYourCalm;
-    }
+    if (this.#guard.priority(this.opened)) return H2_ERROR.enhanceYourCalm;
     const stream = this.streams.get(id);
     const wrongSize = to - from !== 5;
     if (!wrongSize && (bytes.readUInt32BE(from) & MAX_WINDOW) !== id) return 0;
@@ -511,63 +520,51 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     return 0;
   }
 
-  // Floods.
-
-  #tooManyEmpty(): boolean {
-    return ++this.#emptyFrames > this.#options.maxConsecutiveInboundFramesWithEmptyPayload;
-  }
-
-  /** Frames that make us work or answer and carry nothing: by what waits to be sent, as Envoy, and by the second. */
-  #controlFlood(): boolean {
-    const limit = this.#options.maxOutboundControlFrames;
-    const nowMs = this.lastActivityMs;
-    if (nowMs - this.#controlSinceMs > CONTROL_WINDOW_MS) {
-      this.#controlSinceMs = nowMs;
-      this.#controlFrames = 0;
-    }
-    return ++this.#controlFrames > limit || this.output.queuedControlFrames > limit;
-  }
-
   /** A fault on a stream that is not open. */
   #stray(id: number, code: number): void {
     this.output.rstStream(id, code);
     this.#remember(id);
     this.#side.onStrayFault();
-    if (this.#controlFlood()) this.fail(H2_ERROR.enhanceYourCalm);
+    if (this.#guard.control(this.lastActivityMs)) this.fail(H2_ERROR.enhanceYourCalm);
   }
 
   // Ends of streams.
 
   /** The peer broke a rule within a stream: that stream alone dies. */
-  streamError(stream: H2Stream<Out, In>, code: number): void {
+  streamError(stream: H2Stream<Out, In>, code: number, details = 'http2.remote_reset'): void {
     if (stream.owner === null) return;
-    if (!this.#options.overrideStreamErrorOnInvalidHttpMessage && code === H2_ERROR.protocolError) {
-      this.fail(code);
-      return;
-    }
     this.#cut(stream, code);
-    stream.events.onReset(this.#side.reasons.protocolError);
+    stream.events.onReset({ ...this.#side.reasons.protocolError, details });
     this.#side.onStreamGone(stream, true);
   }
 
+  /** A header block that is no valid message ends its stream, or the connection when the options want that. */
+  malformed(stream: H2Stream<Out, In>): void {
+    const { stats, overrideStreamErrorOnInvalidHttpMessage } = this.#options;
+    stats.rxMessagingError.inc();
+    const details = this.heads.details;
+    if (overrideStreamErrorOnInvalidHttpMessage) this.streamError(stream, H2_ERROR.protocolError, details);
+    else this.fail(H2_ERROR.protocolError, details);
+  }
+
   /** RST_STREAM for an id that never became a stream. */
-  refuse(id: number, code: number): void {
-    this.output.rstStream(id, code);
+  refuse(id: number): void {
+    this.output.rstStream(id, H2_ERROR.refusedStream);
+    this.#options.stats.txReset.inc();
     this.#remember(id);
-    if (this.output.queuedControlFrames > this.#options.maxOutboundControlFrames) {
-      this.fail(H2_ERROR.enhanceYourCalm);
-    }
+    if (this.#guard.queuedControl()) this.fail(H2_ERROR.enhanceYourCalm);
   }
 
   resetStream(stream: H2Stream<Out, In>, reason: ResetReason): void {
     if (stream.owner === null) return;
-    if (this.#side.isServer || stream.headSent) this.#cut(stream, errorCodeOf(reason));
+    if (this.#side.isServer || stream.headSent) this.#cut(stream, errorCodeOf(reason, this.#side.isServer));
     else this.forget(stream);
     this.#side.onStreamGone(stream, false);
   }
 
   #cut(stream: H2Stream<Out, In>, code: number): void {
     this.output.rstStream(stream.id, code);
+    this.#options.stats.txReset.inc();
     this.#remember(stream.id);
     this.forget(stream);
   }
@@ -591,6 +588,8 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     if (stream.owner === null) return;
     stream.owner = null;
     this.streams.delete(stream.id);
+    this.#options.stats.streamsActive.dec();
+    this.#sender.drop(stream);
     let held = 0;
     for (const chunk of stream.inbox) held += chunk.length;
     this.#heldBytes -= held;
@@ -670,142 +669,26 @@ export class Session<Out, In> implements ConnectionEvents, FrameSink, OutputOwne
     if (stream.localEnded || this.failed) return;
     if (!this.#side.writeHead(stream, head, end) || !end) return;
     stream.localEnded = true;
-    this.#ended(stream);
+    this.onSent(stream);
   }
 
   sendData(stream: H2Stream<Out, In>, chunk: Buffer, end: boolean): void {
     if (stream.localEnded || !stream.headSent || this.failed) return;
-    const length = chunk.length;
-    if (stream.sendLeft >= 0) {
-      stream.sendLeft -= length;
-      if (stream.sendLeft < 0 || (end && stream.sendLeft > 0)) {
-        this.#framingError(stream);
-        return;
-      }
-    }
-    if (end) stream.localEnded = true;
-    let at = 0;
-    if (stream.outboxBytes === 0 && !this.output.full) {
-      at = this.#writeData(stream, chunk, 0, end);
-      if (stream.localClosed) {
-        this.#ended(stream);
-        return;
-      }
-    }
-    if (at < length) stream.keep(chunk, at, length);
-    if (at < length || end) this.#wait(stream);
-    if (!stream.blocked && (this.output.full || stream.outboxBytes > this.#options.sendBufferBytes)) {
-      stream.blocked = true;
-      stream.events.onBlocked(true);
-    }
+    this.#sender.data(stream, chunk, end);
   }
 
   sendTrailers(stream: H2Stream<Out, In>, trailers: Headers): void {
     if (stream.localEnded || !stream.headSent || this.failed) return;
-    if (stream.sendLeft > 0) {
-      this.#framingError(stream);
-      return;
-    }
-    stream.localEnded = true;
-    stream.trailers = trailers;
-    if (stream.outboxBytes > 0) return;
-    this.#writeTrailers(stream, trailers);
-    this.#ended(stream);
+    this.#sender.trailers(stream, trailers);
   }
 
-  #framingError(stream: H2Stream<Out, In>): void {
+  onWrongLength(stream: H2Stream<Out, In>): void {
     this.#cut(stream, H2_ERROR.internalError);
     stream.events.onReset(LOCAL_FRAMING_ERROR);
     this.#side.onStreamGone(stream, false);
   }
 
-  #writeTrailers(stream: H2Stream<Out, In>, trailers: Headers): void {
-    stream.trailers = null;
-    stream.localClosed = true;
-    if (trailers.length === 0) {
-      this.output.data(stream.id, NO_BYTES, 0, 0, true);
-      return;
-    }
-    const start = this.output.fields(trailers, this.output.headers(stream.id, true));
-    this.output.endHeaders(start, stream.id);
-  }
-
-  /** Writes what the windows let through; returns where it stopped. Sets `localClosed` with END_STREAM. */
-  #writeData(stream: H2Stream<Out, In>, chunk: Buffer, from: number, end: boolean): number {
-    const output = this.output;
-    let at = from;
-    const length = chunk.length;
-    if (length === from) {
-      if (end) {
-        output.data(stream.id, chunk, at, at, true);
-        stream.localClosed = true;
-      }
-      return at;
-    }
-    while (at < length && !output.full) {
-      const size = Math.min(length - at, MAX_FRAME_BYTES, this.#sendWindow, stream.sendWindow);
-      if (size <= 0) break;
-      const last = end && at + size === length;
-      output.data(stream.id, chunk, at, at + size, last);
-      this.#sendWindow -= size;
-      stream.sendWindow -= size;
-      at += size;
-      if (last) stream.localClosed = true;
-    }
-    return at;
-  }
-
-  #wait(stream: H2Stream<Out, In>): void {
-    if (stream.waiting) return;
-    stream.waiting = true;
-    this.#waiting.push(stream);
-  }
-
-  /** Streams take turns, a kept chunk each, as long as the windows and the connection let them. */
-  #sendWaiting(): void {
-    const waiting = this.#waiting;
-    let stuck = 0;
-    while (waiting.length > stuck && !this.output.full) {
-      const stream = waiting.shift();
-      if (stream === undefined) break;
-      stream.waiting = false;
-      if (stream.owner === null) continue;
-      const before = stream.outboxBytes;
-      this.#sendKept(stream);
-      if (stream.outboxBytes > 0 || (stream.localEnded && !stream.localClosed && stream.owner !== null)) {
-        this.#wait(stream);
-        stuck = stream.outboxBytes === before ? stuck + 1 : 0;
-        if (this.#sendWindow <= 0) break;
-      } else stuck = 0;
-      this.#unblock(stream);
-    }
-  }
-
-  #sendKept(stream: H2Stream<Out, In>): void {
-    const chunk = stream.outbox[0];
-    if (chunk !== undefined) {
-      const end = stream.localEnded && stream.trailers === null && stream.outbox.length === 1;
-      const at = this.#writeData(stream, chunk, stream.outboxAt, end);
-      stream.outboxBytes -= at - stream.outboxAt;
-      stream.outboxAt = at;
-      if (at < chunk.length) return;
-      stream.outbox.shift();
-      stream.outboxAt = 0;
-    }
-    if (stream.outbox.length > 0 || !stream.localEnded) return;
-    if (stream.trailers !== null) this.#writeTrailers(stream, stream.trailers);
-    else if (!stream.localClosed) this.#writeData(stream, NO_BYTES, 0, true);
-    this.#ended(stream);
-  }
-
-  #unblock(stream: H2Stream<Out, In>): void {
-    if (!stream.blocked || stream.owner === null || this.output.full) return;
-    if (stream.outboxBytes * 2 > this.#options.sendBufferBytes) return;
-    stream.blocked = false;
-    stream.events.onBlocked(false);
-  }
-
-  #ended(stream: H2Stream<Out, In>): void {
+  onSent(stream: H2Stream<Out, In>): void {
     stream.localClosed = true;
     this.#closeIfDone(stream);
   }
@@ -819,4 +702,9 @@ function encoderOf(options: H2Options): HpackEncoder {
   return options.huffman
     ? new HpackEncoder(options.hpackTableSize)
     : new HpackEncoder(options.hpackTableSize, { huffman: 'never', indexing: 'repeated' });
+}
+
+/** For access logs: which rule the peer broke. */
+function detailsOf(code: number): string {
+  return `codec_error:${Object.entries(H2_ERROR).find(([, value]) => value === code)?.[0] ?? code}`;
 }
