@@ -5,6 +5,7 @@ import { ConfigError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
 import type { Scope } from '../core/scope.ts';
+import type { SharedCount } from '../core/shared-count.ts';
 import type { TimerWheel } from '../core/timer-wheel.ts';
 import type { NodeIdentity } from '../core/worker-protocol.ts';
 import type { AccessLogger } from '../http/access-log-info.ts';
@@ -59,9 +60,13 @@ export interface CompileContext {
   readonly localIp: string;
   /** The cell of a cluster, empty until there is one. */
   cluster(name: string): Cell<Cluster>;
+  /** The same for a name that came with a connection; undefined when nobody configured it. */
+  findCluster(name: string): Cell<Cluster> | undefined;
   readonly clusterExists: (name: string) => boolean;
   /** The value of a runtime key, or undefined. */
   runtime(key: string): unknown;
+  /** A count over all workers, by one of the names of config/connection-counts.ts. */
+  sharedCount(name: string): SharedCount;
   compileAccessLogs(configs: readonly AccessLog[] | undefined, path: string): AccessLogger[];
   /** Counts and logs what extensions throw while serving. Never throws. */
   readonly onException: (error: unknown) => void;
@@ -71,6 +76,8 @@ export interface CompileContext {
 export interface ListenerContext extends CompileContext {
   /** `listener.<address>.` */
   readonly listenerScope: StatScope;
+  /** The count of the next connection_limit filter. */
+  nextConnectionCount(): SharedCount;
   /** Whether a connection should be given up with the answer that goes out now. */
   readonly drainDecision: DrainDecision;
 }

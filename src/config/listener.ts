@@ -6,6 +6,7 @@ import type { AcceptPlan } from '../net/accept.ts';
 import { formatAddress, ipAddress, unixAddress } from '../net/address.ts';
 import { type Address, PLAIN_ACCEPT } from '../net/connection.ts';
 import type { FilterChain } from '../net/filter-chain.ts';
+import { filterCount } from './connection-counts.ts';
 import { at, type CompileContext, type ListenerContext } from './context.ts';
 import { compileDrainDecision, isInbound } from './drain.ts';
 import { compileFilterChain } from './filter-chain.ts';
@@ -34,9 +35,16 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
   const address = listenAddress(config.address);
   const prefix = listenerStatPrefix(config);
   const listenerScope = base.stats.scope('listener', prefix, { envoy_listener_address: prefix });
-  const ctx = { ...base, listenerScope, drainDecision: compileDrainDecision(config, base) };
+  const name = config.name ?? formatAddress(address);
+  let limits = 0;
+  const ctx: ListenerContext = {
+    ...base,
+    listenerScope,
+    drainDecision: compileDrainDecision(config, base),
+    nextConnectionCount: () => base.sharedCount(filterCount(config.name ?? '', limits++)),
+  };
   return {
-    name: config.name ?? formatAddress(address),
+    name,
     address,
     reusePort: config.enableReusePort ?? true,
     backlog: config.tcpBacklogSize ?? DEFAULT_BACKLOG,

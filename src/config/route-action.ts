@@ -82,35 +82,13 @@ function compileDirect(
 ): Pick<DirectRoute, 'status' | 'body' | 'location'> {
   const status = config.status ?? 0;
   if (status < 200 || status > 599) throw ConfigError.at(`${path}.status`, 'must be from 200 to 599');
-  const body = config.body === undefined ? '' : readBody(config.body, `${path}.body`);
+  const body = config.body === undefined ? '' : readText(config.body, `${path}.body`);
   const size = Buffer.byteLength(body);
   if (size > limit) {
     throw ConfigError.at(`${path}.body`, `the body is ${size} bytes long, ${limit} are allowed`);
   }
   const redirects = status === 201 || (status >= 300 && status < 400);
   return { status, body, location: redirects ? compileLocation({}, 0, path) : undefined };
-}
-
-function readBody(source: DataSource, path: string): string {
-  if (source.inlineString !== undefined) return source.inlineString;
-  if (source.inlineBytes !== undefined) return Buffer.from(source.inlineBytes).toString('utf8');
-  if (source.filename !== undefined) {
-    try {
-      return readFileSync(source.filename, 'utf8');
-    } catch (cause) {
-      const message = `cannot read '${source.filename}': ${cause instanceof Error ? cause.message : cause}`;
-      throw new ConfigError([{ path: `${path}.filename`, message }], { cause });
-    }
-  }
-  if (source.environmentVariable !== undefined) {
-    const value = process.env[source.environmentVariable];
-    if (value !== undefined) return value;
-    throw ConfigError.at(`${path}.environment_variable`, `'${source.environmentVariable}' is not set`);
-  }
-  throw ConfigError.at(
-    path,
-    'one of filename, inline_bytes, inline_string, environment_variable is required',
-  );
 }
 
 const NOT_FOUND_STATUS: Readonly<Record<NonNullable<RouteAction['clusterNotFoundResponseCode']>, number>> = {

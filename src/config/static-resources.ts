@@ -9,7 +9,7 @@ import { at, type CompileContext } from './context.ts';
 import { type CompiledListener, compileListener } from './listener.ts';
 
 /** A compile context without what this file adds to it: the clusters. */
-export type BaseContext = Omit<CompileContext, 'cluster' | 'clusterExists'>;
+export type BaseContext = Omit<CompileContext, 'cluster' | 'findCluster' | 'clusterExists'>;
 
 export interface CompiledResources {
   readonly clusters: ReadonlyMap<string, Cluster>;
@@ -52,7 +52,12 @@ export function compileResources(
     });
   }
   const known = new Set(clusters.map((config) => config.name ?? ''));
-  const ctx: CompileContext = { ...base, cluster: cellOf, clusterExists: (name) => known.has(name) };
+  const ctx: CompileContext = {
+    ...base,
+    cluster: cellOf,
+    findCluster: (name) => cells.get(name),
+    clusterExists: (name) => known.has(name),
+  };
   const compiled: CompiledListener[] = [];
   for (const [i, config] of listeners.entries()) {
     const path = `static_resources.listeners[${i}]`;

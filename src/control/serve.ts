@@ -4,6 +4,7 @@ import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
 import { at } from '../config/context.ts';
 import { listenAddress } from '../config/listener.ts';
+import { connectionCounts } from '../config/connection-counts.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import { collectGarbageOnce, releaseStartupMemory } from '../core/collect-garbage.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
@@ -18,6 +19,7 @@ import type { StatsMessage } from '../stats/messages.ts';
 import { createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
+import { createCountMemory } from '../core/shared-count.ts';
 import { createHoldingsMemory, releaseHoldings } from '../upstream/holdings.ts';
 import type { DrainOptions } from './admin/context.ts';
 import { startMetrics } from './admin/metrics-server.ts';
@@ -69,6 +71,7 @@ export class ControlPlane {
   readonly signals: Float64Array;
   readonly #hosts: Record<string, object> = {};
   readonly #holdings: Record<string, Int32Array> = {};
+  readonly #counts: Record<string, Int32Array> = {};
   readonly #closers: (() => void)[] = [];
   #stopping: Promise<number> | null = null;
   #exiting = false;
@@ -96,6 +99,8 @@ export class ControlPlane {
     }));
     for (const cluster of this.clusters)
       this.#holdings[cluster.name ?? ''] = createHoldingsMemory(concurrency);
+    for (const name of connectionCounts(config.bootstrap.staticResources?.listeners ?? []))
+      this.#counts[name] = createCountMemory(concurrency);
     this.supervisor = new Supervisor((index) => this.#seed(index), workerHeapLimits(concurrency), {
       onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
       onDeath: (index, threadId, cause) => this.#onWorkerDeath(index, threadId, cause),
@@ -235,6 +240,7 @@ export class ControlPlane {
       hosts: this.#hosts,
       runtime: this.runtime,
       holdings: this.#holdings,
+      counts: this.#counts,
       signals: this.signals,
     };
   }
@@ -244,6 +250,7 @@ export class ControlPlane {
     this.aggregator.detach(threadId);
     this.store.root.scope('server').counter('worker_restarts').inc();
     for (const memory of Object.values(this.#holdings)) releaseHoldings(memory, index);
+    for (const memory of Object.values(this.#counts)) memory[index] = 0;
   }
 
   async #openAdmin(): Promise<void> {

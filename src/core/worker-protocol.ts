@@ -23,6 +23,8 @@ export interface WorkerInit {
   readonly runtime: Readonly<Record<string, unknown>>;
   /** What the workers hold of each cluster's circuit breakers, by cluster name; one slice a worker. */
   readonly holdings: Readonly<Record<string, Int32Array>>;
+  /** What the workers count together, by name (config/connection-counts.ts); one slot a worker. */
+  readonly counts: Readonly<Record<string, Int32Array>>;
   /** What the control thread tells all workers at once, see signals.ts. */
   readonly signals: Float64Array;
 }

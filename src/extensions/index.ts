@@ -10,6 +10,10 @@ import { originalDst } from './listener/original-dst.ts';
 import { proxyProtocol } from './listener/proxy-protocol.ts';
 import { tlsInspector } from './listener/tls-inspector.ts';
 import { httpConnectionManager } from './network/http-connection-manager.ts';
+import { connectionLimit } from './network/connection-limit.ts';
+import { directResponse } from './network/direct-response.ts';
+import { echo } from './network/echo.ts';
+import { sniCluster } from './network/sni-cluster.ts';
 import { tcpProxy } from './network/tcp-proxy.ts';
 import { rawBuffer } from './transport/raw-buffer.ts';
 
@@ -22,6 +26,10 @@ export const EXTENSIONS: readonly Extension[] = [
   originalDst,
   httpConnectionManager,
   tcpProxy,
+  echo,
+  directResponse,
+  sniCluster,
+  connectionLimit,
   grpcHttp1BridgeFilter,
   grpcStatsFilter,
   grpcWebFilter,

@@ -39,7 +39,7 @@ export interface TcpPlan {
   readonly clock: Clock;
   readonly wheel: TimerWheel;
   /** Chooses the cluster of a connection. */
-  readonly pickTarget: () => TcpTarget;
+  readonly pickTarget: (connection: Connection) => TcpTarget;
   readonly maxConnectAttempts: number;
   /** 0 = off. */
   readonly idleTimeoutMs: number;
@@ -232,7 +232,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
   // --- inside ----------------------------------------------------------------------------------------------
 
   #connect(): void {
-    const target = this.#plan.pickTarget();
+    const target = this.#plan.pickTarget(this.#down);
     this.upstreamCluster = target.name;
     const cluster = target.cell.value;
     this.#cluster = cluster ?? null;

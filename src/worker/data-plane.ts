@@ -11,6 +11,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';
+import { createSharedCount } from '../core/shared-count.ts';
 import { createSignals } from '../core/signals.ts';
 import { TimerWheel } from '../core/timer-wheel.ts';
 import type { NodeIdentity, WorkerInit } from '../core/worker-protocol.ts';
@@ -48,7 +49,7 @@ export interface DataPlane extends CompiledResources {
 /** The composition root of the data plane: plain configuration in, clusters and listeners out. */
 export function createDataPlane(
   init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'> &
-    Partial<Pick<WorkerInit, 'signals'>>,
+    Partial<Pick<WorkerInit, 'signals' | 'counts'>>,
   parts: DataPlaneParts,
 ): DataPlane {
   const { clock, random, stats, dry } = parts;
@@ -80,6 +81,7 @@ export function createDataPlane(
     signals: init.signals ?? createSignals(1),
     localIp: localIp(),
     runtime,
+    sharedCount: (name) => createSharedCount(init.counts?.[name] ?? new Int32Array(init.index + 1), init.index),
     compileAccessLogs: (configs, path) => [...accessLogs.compile(configs, path), debugLog],
     onException,
   };

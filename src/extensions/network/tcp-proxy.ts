@@ -1,8 +1,9 @@
 import type { TcpProxy } from '#plain/envoy.extensions.filters.network.tcp_proxy.v3.ts';
 import type { CompileContext, NetworkExtension } from '../../config/context.ts';
-import type { Cell } from '../../core/cell.ts';
+import { Cell } from '../../core/cell.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { forwardTcp, type TcpStats, type TcpTarget } from '../../forward/tcp.ts';
+import type { Connection } from '../../net/connection.ts';
 import type { ConnectionHandler } from '../../net/listener.ts';
 import type { StatScope } from '../../stats/scope.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
@@ -23,7 +24,7 @@ function compileTcpProxy(value: object, ctx: CompileContext): ConnectionHandler 
     stats: tcpStats(ctx.stats.scope('tcp', prefix, { envoy_tcp_prefix: prefix })),
     clock: ctx.clock,
     wheel: ctx.wheel,
-    pickTarget: compileTargets(config, ctx),
+    pickTarget: compilePick(config, ctx),
     maxConnectAttempts: config.maxConnectAttempts ?? 1,
     idleTimeoutMs: config.idleTimeout ?? HOUR_MS,
     maxDurationMs: config.maxDownstreamConnectionDuration ?? 0,
@@ -32,6 +33,17 @@ function compileTcpProxy(value: object, ctx: CompileContext): ConnectionHandler 
   };
   return (connection) => forwardTcp(connection, plan);
 }
+
+/** A network filter before this one may have chosen the cluster. */
+function compilePick(config: TcpProxy, ctx: CompileContext): (connection: Connection) => TcpTarget {
+  const pick = compileTargets(config, ctx);
+  return (connection) => {
+    const { cluster: name } = connection.accepted;
+    return name === '' ? pick() : { name, cell: ctx.findCluster(name) ?? NOWHERE };
+  };
+}
+
+const NOWHERE = new Cell<Cluster>();
 
 function compileTargets(config: TcpProxy, ctx: CompileContext): () => TcpTarget {
   const weighted = config.weightedClusters?.clusters;

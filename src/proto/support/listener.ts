@@ -45,6 +45,10 @@ export const listenerSupport: SupportTable = {
     address_prefix: 'implemented',
     prefix_len: 'implemented',
   },
+  'envoy.config.core.v3.RuntimeFeatureFlag': {
+    default_value: 'implemented',
+    runtime_key: 'implemented',
+  },
   'envoy.type.v3.Int32Range': {
     start: 'implemented',
     end: 'implemented',
@@ -87,6 +91,17 @@ export const listenerSupport: SupportTable = {
   'envoy.config.listener.v3.Filter': {
     name: noted('a label, the type of typed_config decides'),
     typed_config: 'implemented',
+  },
+  'envoy.extensions.filters.network.echo.v3.Echo': {},
+  'envoy.extensions.filters.network.direct_response.v3.Config': {
+    response: 'implemented',
+  },
+  'envoy.extensions.filters.network.sni_cluster.v3.SniCluster': {},
+  'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit': {
+    stat_prefix: 'implemented',
+    max_connections: 'implemented',
+    delay: 'implemented',
+    runtime_enabled: 'implemented',
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': {
     stat_prefix: 'implemented',
