@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import type { DataSource } from '#plain/envoy.config.core.v3.ts';
 import type {
   DirectResponseAction,
   RouteAction,
@@ -19,6 +17,7 @@ import type { RuntimeFractions } from '../route/match.ts';
 import { compileHeaderMutations, type HeaderMutations, orderMutations } from '../route/policy.ts';
 import { compileLocation, REDIRECT_STATUS } from '../route/redirect.ts';
 import { compileRewrite } from '../route/rewrite.ts';
+import { readText } from './data-source.ts';
 import type { CompileRouteFilters, PerFilterLevel } from './per-filter-config.ts';
 
 /** What compiling routes needs from outside. */
