@@ -174,6 +174,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
       this.#endResponse();
       stream.events.onData(EMPTY, true);
       this.#settle();
+      this.endedHere = false;
       return;
     }
     if (this.#responseDone) return;
@@ -206,7 +207,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     const why = this.#orderly ? undefined : (this.#reason ?? reason);
     // A peer that closes within a response broke the protocol, but it was the peer that closed.
     if (why !== undefined && why !== UPSTREAM_CUT_SHORT) {
-      this.endedHere = why.fault !== 'upstream' || why.kind === 'protocol-error';
+      this.endedHere ||= why.fault !== 'upstream' || why.kind === 'protocol-error';
     }
     this.#events.onClosed(why);
   }
@@ -361,6 +362,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
 
   resetStream(_reason: ResetReason): void {
     this.#closing = true;
+    this.endedHere = true;
     this.#phase = 'closed';
     this.#detach();
     this.#output.discard();

@@ -24,6 +24,13 @@ export function createH2Client(
 /** Ids end before they would need 32 bits. */
 const LAST_ID = 0x7ffffff0;
 
+const OVERFLOWN: ResetReason = {
+  kind: 'local-reset',
+  fault: 'upstream',
+  retrySafe: false,
+  details: 'http2.too_many_headers',
+};
+
 class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   readonly connection: Connection;
   readonly isServer = false;
@@ -84,7 +91,7 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   destroy(): void {
     this.#closing = true;
     this.endedHere = true;
-    if (this.active === 0) {
+    if (this.active === 0 && !this.#session.failed) {
       this.#orderly = true;
       this.#session.output.flush();
     }
@@ -145,10 +152,19 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
       return 0;
     }
     const head = session.heads.response();
-    if (head === null) session.malformed(stream);
-    else if (head.status < 200) this.#interim(stream, head, end);
+    if (head === null) {
+      if (session.heads.tooMany) this.#tooMany(stream);
+      else session.malformed(stream);
+    } else if (head.status < 200) this.#interim(stream, head, end);
     else this.#response(stream, head, end);
     return 0;
+  }
+
+  /** As Envoy: too many fields are no breach of the protocol, its stream is given up. */
+  #tooMany(stream: Stream): void {
+    this.#options.stats.headerOverflow.inc();
+    stream.reset(OVERFLOWN);
+    stream.events.onReset(this.reasons.reset);
   }
 
   #interim(stream: Stream, head: ResponseHead, end: boolean): void {

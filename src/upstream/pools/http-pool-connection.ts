@@ -157,7 +157,9 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
     const { stats } = this.pool.shared;
     const busy = this.active > 0;
     if (reason?.kind === 'protocol-error') stats.cxProtocolError.inc();
-    else if (reason === undefined && busy && !this.#closedByUs) stats.cxCloseNotify.inc();
+    else if (reason === undefined && busy && this.#client?.endedHere === true && !this.#closedByUs) {
+      stats.cxCloseNotify.inc();
+    } else if (busy && this.http2) stats.rqPendingFailureEject.add(this.active);
     this.#countBytes();
     this.#finish(this.#closedByUs || this.#client?.endedHere === true, busy && reason !== undefined);
     this.pool.onConnectionClosed(this);

@@ -126,7 +126,7 @@ const conversions: readonly Case[] = [
   up('cookies of two lines', null, get('/', 'Cookie: a=1; b=2', 'Cookie: c=3')),
   up('names in upper case', null, get('/', 'X-Upper: Yes')),
   up('a path with a query, and a host with a port', null, {
-    acts: [request('GET', '/p?q=1#', ['Host: a.example:81'])],
+    acts: [request('GET', '/p?q=1', ['Host: a.example:81'])],
   }),
   up('expect: 100-continue', null, {
     acts: [request('POST', '/', ['Expect: 100-continue', 'Content-Length: 2']), { wait: 60 }, 'ok'],
@@ -170,7 +170,7 @@ const conversions: readonly Case[] = [
     },
     { hcm: TRAILERS },
   ),
-  up('OPTIONS *', null, { acts: [request('OPTIONS', '*')] }),
+  up('OPTIONS *', null, { acts: [request('OPTIONS', '*')] }, { counters: [] }),
   up('two requests of one client', null, {
     acts: [request('GET', '/one'), { responses: 1 }, request('GET', '/two')],
     responses: 2,
@@ -387,6 +387,7 @@ const pairs: readonly Case[] = [
       { responses: 4 },
     ),
     {
+      parallel: true,
       backends: { backend: { kind: 'http2', settings: settings([3, 1]), replies: [{ send: [100, OK] }] } },
     },
   ),
@@ -404,6 +405,7 @@ const pairs: readonly Case[] = [
       { responses: 4 },
     ),
     {
+      parallel: true,
       cluster: typed('explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 2}}'),
     },
   ),
@@ -494,6 +496,14 @@ const down = (
 });
 
 const downstream: readonly Case[] = [
+  down(
+    'h1 client leaves',
+    { acts: [request('GET', '/'), { wait: 150 }, { reset: true }], responses: 0, settleMs: 20 },
+    [{ send: [1000, 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'] }],
+  ),
+  down('no answer in time', one(), [{ send: [2000] }], {
+    routes: '[{match: {prefix: /}, route: {cluster: "{{id}}", timeout: 0.2s}}]',
+  }),
   down('GET', one()),
   down(
     'POST with a length',
