@@ -141,7 +141,7 @@ function handleSignals(control: ControlPlane): void {
     terminating = true;
   });
   process.on('SIGINT', () => exitAtOnce('SIGINT'));
-  process.on('SIGUSR1', () => control.supervisor.broadcast({ type: 'reopen-logs' }));
+  process.on('SIGUSR1', () => control.reopenLogs());
   process.on('SIGHUP', () => {
     // Envoy ignores it; the default action would end the proxy with its terminal.
   });

@@ -6,13 +6,14 @@ import { ConfigError } from '../core/errors.ts';
 import type { Address } from '../net/connection.ts';
 import { type ClusterHosts, DEFAULT_OVERPROVISIONING, type HostSpec } from '../upstream/cluster-hosts.ts';
 import type { DnsTarget } from '../upstream/discovery/strict-dns.ts';
+import { compileHostHealthCheck } from './health-check.ts';
 
 /** The endpoints of `load_assignment`, which must all be IP addresses or Unix sockets. */
 export function compileStaticHosts(config: ClusterConfig): ClusterHosts {
   const hosts: HostSpec[] = [];
   forEachEndpoint(config, (endpoint, locality, path) => {
     const address = literalAddress(endpoint.endpoint?.address, `${path}.endpoint.address`);
-    hosts.push(hostSpec(endpoint, locality, address));
+    hosts.push(hostSpec(endpoint, locality, address, path));
   });
   return { hosts, overprovisioningFactor: overprovisioning(config) };
 }
@@ -29,7 +30,7 @@ export function dnsTargets(config: ClusterConfig): DnsTarget[] {
       throw ConfigError.at(where, 'STRICT_DNS clusters must not have a custom resolver name set');
     }
     const port = socket?.portValue ?? 0;
-    const spec = hostSpec(endpoint, locality, { ip: '', port, path: '' });
+    const spec = hostSpec(endpoint, locality, { ip: '', port, path: '' }, path);
     targets.push({ name, port, spec: spec.hostname === '' ? { ...spec, hostname: name } : spec });
   });
   return targets;
@@ -50,7 +51,12 @@ function forEachEndpoint(
   });
 }
 
-function hostSpec(endpoint: LbEndpoint, locality: LocalityLbEndpoints, address: Address): HostSpec {
+function hostSpec(
+  endpoint: LbEndpoint,
+  locality: LocalityLbEndpoints,
+  address: Address,
+  path: string,
+): HostSpec {
   return {
     address,
     hostname: endpoint.endpoint?.hostname ?? '',
@@ -64,6 +70,11 @@ function hostSpec(endpoint: LbEndpoint, locality: LocalityLbEndpoints, address: 
     },
     localityWeight: locality.loadBalancingWeight ?? 0,
     metadata: endpoint.metadata?.filterMetadata ?? null,
+    ...compileHostHealthCheck(
+      endpoint.endpoint?.healthCheckConfig,
+      literalAddress,
+      `${path}.endpoint.health_check_config`,
+    ),
   };
 }
 

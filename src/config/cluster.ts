@@ -6,11 +6,14 @@ import { type Breaker, type BreakerLimits, createBreaker, DEFAULT_LIMITS } from 
 import { Cluster } from '../upstream/cluster.ts';
 import { createClusterStats } from '../upstream/cluster-stats.ts';
 import type { ClusterContext } from '../upstream/context.ts';
+import { HealthView } from '../upstream/health-view.ts';
 import type { PoolShared } from '../upstream/pools/pool-shared.ts';
 import { compileBalancing } from './cluster-balancing.ts';
 import { compileDnsResolver, compileStrictDns, isStrictDns } from './cluster-dns.ts';
 import { compileStaticHosts } from './cluster-hosts.ts';
 import { clusterProtocol, compilePoolProtocols } from './cluster-protocol.ts';
+import { compileHealthCheck, compileHostTurnover } from './health-check.ts';
+import { compileOutlierDetection } from './outlier-detection.ts';
 
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
@@ -41,6 +44,7 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     breakers,
     balancing: compileBalancing(config, context),
     random: context.random,
+    health: compileHealth(config, context),
     metadata: config.metadata?.filterMetadata ?? null,
   });
   if (isStrictDns(config)) {
@@ -51,6 +55,16 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     cluster.update(compileStaticHosts(config));
   }
   return cluster;
+}
+
+/** Checks are the control thread's; here their settings are only looked at. */
+function compileHealth(config: ClusterConfig, { health }: ClusterContext): HealthView | null {
+  const runtime = health?.runtime ?? (() => undefined);
+  const outlier = compileOutlierDetection(config, runtime);
+  const check = compileHealthCheck(config, runtime);
+  compileHostTurnover(config);
+  if (health === undefined || (outlier === null && check === null)) return null;
+  return new HealthView(config.name ?? '', health, outlier);
 }
 
 function checkSupported(config: ClusterConfig): void {
@@ -91,6 +105,7 @@ function compileShared(
     breaker,
     maxRequestsPerConnection: common?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
     idleTimeoutMs: common?.idleTimeout ?? DEFAULT_IDLE_TIMEOUT_MS,
+    closeOnHealthFailure: config.closeConnectionsOnHostHealthFailure ?? false,
     maxConnectionMs: common?.maxConnectionDuration ?? 0,
   };
 }

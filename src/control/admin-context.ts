@@ -28,7 +28,9 @@ export function createAdminContext(control: ControlPlane): AdminContext {
         addresses: [listenAddress(listener.address)],
       })),
     clusters: async () =>
-      mergeClusterStatuses((await control.supervisor.query('clusters')) as ClusterStatus[][]),
+      mergeClusterStatuses((await control.supervisor.query('clusters')) as ClusterStatus[][]).map((cluster) =>
+        control.health.annotate(cluster),
+      ),
     runtime: () => runtimeStatus(control),
     certificates: () => [],
     loggers: () => LOGGERS.map((name) => [name, options.log.level] as const),
@@ -37,7 +39,7 @@ export function createAdminContext(control: ControlPlane): AdminContext {
     },
     setHealthCheckFailed: (failed) => control.setHealthCheckFailed(failed),
     drainListeners: (drain) => control.drainListeners(drain),
-    reopenLogs: () => control.supervisor.broadcast({ type: 'reopen-logs' }),
+    reopenLogs: () => control.reopenLogs(),
     quit: () => void control.exitNow(0),
   };
 }

@@ -1,4 +1,5 @@
 import { at } from '../config/context.ts';
+import { compileOutlierLogPath } from '../config/health-check.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import { systemClock } from '../core/clock.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -15,6 +16,7 @@ import { nodeIdentity } from './node-identity.ts';
 export function checkConfig(config: LoadedConfig): void {
   const { bootstrap } = config;
   try {
+    compileOutlierLogPath(bootstrap);
     createDataPlane(
       {
         clusters: bootstrap.staticResources?.clusters ?? [],

@@ -2,12 +2,14 @@ import type { Registry } from 'prom-client';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { at } from '../config/context.ts';
-import { listenAddress } from '../config/listener.ts';
 import { connectionCounts } from '../config/connection-counts.ts';
+import { at } from '../config/context.ts';
+import { compileOutlierLogPath } from '../config/health-check.ts';
+import { listenAddress } from '../config/listener.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import { collectGarbageOnce, releaseStartupMemory } from '../core/collect-garbage.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
+import { createCountMemory } from '../core/shared-count.ts';
 import { createSignals, DIRECTION, HEALTH, SIGNAL } from '../core/signals.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
@@ -19,7 +21,6 @@ import type { StatsMessage } from '../stats/messages.ts';
 import { createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
-import { createCountMemory } from '../core/shared-count.ts';
 import { createHoldingsMemory, releaseHoldings } from '../upstream/holdings.ts';
 import type { DrainOptions } from './admin/context.ts';
 import { startMetrics } from './admin/metrics-server.ts';
@@ -27,6 +28,7 @@ import { startAdmin } from './admin/server.ts';
 import { createAdminContext } from './admin-context.ts';
 import { startDiscovery } from './discovery.ts';
 import { drainListeners, drainProcess } from './drain.ts';
+import { HealthManager } from './health/health-manager.ts';
 import { workerHeapLimits } from './heap-limits.ts';
 import { claimAddresses, explainListenError } from './listen-check.ts';
 import type { ServableConfig } from './load-config.ts';
@@ -69,6 +71,7 @@ export class ControlPlane {
   listeners: readonly ListenerConfig[] = [];
   state: ServerState = 'INITIALIZING';
   readonly signals: Float64Array;
+  readonly health: HealthManager;
   readonly #hosts: Record<string, object> = {};
   readonly #holdings: Record<string, Int32Array> = {};
   readonly #counts: Record<string, Int32Array> = {};
@@ -108,8 +111,11 @@ export class ControlPlane {
         log.log('critical', 'main', cause);
         this.#exit(1);
       },
+      onHostSignal: (cluster, host, signal) => this.health.onSignal(cluster, host, signal as HostSignal),
       onLog: (level, component, message) => log.log(level, component, message),
     });
+    this.health = this.#createHealth();
+    this.#closers.push(() => this.health.close());
   }
 
   /** What readiness and `server.state` say: a failed health check counts as draining. */
@@ -162,18 +168,13 @@ export class ControlPlane {
       this.clusters,
       this.bootstrap.typedDnsResolverConfig,
       this.store.root,
-      (cluster, hosts) => {
-        this.#hosts[cluster] = hosts;
-        this.supervisor.broadcast({ type: 'hosts', cluster, hosts });
-        if (!log.enabled('debug')) return;
-        const members = hosts.hosts.map((host) => formatAddress(host.address)).join(', ');
-        log.log('debug', 'upstream', `cluster '${cluster}' has ${hosts.hosts.length} hosts: ${members}`);
-      },
+      (cluster, hosts) => this.health.onHosts(cluster, hosts),
       (cluster, name, error) => {
         log.log('debug', 'upstream', `cluster '${cluster}': '${name}' cannot be resolved: ${error}`);
       },
     );
     this.#closers.push(() => discovery.close());
+    await this.health.start();
     await this.supervisor.start(concurrency);
     this.state = 'LIVE';
     collectGarbageOnce();
@@ -187,6 +188,12 @@ export class ControlPlane {
       );
     }
     log.log('info', 'main', `started: inox ${inoxVersion}, ${concurrency} workers, pid ${process.pid}`);
+  }
+
+  /** `/reopen_logs` and SIGUSR1. */
+  reopenLogs(): void {
+    this.health.reopenLogs();
+    this.supervisor.broadcast({ type: 'reopen-logs' });
   }
 
   setLogLevel(level: LogLevel): void {
@@ -227,6 +234,26 @@ export class ControlPlane {
     return 0;
   }
 
+  #createHealth(): HealthManager {
+    const { log, concurrency } = this.options;
+    return new HealthManager(this.clusters, {
+      workers: concurrency,
+      runtime: (key) => this.runtime[key],
+      outlierLogPath: compileOutlierLogPath(this.bootstrap),
+      stats: this.store.root,
+      hasTraffic: (cluster) => (this.aggregator.value(`cluster.${cluster}.upstream_cx_total`) ?? 0) > 0,
+      publishHosts: (cluster, hosts) => {
+        this.#hosts[cluster] = hosts;
+        this.supervisor.broadcast({ type: 'hosts', cluster, hosts });
+        if (!log.enabled('debug')) return;
+        const members = hosts.hosts.map((host) => formatAddress(host.address)).join(', ');
+        log.log('debug', 'upstream', `cluster '${cluster}' has ${hosts.hosts.length} hosts: ${members}`);
+      },
+      publishHealth: (cluster, hosts) => this.supervisor.broadcast({ type: 'health', cluster, hosts }),
+      onFileError: (path, error) => log.log('error', 'upstream', `event log ${path}: ${error.message}`),
+    });
+  }
+
   #seed(index: number): WorkerInit {
     const { options, bootstrap } = this;
     return {
@@ -241,6 +268,7 @@ export class ControlPlane {
       runtime: this.runtime,
       holdings: this.#holdings,
       counts: this.#counts,
+      health: this.health.seed(),
       signals: this.signals,
     };
   }

@@ -16,6 +16,8 @@ export interface SupervisorEvents {
   onDeath(index: number, threadId: number, cause: string): void;
   /** It is given up: the process must end. */
   onGivenUp(cause: string): void;
+  /** What a worker's requests say about a host; `signal` is a `HostSignal`. */
+  onHostSignal(cluster: string, host: string, signal: string): void;
   onLog(level: LogLevel, component: string, message: string): void;
 }
 
@@ -164,6 +166,9 @@ export class Supervisor {
       }
       case 'connections':
         slot.connections = message.open;
+        return;
+      case 'host-signal':
+        this.#events.onHostSignal(message.cluster, message.host, message.signal);
         return;
       case 'log':
         this.#events.onLog(message.level, message.component, message.message);

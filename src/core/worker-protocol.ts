@@ -25,6 +25,8 @@ export interface WorkerInit {
   readonly holdings: Readonly<Record<string, Int32Array>>;
   /** What the workers count together, by name (config/connection-counts.ts); one slot a worker. */
   readonly counts: Readonly<Record<string, Int32Array>>;
+  /** Health of the hosts of watched clusters (`HostHealth[]`), by cluster name. */
+  readonly health: Readonly<Record<string, readonly object[]>>;
   /** What the control thread tells all workers at once, see signals.ts. */
   readonly signals: Float64Array;
 }
@@ -41,6 +43,8 @@ export interface NodeIdentity {
 export type ToWorker =
   /** Members of a cluster changed; `hosts` is a `ClusterHosts`. */
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: object }
+  /** The health of some hosts of a cluster changed (`HostHealth[]`), or is known before they come. */
+  | { readonly type: 'health'; readonly cluster: string; readonly hosts: readonly object[] }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   /** Asks for a plain snapshot; answered by `answer` with the same id. */
   | { readonly type: 'query'; readonly id: number; readonly what: 'clusters' | 'listeners' }
@@ -60,6 +64,8 @@ export type FromWorker =
   /** A listener could not be opened: the process cannot serve as configured. */
   | { readonly type: 'listen-failed'; readonly listener: string; readonly message: string }
   | { readonly type: 'answer'; readonly id: number; readonly data: unknown }
+  /** What requests say about a host; `signal` is a `HostSignal`. */
+  | { readonly type: 'host-signal'; readonly cluster: string; readonly host: string; readonly signal: string }
   /** Number of open downstream connections, after `drain`. */
   | { readonly type: 'connections'; readonly open: number }
   | { readonly type: 'log'; readonly level: LogLevel; readonly component: string; readonly message: string }

@@ -2,6 +2,7 @@ import { accessLogSupport } from './support/access-log.ts';
 import { bootstrapSupport } from './support/bootstrap.ts';
 import { clusterSupport } from './support/cluster.ts';
 import { commonSupport } from './support/common.ts';
+import { healthSupport } from './support/health.ts';
 import { httpSupport } from './support/http.ts';
 import { listenerSupport } from './support/listener.ts';
 import { resilienceSupport } from './support/resilience.ts';
@@ -16,6 +17,7 @@ export const supportGroups: readonly { readonly title: string; readonly table: S
   { title: 'Routes', table: routeSupport },
   { title: 'Clusters and load balancing', table: clusterSupport },
   { title: 'Faults, health and overload', table: resilienceSupport },
+  { title: 'Health', table: healthSupport },
   { title: 'Access logs', table: accessLogSupport },
   { title: 'Common messages', table: commonSupport },
 ];

@@ -9,6 +9,17 @@ export interface Locality {
   readonly subZone: string;
 }
 
+/** What a host says about its own active health checks. */
+export interface HostHealthCheck {
+  /** Host header of a check, '' for the usual one. */
+  readonly hostname: string;
+  /** Checked in place of the host's address; null for that address. */
+  readonly address: Address | null;
+  /** Checked instead of the address's port, 0 for that port. */
+  readonly port: number;
+  readonly disabled: boolean;
+}
+
 /** One endpoint as discovery found it. Plain data: it travels between threads. */
 export interface HostSpec {
   readonly address: Address;
@@ -20,6 +31,8 @@ export interface HostSpec {
   readonly locality: Locality;
   /** `locality_lb_endpoints.load_balancing_weight`, 0 when unset. */
   readonly localityWeight: number;
+  /** `endpoint.health_check_config`; left out when there is none. */
+  readonly healthCheck?: HostHealthCheck;
   /** `metadata.filter_metadata`. */
   readonly metadata: Readonly<Record<string, unknown>> | null;
 }

@@ -7,6 +7,7 @@ import type { H2ClientOptions } from '../http/h2/options.ts';
 import type { Connection } from '../net/connection.ts';
 import type { Dial } from '../net/dial.ts';
 import type { StatScope } from '../stats/scope.ts';
+import type { HealthContext } from './health-view.ts';
 import type { Holdings } from './holdings.ts';
 
 export type CreateHttp1Client = (
@@ -34,6 +35,8 @@ export interface ClusterContext {
   readonly dial: Dial;
   readonly createHttp1: CreateHttp1Client;
   readonly createHttp2: CreateHttp2Client;
+  /** Left out where no control thread watches hosts: nothing is ever ejected there. */
+  readonly health?: HealthContext;
   /** This worker's slice of the breaker holdings of a cluster. */
   holdings(cluster: string, priority: 'default' | 'high'): Holdings;
   /** Came by xDS rather than from the bootstrap: `added_via_api` in `/clusters`. */

@@ -11,13 +11,16 @@ export interface HostHealth {
   readonly record: Int32Array | null;
 }
 
+/** What a worker tells the control thread about a host. */
+export type HostSignal = OutlierSignal | 'immediate-failure';
+
 /** What a worker brings to the clusters that are watched. */
 export interface HealthContext {
   readonly worker: number;
   runtime(key: string): unknown;
   /** What is known at start; undefined when the cluster is not watched. */
   hosts(cluster: string): readonly HostHealth[] | undefined;
-  signal(cluster: string, host: string, signal: OutlierSignal): void;
+  signal(cluster: string, host: string, signal: HostSignal): void;
 }
 
 /** Decided by the control thread; the rest of a host's flags is what discovery says. */

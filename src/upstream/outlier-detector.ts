@@ -38,6 +38,8 @@ export interface OutlierObserver {
   onUnejected(host: OutlierHost): void;
   /** The host takes one request that decides about it. */
   onProbation(host: OutlierHost): void;
+  /** That request failed. */
+  onProbeFailed(host: OutlierHost): void;
 }
 
 const RUN_TYPES: Readonly<Record<RunKind, EjectionType>> = {
@@ -164,6 +166,7 @@ export class OutlierDetector {
     else {
       const penaltyMs = nextPenaltyMs(host.accrual, accrual, this.#random);
       host.accrual.untilMs = nowMs + penaltyMs;
+      this.#observer.onProbeFailed(host);
     }
   }
 

@@ -23,6 +23,7 @@ import { createH2Client } from '../http/h2/client.ts';
 import type { Dial } from '../net/dial.ts';
 import { localIp } from '../net/local-address.ts';
 import type { StatScope } from '../stats/scope.ts';
+import type { HostHealth, HostSignal } from '../upstream/health-view.ts';
 import { createHoldings, createLocalHoldings } from '../upstream/holdings.ts';
 import { debugAccessLog } from './debug-log.ts';
 import { createExceptionReport } from './exception-report.ts';
@@ -36,6 +37,8 @@ export interface DataPlaneParts {
   readonly log: Logger;
   readonly dial: Dial;
   readonly node: NodeIdentity;
+  /** Tells the control thread what a monitor has found out; left out where nobody listens. */
+  readonly onHostSignal?: (cluster: string, host: string, signal: HostSignal) => void;
 }
 
 export interface DataPlane extends CompiledResources {
@@ -49,6 +52,7 @@ export interface DataPlane extends CompiledResources {
 /** The composition root of the data plane: plain configuration in, clusters and listeners out. */
 export function createDataPlane(
   init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'> &
+    Partial<Pick<WorkerInit, 'health'>> &
     Partial<Pick<WorkerInit, 'signals' | 'counts'>>,
   parts: DataPlaneParts,
 ): DataPlane {
@@ -81,7 +85,8 @@ export function createDataPlane(
     signals: init.signals ?? createSignals(1),
     localIp: localIp(),
     runtime,
-    sharedCount: (name) => createSharedCount(init.counts?.[name] ?? new Int32Array(init.index + 1), init.index),
+    sharedCount: (name) =>
+      createSharedCount(init.counts?.[name] ?? new Int32Array(init.index + 1), init.index),
     compileAccessLogs: (configs, path) => [...accessLogs.compile(configs, path), debugLog],
     onException,
   };
@@ -98,6 +103,12 @@ export function createDataPlane(
       dial: parts.dial,
       createHttp1: createH1Client,
       createHttp2: createH2Client,
+      health: {
+        worker: init.index,
+        runtime,
+        hosts: (cluster) => init.health?.[cluster] as readonly HostHealth[] | undefined,
+        signal: parts.onHostSignal ?? ignoreSignal,
+      },
       holdings: (cluster, priority) => {
         const memory = init.holdings[cluster];
         if (memory === undefined) return createLocalHoldings();
@@ -115,4 +126,8 @@ export function createDataPlane(
     },
   );
   return { ...resources, connections, wheel, scope, reopenLogs: accessLogs.sinks.reopen };
+}
+
+function ignoreSignal(): void {
+  // Nobody listens: a dry compile, or a plane without a control thread.
 }

@@ -13,6 +13,7 @@ import { createTcpDial } from '../net/tcp-dial.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
+import type { HostHealth } from '../upstream/health-view.ts';
 import { clusterStatus } from '../upstream/status.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { debugPlan } from './debug-log.ts';
@@ -50,6 +51,7 @@ function main(): void {
     log,
     dial: createTcpDial(nextId, arena),
     node: init.node,
+    onHostSignal: (cluster, host, signal) => send({ type: 'host-signal', cluster, host, signal }),
   });
   for (const [name, hosts] of Object.entries(init.hosts))
     plane.clusters.get(name)?.update(hosts as ClusterHosts);
@@ -115,6 +117,9 @@ function obey(
   switch (message.type) {
     case 'hosts':
       plane.clusters.get(message.cluster)?.update(message.hosts as ClusterHosts);
+      return;
+    case 'health':
+      plane.clusters.get(message.cluster)?.applyHealth(message.hosts as readonly HostHealth[]);
       return;
     case 'log-level':
       log.level = message.level;

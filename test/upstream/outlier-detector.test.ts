@@ -21,6 +21,7 @@ function setUp(hosts: number, changes: Partial<OutlierSettings> = {}, workers = 
     onOverflow: () => log.push('overflow'),
     onUnejected: (host) => log.push(`back ${host.key}`),
     onProbation: (host) => log.push(`probation ${host.key}`),
+    onProbeFailed: (host) => log.push(`refused ${host.key}`),
   });
   const all: { host: OutlierHost; monitors: OutlierMonitor[] }[] = [];
   for (let i = 0; i < hosts; i++) {
@@ -249,6 +250,7 @@ t.test('failure accrual: one probe decides, the back-off doubles up to its limit
     say(0, [500], 0);
     t.ok(detector.hosts.get('h0')?.ejected, 'a late answer elsewhere decides nothing');
     say(0, [503], 1);
+    t.same(takeLog(), ['refused h0']);
     t.equal(monitor(0, 0).takeProbe(), false);
   }
   clock.nowMs = now + 4000;

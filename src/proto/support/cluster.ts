@@ -32,7 +32,10 @@ export const clusterSupport: SupportTable = {
     transport_socket: noted('raw_buffer only'),
     wait_for_warm_on_init: 'inert',
     cleanup_interval: inert('only read by ORIGINAL_DST clusters'),
-    ignore_health_on_host_removal: inert('there are no active health checks yet'),
+    ignore_health_on_host_removal: 'implemented',
+    close_connections_on_host_health_failure: 'implemented',
+    outlier_detection: 'implemented',
+    health_checks: noted('one per cluster, as in Envoy'),
     track_timeout_budgets: 'inert',
     track_cluster_stats: 'inert',
     preconnect_policy: inert('connections are made when they are needed'),
@@ -47,7 +50,7 @@ export const clusterSupport: SupportTable = {
     healthy_panic_threshold: 'implemented',
     zone_aware_lb_config: 'implemented',
     update_merge_window: 'inert',
-    ignore_new_hosts_until_first_hc: inert('there are no active health checks yet'),
+    ignore_new_hosts_until_first_hc: 'implemented',
   },
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig': {
     fail_traffic_on_panic: 'implemented',
@@ -126,7 +129,7 @@ export const clusterSupport: SupportTable = {
   'envoy.config.endpoint.v3.Endpoint': {
     address: 'implemented',
     hostname: 'implemented',
-    health_check_config: inert('there are no active health checks yet'),
+    health_check_config: 'implemented',
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
     common_http_protocol_options: 'implemented',

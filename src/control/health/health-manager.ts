@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto';
+import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import { TurnClock } from '../../core/clock.ts';
+import { createRandom } from '../../core/random.ts';
+import { TimerWheel } from '../../core/timer-wheel.ts';
+import { formatAddress } from '../../net/address.ts';
+import { ReadArena } from '../../net/read-arena.ts';
+import { createTcpDial } from '../../net/tcp-dial.ts';
+import { freeKey } from '../../upstream/cluster.ts';
+import type { ClusterHosts } from '../../upstream/cluster-hosts.ts';
+import type { HostHealth, HostSignal } from '../../upstream/health-view.ts';
+import type { ClusterStatus } from '../admin/context.ts';
+import { ClusterHealth, type HealthParts } from './cluster-health.ts';
+import { EventFiles } from './event-file.ts';
+
+export type HealthManagerParts = Pick<
+  HealthParts,
+  'workers' | 'runtime' | 'outlierLogPath' | 'stats' | 'hasTraffic' | 'publishHosts' | 'publishHealth'
+> & {
+  readonly onFileError: (path: string, error: Error) => void;
+};
+
+/** Watches the hosts of all clusters that ask for it: the one owner of checks and ejections in the process. */
+export class HealthManager {
+  readonly #clusters = new Map<string, ClusterHealth>();
+  readonly #parts: HealthManagerParts;
+  readonly #timers: TimerWheel;
+  readonly #files: EventFiles;
+
+  constructor(clusters: readonly ClusterConfig[], parts: HealthManagerParts) {
+    this.#parts = parts;
+    const clock = new TurnClock();
+    this.#timers = new TimerWheel(clock);
+    this.#files = new EventFiles(parts.onFileError);
+    const watched = clusters.filter(ClusterHealth.watches);
+    if (watched.length === 0) return;
+    let lastId = 0;
+    const dial = createTcpDial(() => --lastId, new ReadArena(clock));
+    const shared: HealthParts = {
+      ...parts,
+      clock,
+      random: createRandom(randomBytes(4).readUInt32LE()),
+      timers: this.#timers,
+      files: this.#files,
+      dialOf: () => ({ dial, secure: false }),
+    };
+    for (const config of watched) this.#clusters.set(config.name ?? '', new ClusterHealth(config, shared));
+  }
+
+  /** What discovery found goes to the workers by way of here. */
+  onHosts(cluster: string, hosts: ClusterHosts): void {
+    const health = this.#clusters.get(cluster);
+    if (health === undefined) this.#parts.publishHosts(cluster, hosts);
+    else health.update(hosts);
+  }
+
+  /** After discovery's first results. Resolves after the first round of checks: the clusters are warm then. */
+  async start(): Promise<void> {
+    await Promise.all([...this.#clusters.values()].map((cluster) => cluster.start()));
+  }
+
+  /** What a worker needs to start. */
+  seed(): Record<string, readonly HostHealth[]> {
+    return Object.fromEntries([...this.#clusters].map(([name, cluster]) => [name, cluster.snapshot()]));
+  }
+
+  onSignal(cluster: string, host: string, signal: HostSignal): void {
+    const health = this.#clusters.get(cluster);
+    if (signal === 'immediate-failure') health?.onImmediateFailure(host);
+    else health?.onSignal(host, signal);
+  }
+
+  /** Adds what only the control thread knows to what the workers said. */
+  annotate(cluster: ClusterStatus): ClusterStatus {
+    const detector = this.#clusters.get(cluster.name)?.detector;
+    if (detector == null) return cluster;
+    const taken = new Set<string>();
+    const hosts = cluster.hosts.map((host) => {
+      const key = freeKey(taken, formatAddress(host.address));
+      taken.add(key);
+      const known = detector.hosts.get(key);
+      if (known === undefined) return host;
+      const { successRate, localOriginSuccessRate } = known;
+      return { ...host, successRate, localOriginSuccessRate };
+    });
+    return {
+      ...cluster,
+      hosts,
+      outlier: {
+        successRateAverage: detector.external.average,
+        successRateEjectionThreshold: detector.external.threshold,
+        localOriginSuccessRateAverage: detector.localOrigin.average,
+        localOriginSuccessRateEjectionThreshold: detector.localOrigin.threshold,
+      },
+    };
+  }
+
+  reopenLogs(): void {
+    this.#files.reopen();
+  }
+
+  close(): void {
+    for (const cluster of this.#clusters.values()) cluster.close();
+    this.#timers.close();
+    this.#files.close();
+  }
+}
