@@ -1,7 +1,9 @@
 import { ConfigError } from '../core/errors.ts';
 import { toWire } from '../core/wire.ts';
 import type { AccessLogInfo } from './access-log-info.ts';
+import { isGrpc } from './grpc.ts';
 import { getHeader, type Headers } from './headers.ts';
+import { grpcStatusOf } from './local-reply.ts';
 import { queryParameter } from './query.ts';
 
 /** Gives the text of one operator, undefined for "no value". */
@@ -101,13 +103,16 @@ const GRPC_NAMES = [
   'Unauthenticated',
 ];
 
-/** `grpc-status` of a gRPC request's trailers or trailers-only head, undefined when there is none. */
+/**
+ * `grpc-status` of a gRPC request's trailers or trailers-only head, else what its HTTP status says; undefined for
+ * other requests and while there is no answer.
+ */
 export function grpcStatus(x: AccessLogInfo): number | undefined {
-  const type = x.request === null ? undefined : getHeader(x.request.headers, 'content-type');
-  if (type === undefined || !/^application\/grpc(\+|$)/.test(type)) return undefined;
+  if (x.request === null || !isGrpc(x.request.headers)) return undefined;
   const status =
     fromList(x.responseTrailers, 'grpc-status') ?? fromList(x.response?.headers ?? null, 'grpc-status');
-  return status === undefined || !/^\d{1,9}$/.test(status) ? undefined : Number(status);
+  if (status !== undefined && /^\d{1,9}$/.test(status)) return Number(status);
+  return x.response === null ? undefined : grpcStatusOf(x.response.status);
 }
 
 /** `%GRPC_STATUS(format)%`: CAMEL_STRING (default), SNAKE_STRING or NUMBER. */

@@ -4,9 +4,6 @@ import type { Exchange, LocalAnswer } from '../../http/exchange.ts';
 import { FilterSlot, type HttpFilter, KEPT, type Kept } from '../../http/filter.ts';
 import { isGrpc, messagePrefix } from '../../http/grpc.ts';
 import { getHeader, type Headers, removeHeader, setHeader } from '../../http/headers.ts';
-import { pickOf } from '../../route/response-rules.ts';
-import type { Cluster } from '../../upstream/cluster.ts';
-import { type GrpcMethodStats, GrpcStats } from '../../upstream/grpc-stats.ts';
 
 /** Lets HTTP/1.1 clients, which may not read trailers, make unary gRPC calls. */
 export const grpcHttp1BridgeFilter: HttpFilterExtension = {
@@ -22,10 +19,9 @@ const PREFIX_BYTES = 5;
 const MAX_BYTES = 1024 * 1024;
 
 interface Call {
-  readonly stats: GrpcMethodStats | undefined;
   /** HTTP/1.1: the response waits for its trailers. */
   readonly bridged: boolean;
-  /** The client speaks bare protobuf: messages are framed on the way out, and unframed on the way back. */
+  /** The client speaks bare protobuf: its message is framed, and the answer's unframed. */
   readonly framed: boolean;
   request: Buffer[];
   requestBytes: number;
@@ -39,7 +35,6 @@ class GrpcHttp1Bridge implements HttpFilter {
   readonly #place: number;
   readonly #upgrade: boolean;
   readonly #ignoreQuery: boolean;
-  readonly #stats = new GrpcStats('grpc', { allMethods: true, allowed: new Set(), replaceDots: false });
 
   constructor(config: Config, ctx: HttpFilterContext) {
     this.#slot = new FilterSlot(ctx.slot);
@@ -58,12 +53,9 @@ class GrpcHttp1Bridge implements HttpFilter {
       removeHeader(request.headers, 'content-length');
       if (request.contentLength > 0) request.contentLength = -1;
     }
-    if (bridged) setHeader(request.headers, 'te', 'trailers');
     const query = this.#ignoreQuery ? request.path.indexOf('?') : -1;
     if (query >= 0) request.path = request.path.slice(0, query);
-    const cluster = pickOf<Cluster>(x)?.cell.value;
     this.#slot.set(x, {
-      stats: cluster === undefined ? undefined : this.#stats.of(cluster, request.path),
       bridged,
       framed,
       request: [],
@@ -91,9 +83,6 @@ class GrpcHttp1Bridge implements HttpFilter {
   onResponse(x: Exchange, end: boolean): undefined | Kept {
     const call = this.#slot.get(x);
     if (call === undefined || x.response === null) return undefined;
-    const { headers } = x.response;
-    charge(call, headers);
-    if (call.framed && isGrpc(headers)) setHeader(headers, 'content-type', PROTOBUF);
     if (!call.bridged || end) return undefined;
     call.response = [];
     return KEPT;
@@ -108,7 +97,6 @@ class GrpcHttp1Bridge implements HttpFilter {
       return KEPT;
     }
     call.response.push(Buffer.from(chunk));
-    // No trailers will come: what it is, it is.
     if (end) this.#send(x, call, call.response);
     return KEPT;
   }
@@ -117,7 +105,6 @@ class GrpcHttp1Bridge implements HttpFilter {
     const call = this.#slot.get(x);
     const head = x.response;
     if (call === undefined || head === null) return undefined;
-    charge(call, trailers);
     if (call.response === null) return undefined;
     const status = getHeader(trailers, 'grpc-status');
     if (status !== undefined) {
@@ -126,27 +113,20 @@ class GrpcHttp1Bridge implements HttpFilter {
     }
     const message = getHeader(trailers, 'grpc-message');
     if (message !== undefined) setHeader(head.headers, 'grpc-message', message);
+    const bytes = call.framed ? Math.max(0, call.responseBytes - PREFIX_BYTES) : call.responseBytes;
+    setHeader(head.headers, 'content-length', String(bytes));
+    head.contentLength = bytes;
     this.#send(x, call, call.response);
     return KEPT;
   }
 
   #send(x: Exchange, call: Call, chunks: Buffer[]): void {
-    const head = x.response;
-    if (head === null) return;
     let body = Buffer.concat(chunks);
-    if (call.framed && getHeader(head.headers, 'content-type') === PROTOBUF)
-      body = body.subarray(PREFIX_BYTES);
+    if (call.framed) body = body.subarray(PREFIX_BYTES);
     call.response = null;
-    setHeader(head.headers, 'content-length', String(body.length));
-    head.contentLength = body.length;
     x.passResponseHead(this.#place, body.length === 0);
     if (body.length > 0) x.passResponseData(this.#place, body, true);
   }
-}
-
-function charge(call: Call, headers: Headers): void {
-  const status = getHeader(headers, 'grpc-status');
-  if (status !== undefined) call.stats?.charge(status);
 }
 
 const TOO_LARGE: LocalAnswer = {

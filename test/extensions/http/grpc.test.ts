@@ -210,18 +210,16 @@ t.test('grpc_web: an answer that is not gRPC becomes status and message', (t) =>
 });
 
 t.test('grpc_http1_bridge: trailers become headers, a failed call 503', (t) => {
-  const { counts, clusterPick } = fakeCluster();
   const filter = compile(grpcHttp1BridgeFilter, { ignoreQueryParameters: true });
-  const good = runFilters([filter], { path: '/s/m?x=1', headers: GRPC.slice(), clusterPick });
+  const good = runFilters([filter], { path: '/s/m?x=1', headers: GRPC.slice() });
   t.equal(good.x.request.path, '/s/m');
   good.x.onData(message('a'), true);
   answer(good, 200, GRPC.slice(), message('r'), ['grpc-status', '0', 'grpc-message', 'fine']);
   t.same(good.head?.headers, [...GRPC, 'grpc-status', '0', 'grpc-message', 'fine', 'content-length', '6']);
   t.same(good.log, ['head 200', 'data end', 'finished']);
-  const bad = runFilters([filter], { path: '/s/m', headers: GRPC.slice(), clusterPick, end: true });
+  const bad = runFilters([filter], { path: '/s/m', headers: GRPC.slice(), end: true });
   answer(bad, 200, GRPC.slice(), undefined, ['grpc-status', '5']);
   t.same(bad.log, ['head 503 end', 'finished']);
-  t.match(counts, { 'grpc.s.m.0': 1, 'grpc.s.m.5': 1, 'grpc.s.m.total': 2 });
   t.end();
 });
 
@@ -246,7 +244,6 @@ t.test('grpc_http1_bridge frames bare protobuf, and limits it', (t) => {
   run.x.onData(Buffer.from('re'), true);
   t.same(Buffer.concat(run.upstream), message('bare'));
   answer(run, 200, GRPC.slice(), message('reply'), ['grpc-status', '0']);
-  t.equal(getHeader(run.head?.headers ?? [], 'content-type'), 'application/x-protobuf');
   t.equal(Buffer.concat(run.client).toString(), 'reply');
   const big = runFilters([filter], { headers: headers.slice() });
   for (let i = 0; i < 11; i++) big.x.onData(Buffer.alloc(100_000), false);
