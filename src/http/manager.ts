@@ -72,7 +72,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const x = known && stream.events instanceof Exchange ? stream.events : this.#begin(stream);
     // A slow head is no protocol error.
     const ours = details === 'request_header_timeout';
-    if (!ours) stats.cxProtocolError.inc();
+    if (!ours && !this.#codec.http2) stats.cxProtocolError.inc();
     x.reply(ours ? LOCAL_REPLY.requestHeaders : badRequest(status, details));
   }
 

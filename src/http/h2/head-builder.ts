@@ -173,13 +173,10 @@ export class HeadBuilder implements FieldSink {
     if (!AUTHORITY.test(this.#authority)) return null;
     if (end && this.contentLength > 0) return null;
     const authority = this.#has(KIND.authority) ? this.#authority : this.#host;
-    if (!AUTHORITY.test(authority)) return null;
+    if (authority === '' || !AUTHORITY.test(authority)) return null;
     const head = new RequestHead(this.#method, this.#path, authority, this.headers);
-    // As Envoy: another scheme is no reason to refuse, but nobody behind us hears of it.
-    head.scheme = this.#scheme === 'https' ? 'https' : 'http';
     head.protocol = 'HTTP/2';
     head.contentLength = end ? 0 : this.contentLength;
-    head.hostMissing = authority === '';
     head.expectContinue = this.#expectContinue && !end && !connect;
     if (connect) head.contentLength = -1;
     if (extended) {

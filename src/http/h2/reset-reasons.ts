@@ -28,6 +28,15 @@ export const UPSTREAM: PeerReasons = {
   terminated: reason('connection-termination', 'upstream', ''),
 };
 
+/** As Envoy reports a body that is not as long as its content-length, and whatever else breaks a rule in a stream. */
+export const WRONG_STREAM = {
+  downstream: reason('protocol-error', 'downstream', 'http2.remote_reset'),
+  upstream: reason('protocol-error', 'upstream', 'http2.remote_reset'),
+} as const;
+
+/** `headers_with_underscores_action: REJECT_REQUEST` */
+export const UNDERSCORE = reason('remote-reset', 'downstream', 'http2.unexpected_underscore');
+
 /** Our side was told to send more or less than the content-length it announced. */
 export const LOCAL_FRAMING_ERROR = reason('local-reset', 'local', 'http2.content_length_mismatch');
 

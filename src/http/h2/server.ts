@@ -7,7 +7,7 @@ import { H2_ERROR, MAX_WINDOW } from './frame.ts';
 import type { H2Stream } from './h2-stream.ts';
 import { Keepalive } from './keepalive.ts';
 import type { H2ServerOptions } from './options.ts';
-import { DOWNSTREAM, type PeerReasons } from './reset-reasons.ts';
+import { DOWNSTREAM, type PeerReasons, UNDERSCORE } from './reset-reasons.ts';
 import { Session, type Side } from './session.ts';
 
 type Stream = H2Stream<ResponseHead, RequestHead>;
@@ -80,8 +80,17 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
     this.#drainTimer = setTimeout(() => this.#goAway(), this.#options.drainNoticeMs);
   }
 
-  abortHead(_status: number, _details: string): void {
-    if (this.#partial) this.#session.fail(H2_ERROR.enhanceYourCalm, 'request_header_timeout');
+  abortHead(status: number, details: string): void {
+    const id = this.#session.blockStream;
+    if (!this.#partial || id <= this.#lastId || id % 2 === 0) return;
+    this.#partial = false;
+    this.#lastId = id;
+    this.#session.lastProcessed = id;
+    // What is still to come of the head finds its stream gone.
+    const stream = this.#session.newStream(id);
+    this.#session.takeHead(stream, false);
+    this.#events.onStream(stream);
+    this.#events.onBadRequest(stream, status, details);
   }
 
   #goAway(): void {
@@ -153,11 +162,13 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
       if (head === null) session.malformed(stream);
       else {
         stats.requestsRejectedWithUnderscoresInHeaders.inc();
-        session.streamError(stream, H2_ERROR.internalError, 'http2.unexpected_underscore');
+        session.streamError(stream, H2_ERROR.internalError, UNDERSCORE);
       }
       return;
     }
     if (heads.dropped > 0) stats.droppedHeadersWithUnderscores.add(heads.dropped);
+    // What the client calls it is checked and no more: `x-forwarded-proto` must not be its invention.
+    head.scheme = this.connection.tls === null ? 'http' : 'https';
     stream.method = head.method;
     stream.upgrade = head.upgrade;
     stream.receiveLeft = end ? -1 : head.contentLength;

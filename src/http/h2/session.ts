@@ -25,7 +25,7 @@ import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
 import type { H2Options, UnderscoreAction } from './options.ts';
 import { Output, type OutputOwner } from './output.ts';
-import { errorCodeOf, LOCAL_FRAMING_ERROR, type PeerReasons } from './reset-reasons.ts';
+import { errorCodeOf, LOCAL_FRAMING_ERROR, type PeerReasons, WRONG_STREAM } from './reset-reasons.ts';
 import { Sender, type SenderOwner } from './sender.ts';
 
 /** What a server and a client do differently. */
@@ -90,7 +90,8 @@ export class Session<Out, In>
 
   // The block under way.
   readonly #block = new HeldBytes();
-  #blockStream = 0;
+  /** 0: none. */
+  blockStream = 0;
   #blockFlags = 0;
   #continuations = 0;
 
@@ -128,12 +129,12 @@ export class Session<Out, In>
     const o = this.#options;
     const isServer = this.#side.isServer;
     if (!isServer) this.output.raw(PREFACE);
-    const settings = [SETTING.headerTableSize, o.hpackTableSize];
+    const settings = [...o.customSettings, SETTING.headerTableSize, o.hpackTableSize];
     if (isServer) {
       settings.push(SETTING.enableConnectProtocol, o.allowConnect ? 1 : 0);
       settings.push(SETTING.maxConcurrentStreams, o.maxConcurrentStreams);
     } else settings.push(SETTING.enablePush, 0);
-    settings.push(SETTING.initialWindowSize, o.initialStreamWindowSize, ...o.customSettings);
+    settings.push(SETTING.initialWindowSize, o.initialStreamWindowSize);
     this.output.settings(settings);
     if (this.#receiveLimit > DEFAULT_WINDOW) this.output.windowUpdate(0, this.#receiveLimit - DEFAULT_WINDOW);
   }
@@ -233,7 +234,7 @@ export class Session<Out, In>
   // Frames from the peer.
 
   onDataFrame(id: number, flags: number, length: number): number {
-    if (this.#blockStream !== 0 || id === 0) return H2_ERROR.protocolError;
+    if (this.blockStream !== 0 || id === 0) return H2_ERROR.protocolError;
     const end = (flags & FLAG_END_STREAM) !== 0;
     if (length === 0 && !end) {
       if (this.#guard.empty()) return H2_ERROR.enhanceYourCalm;
@@ -296,7 +297,7 @@ export class Session<Out, In>
   }
 
   onFrame(type: number, flags: number, id: number, bytes: Buffer, from: number, to: number): number {
-    if (this.#blockStream !== 0 && (type !== FRAME.continuation || id !== this.#blockStream)) {
+    if (this.blockStream !== 0 && (type !== FRAME.continuation || id !== this.blockStream)) {
       return H2_ERROR.protocolError;
     }
     switch (type) {
@@ -346,7 +347,7 @@ export class Session<Out, In>
     } else this.#guard.full();
     this.#blockFlags = selfDependent ? flags | SELF_DEPENDENT : flags;
     if ((flags & FLAG_END_HEADERS) !== 0) return this.#endBlock(id, bytes, start, end);
-    this.#blockStream = id;
+    this.blockStream = id;
     this.#continuations = 0;
     this.#block.push(bytes, start, end);
     this.#side.onPartialBlock();
@@ -354,7 +355,7 @@ export class Session<Out, In>
   }
 
   #onContinuation(flags: number, id: number, bytes: Buffer, from: number, to: number): number {
-    if (this.#blockStream === 0) return H2_ERROR.protocolError;
+    if (this.blockStream === 0) return H2_ERROR.protocolError;
     const last = (flags & FLAG_END_HEADERS) !== 0;
     if (from === to && !last && this.#guard.empty()) return H2_ERROR.enhanceYourCalm;
     const room = 2 * this.#options.maxHeaderBytes + MAX_FRAME_BYTES;
@@ -365,7 +366,7 @@ export class Session<Out, In>
     if (!last) return 0;
     const whole = this.#block.view();
     this.#block.clear();
-    this.#blockStream = 0;
+    this.blockStream = 0;
     return this.#endBlock(id, whole, 0, whole.length);
   }
 
@@ -531,10 +532,10 @@ export class Session<Out, In>
   // Ends of streams.
 
   /** The peer broke a rule within a stream: that stream alone dies. */
-  streamError(stream: H2Stream<Out, In>, code: number, details = 'http2.remote_reset'): void {
+  streamError(stream: H2Stream<Out, In>, code: number, reason?: ResetReason): void {
     if (stream.owner === null) return;
     this.#cut(stream, code);
-    stream.events.onReset({ ...this.#side.reasons.protocolError, details });
+    stream.events.onReset(reason ?? (this.#side.isServer ? WRONG_STREAM.downstream : WRONG_STREAM.upstream));
     this.#side.onStreamGone(stream, true);
   }
 
@@ -543,8 +544,9 @@ export class Session<Out, In>
     const { stats, overrideStreamErrorOnInvalidHttpMessage } = this.#options;
     stats.rxMessagingError.inc();
     const details = this.heads.details;
-    if (overrideStreamErrorOnInvalidHttpMessage) this.streamError(stream, H2_ERROR.protocolError, details);
-    else this.fail(H2_ERROR.protocolError, details);
+    if (overrideStreamErrorOnInvalidHttpMessage) {
+      this.streamError(stream, H2_ERROR.protocolError, { ...this.#side.reasons.protocolError, details });
+    } else this.fail(H2_ERROR.protocolError, details);
   }
 
   /** RST_STREAM for an id that never became a stream. */

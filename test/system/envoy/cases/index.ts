@@ -6,6 +6,7 @@ import { fields } from './fields.ts';
 import { h1 } from './h1.ts';
 import { hcm } from './hcm.ts';
 import { headers } from './headers.ts';
+import { http2Downstream } from './http2-downstream.ts';
 import { origins } from './origin.ts';
 import { processes } from './process.ts';
 import { routes } from './routes.ts';
@@ -26,4 +27,5 @@ export const GROUPS: readonly Group[] = [
   ...processes,
   ...fields,
   ...faults,
+  ...http2Downstream,
 ];
