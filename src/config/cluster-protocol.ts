@@ -14,6 +14,7 @@ import type { StatScope } from '../stats/scope.ts';
 import type { ClusterContext } from '../upstream/context.ts';
 import type { CreateClient, PoolProtocol } from '../upstream/pools/pool-shared.ts';
 import { at } from './context.ts';
+import { compileHeaderCase } from './header-case.ts';
 import { compileHttp2Client } from './http2-options.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -30,6 +31,7 @@ export interface ClusterProtocol {
   readonly selection: Selection;
   readonly http1: Http1ProtocolOptions | undefined;
   readonly http2: Http2ProtocolOptions | undefined;
+  readonly http1Path: string;
   /** Where `http2` is written. */
   readonly http2Path: string;
 }
@@ -52,6 +54,7 @@ export function clusterProtocol(config: ClusterConfig): ClusterProtocol {
     selection: downstream ? 'downstream' : one,
     http1: config.httpProtocolOptions,
     http2: config.http2ProtocolOptions,
+    http1Path: 'http_protocol_options',
     http2Path: 'http2_protocol_options',
   };
 }
@@ -84,6 +87,7 @@ function typedProtocol(options: HttpProtocolOptions, path: string, config: Clust
     selection,
     http1: chosen?.httpProtocolOptions,
     http2: chosen?.http2ProtocolOptions,
+    http1Path: `${path}.${name}.http_protocol_options`,
     http2Path: `${path}.${name}.http2_protocol_options`,
   };
 }
@@ -134,11 +138,13 @@ export function compilePoolProtocols(
   }
 }
 
-function compileH1({ common, http1 }: ClusterProtocol, envoyStrict: boolean): H1ClientOptions {
+function compileH1({ common, http1, http1Path }: ClusterProtocol, envoyStrict: boolean): H1ClientOptions {
   return {
     ...H1_CLIENT_DEFAULTS,
     envoyStrict,
+    maxHeaderBytes: responseHeaderBytes(common) ?? H1_CLIENT_DEFAULTS.maxHeaderBytes,
     maxHeaderCount: common?.maxHeadersCount ?? H1_CLIENT_DEFAULTS.maxHeaderCount,
+    headerCase: at(http1Path, () => compileHeaderCase(http1)),
     enableTrailers: http1?.enableTrailers ?? H1_CLIENT_DEFAULTS.enableTrailers,
     allowChunkedLength: http1?.allowChunkedLength ?? H1_CLIENT_DEFAULTS.allowChunkedLength,
   };
@@ -146,5 +152,15 @@ function compileH1({ common, http1 }: ClusterProtocol, envoyStrict: boolean): H1
 
 function compileH2(protocol: ClusterProtocol, stats: StatScope, envoyStrict: boolean): H2ClientOptions {
   const options = at(protocol.http2Path, () => compileHttp2Client(protocol.http2, { stats, envoyStrict }));
-  return { ...options, maxHeaderCount: protocol.common?.maxHeadersCount ?? options.maxHeaderCount };
+  const { common } = protocol;
+  return {
+    ...options,
+    maxHeaderBytes: responseHeaderBytes(common) ?? options.maxHeaderBytes,
+    maxHeaderCount: common?.maxHeadersCount ?? options.maxHeaderCount,
+  };
+}
+
+function responseHeaderBytes(common: CommonOptions | undefined): number | undefined {
+  const kilobytes = common?.maxResponseHeadersKb;
+  return kilobytes === undefined ? undefined : kilobytes * 1024;
 }

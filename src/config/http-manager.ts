@@ -28,6 +28,7 @@ import {
   type ListenerContext,
   typedObject,
 } from './context.ts';
+import { compileHeaderCase } from './header-case.ts';
 import { compileHttp2Server } from './http2-options.ts';
 import { compileNormalize } from './normalize.ts';
 import {
@@ -165,6 +166,7 @@ function compileH1Server(config: HttpConnectionManager, envoyStrict: boolean): H
     maxHeaderCount: common?.maxHeadersCount ?? H1_SERVER_DEFAULTS.maxHeaderCount,
     enableTrailers: h1?.enableTrailers ?? false,
     allowChunkedLength: h1?.allowChunkedLength ?? false,
+    headerCase: at('http_protocol_options', () => compileHeaderCase(h1)),
     envoyStrict,
     acceptHttp10: h1?.acceptHttp10 ?? false,
     defaultHostForHttp10: h1?.defaultHostForHttp10 ?? '',

@@ -4,6 +4,13 @@
  */
 export type Headers = string[];
 
+/** How field names are written to HTTP/1 peers that care for upper case. */
+export interface NameFormat {
+  format(name: string): string;
+  /** The reason phrase that was received is written, too. */
+  readonly forwardReason: boolean;
+}
+
 /** First value of `name` (lower case), or undefined. */
 export function getHeader(headers: Headers, name: string): string | undefined {
   for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) return headers[i + 1];

@@ -84,6 +84,7 @@ const RESET: Readonly<Record<ResetReason['kind'], { name: string; flag: number; 
 
 function resetName(reason: ResetReason): string {
   if (reason.kind === 'connection-failure' && reason.fault === 'local') return 'local connection failure';
+  if (reason.kind === 'remote-reset' && reason.retrySafe) return 'remote refused stream reset';
   return RESET[reason.kind].name;
 }
 

@@ -1,5 +1,5 @@
 import type { ResetReason } from '../core/errors.ts';
-import type { Headers } from './headers.ts';
+import type { Headers, NameFormat } from './headers.ts';
 
 export type Protocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
 
@@ -24,6 +24,8 @@ export class RequestHead {
   hostMissing: boolean;
   /** `expect: 100-continue` was sent and nobody answered it yet. */
   expectContinue: boolean;
+  /** The names as they were written, when the codec was told to keep them. */
+  names: NameFormat | null;
 
   constructor(method: string, path: string, authority: string, headers: Headers) {
     this.method = method;
@@ -36,6 +38,7 @@ export class RequestHead {
     this.upgrade = '';
     this.hostMissing = false;
     this.expectContinue = false;
+    this.names = null;
   }
 }
 
@@ -48,6 +51,8 @@ export class ResponseHead {
   headers: Headers;
   contentLength: number;
   upgrade: string;
+  /** As in RequestHead. */
+  names: NameFormat | null;
 
   constructor(status: number, headers: Headers) {
     this.status = status;
@@ -56,6 +61,7 @@ export class ResponseHead {
     this.headers = headers;
     this.contentLength = -1;
     this.upgrade = '';
+    this.names = null;
   }
 }
 

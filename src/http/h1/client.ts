@@ -7,6 +7,7 @@ import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
 import { type ClientStreamOwner, H1ClientStream } from './client-stream.ts';
 import { HeadFields } from './head-fields.ts';
 import { HeadReader } from './head-reader.ts';
+import { writtenNames } from './header-case.ts';
 import type { H1ClientOptions } from './options.ts';
 import { Output, type OutputOwner } from './output.ts';
 import { RequestWriter } from './request-writer.ts';
@@ -75,7 +76,11 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     this.#options = options;
     this.#events = events;
     this.#output = new Output(connection, this);
-    this.#writer = new RequestWriter(this.#output, options.enableTrailers);
+    this.#writer = new RequestWriter(
+      this.#output,
+      options.enableTrailers,
+      options.headerCase?.fallback ?? null,
+    );
     this.#heads = new HeadReader(matchResponseHead, options.maxHeaderBytes, false);
     this.#fields = new HeadFields();
     this.#body = new BodyReader(this, options);
@@ -230,6 +235,8 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
       const next = heads.next;
       const head = parseResponseHead(text, heads.end, this.#fields, this.#options);
       this.#fields.release();
+      const preserve = this.#options.headerCase?.preserve;
+      if (head !== null && preserve) head.names = writtenNames(text, heads.end, preserve);
       return head !== null && this.#begin(head) ? next : this.#fail(chunk);
     }
     if (result !== 'incomplete' || (text !== '' && refusesPartialResponse(text))) return this.#fail(chunk);

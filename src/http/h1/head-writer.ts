@@ -1,12 +1,12 @@
 import { STATUS_CODES } from '../../core/node-http.ts';
-import type { Headers } from '../headers.ts';
+import type { Headers, NameFormat } from '../headers.ts';
 import type { RequestHead, ResponseHead } from '../stream.ts';
 
 /** What `fields` saw: −1 no content-length, else its value. */
 const ABSENT = -1;
 
 /**
- * Writes heads as Envoy does: lower-case names in the order given, framing fields last. Framing is the codec's:
+ * Writes heads as Envoy does: lower-case names, unless told otherwise, in the order given, framing fields last. Framing is the codec's:
  * connection, keep-alive, transfer-encoding and upgrade fields of the list are not copied.
  */
 export class HeadWriter {
@@ -21,7 +21,7 @@ export class HeadWriter {
   }
 
   /** The field lines without those of framing. */
-  fields(headers: Headers, keepLength: boolean): string {
+  fields(headers: Headers, keepLength: boolean, names: NameFormat | null): string {
     let out = '';
     this.contentLength = ABSENT;
     this.close = false;
@@ -50,29 +50,41 @@ export class HeadWriter {
           break;
         default:
       }
-      out += `${name}: ${value}\r\n`;
+      out += names === null ? `${name}: ${value}\r\n` : `${names.format(name)}: ${value}\r\n`;
     }
     return out;
   }
 }
 
-/** `HTTP/1.1 <status> <reason>` with the standard reason; Envoy says Unknown for the others. */
-export function statusLine(status: number): string {
+/** A line of the codec's own. */
+export function fieldLine(name: string, value: string, names: NameFormat | null): string {
+  return `${names === null ? name : names.format(name)}: ${value}\r\n`;
+}
+
+/**
+ * `HTTP/1.1 <status> <reason>` with the standard reason, unless the one received is to be kept; Envoy says Unknown
+ * where there is none.
+ */
+export function statusLine(head: ResponseHead): string {
+  const { status, names } = head;
+  if (names?.forwardReason === true && head.reason !== '') return `HTTP/1.1 ${status} ${head.reason}\r\n`;
   return STATUS_LINES[status] ?? `HTTP/1.1 ${status} Unknown\r\n`;
 }
 
 /** The upgrade lines of a head that asks for or grants one. */
-export function upgradeLines(head: RequestHead | ResponseHead): string {
+export function upgradeLines(head: RequestHead | ResponseHead, names: NameFormat | null): string {
   let value = head.upgrade;
   const headers = head.headers;
   for (let i = 0; i < headers.length; i += 2) if (headers[i] === 'upgrade') value = headers[i + 1] ?? value;
-  return value === '' ? '' : `connection: upgrade\r\nupgrade: ${value}\r\n`;
+  if (value === '') return '';
+  return fieldLine('connection', 'upgrade', names) + fieldLine('upgrade', value, names);
 }
 
 /** Trailer lines with the last chunk before and the empty line after them. */
-export function lastChunk(trailers: Headers): string {
+export function lastChunk(trailers: Headers, names: NameFormat | null): string {
   let out = '0\r\n';
-  for (let i = 0; i < trailers.length; i += 2) out += `${trailers[i]}: ${trailers[i + 1]}\r\n`;
+  for (let i = 0; i < trailers.length; i += 2)
+    out += fieldLine(trailers[i] ?? '', trailers[i + 1] ?? '', names);
   return `${out}\r\n`;
 }
 

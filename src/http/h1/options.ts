@@ -1,3 +1,5 @@
+import type { HeaderCase } from './header-case.ts';
+
 /** Envoy's `headers_with_underscores_action`. */
 export type UnderscoreAction = 'ALLOW' | 'REJECT_REQUEST' | 'DROP_HEADER';
 
@@ -13,6 +15,8 @@ export interface H1Options {
   readonly enableTrailers: boolean;
   /** `allow_chunked_length`: true lets a chunked message have a content-length, which is removed. */
   readonly allowChunkedLength: boolean;
+  /** `header_key_format`; null: names are written in lower case and not kept. */
+  readonly headerCase: HeaderCase | null;
   /** `--envoy-strict`: Envoy's answer where inox follows the RFC instead (methods, Expect, 204 with a length). */
   readonly envoyStrict: boolean;
 }
@@ -40,6 +44,7 @@ const SHARED: H1Options = {
   maxChunkExtBytes: 16 * 1024,
   enableTrailers: false,
   allowChunkedLength: false,
+  headerCase: null,
   envoyStrict: false,
 };
 

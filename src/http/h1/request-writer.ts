@@ -1,6 +1,6 @@
-import type { Headers } from '../headers.ts';
+import type { Headers, NameFormat } from '../headers.ts';
 import type { RequestHead } from '../stream.ts';
-import { HeadWriter, lastChunk, upgradeLines } from './head-writer.ts';
+import { fieldLine, HeadWriter, lastChunk, upgradeLines } from './head-writer.ts';
 import type { Output } from './output.ts';
 
 /** How the body of the current request goes out. */
@@ -13,14 +13,17 @@ export class RequestWriter {
   readonly #output: Output;
   readonly #enableTrailers: boolean;
   readonly #heads: HeadWriter;
+  readonly #names: NameFormat | null;
   #framing: Framing;
   #remaining: number;
 
-  constructor(output: Output, enableTrailers: boolean) {
+  /** `names`: of heads that bring none. */
+  constructor(output: Output, enableTrailers: boolean, names: NameFormat | null) {
     this.done = true;
     this.#output = output;
     this.#enableTrailers = enableTrailers;
     this.#heads = new HeadWriter();
+    this.#names = names;
     this.#framing = 'none';
     this.#remaining = 0;
   }
@@ -40,20 +43,22 @@ export class RequestWriter {
     const method = head.method;
     const connect = method === 'CONNECT';
     const target = connect ? head.authority : head.path;
-    const fields = this.#heads.fields(head.headers, !connect);
-    let out = `${method} ${target} HTTP/1.1\r\nhost: ${head.authority}\r\n${fields}`;
+    const names = head.names ?? this.#names;
+    const fields = this.#heads.fields(head.headers, !connect, names);
+    const host = names === null ? 'host' : names.format('host');
+    let out = `${method} ${target} HTTP/1.1\r\n${host}: ${head.authority}\r\n${fields}`;
     const length = this.#heads.contentLength;
     if (connect) this.#framing = 'tunnel';
     else if (head.upgrade !== '') {
-      out += upgradeLines(head);
+      out += upgradeLines(head, names);
       this.#framing = 'tunnel';
     } else if (length >= 0) {
       this.#framing = 'length';
       this.#remaining = length;
     } else if (!end) {
-      out += 'transfer-encoding: chunked\r\n';
+      out += fieldLine('transfer-encoding', 'chunked', names);
       this.#framing = 'chunked';
-    } else if (expectsBody(method)) out += 'content-length: 0\r\n';
+    } else if (expectsBody(method)) out += fieldLine('content-length', '0', names);
     this.#output.text(`${out}\r\n`);
     if (!end) this.#output.schedule();
   }
@@ -94,7 +99,7 @@ export class RequestWriter {
   trailers(trailers: Headers): boolean {
     this.done = true;
     if (this.#framing === 'chunked') {
-      this.#output.text(this.#enableTrailers ? lastChunk(trailers) : '0\r\n\r\n');
+      this.#output.text(this.#enableTrailers ? lastChunk(trailers, this.#names) : '0\r\n\r\n');
       return true;
     }
     return this.#framing !== 'length' || this.#remaining === 0;

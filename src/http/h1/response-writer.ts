@@ -1,6 +1,6 @@
-import type { Headers } from '../headers.ts';
+import type { Headers, NameFormat } from '../headers.ts';
 import type { RequestHead, ResponseHead } from '../stream.ts';
-import { HeadWriter, lastChunk, statusLine, upgradeLines } from './head-writer.ts';
+import { fieldLine, HeadWriter, lastChunk, statusLine, upgradeLines } from './head-writer.ts';
 import type { Output } from './output.ts';
 
 /** How the body of the current response goes out. */
@@ -24,19 +24,22 @@ export class ResponseWriter {
   readonly #output: Output;
   readonly #enableTrailers: boolean;
   readonly #heads: HeadWriter;
+  readonly #names: NameFormat | null;
   #framing: Framing;
   #remaining: number;
   #method: string;
   #http10: boolean;
   #upgrade: string;
 
-  constructor(output: Output, enableTrailers: boolean) {
+  /** `names`: of heads that bring none. */
+  constructor(output: Output, enableTrailers: boolean, names: NameFormat | null) {
     this.begun = false;
     this.done = false;
     this.closes = false;
     this.#output = output;
     this.#enableTrailers = enableTrailers;
     this.#heads = new HeadWriter();
+    this.#names = names;
     this.#framing = 'none';
     this.#remaining = 0;
     this.#method = '';
@@ -82,7 +85,8 @@ export class ResponseWriter {
   /** HTTP/1.0 knows no interim responses. */
   interim(head: ResponseHead): void {
     if (this.#http10) return;
-    this.#output.text(`${statusLine(head.status)}${this.#heads.fields(head.headers, false)}\r\n`);
+    const fields = this.#heads.fields(head.headers, false, head.names ?? this.#names);
+    this.#output.text(`${statusLine(head)}${fields}\r\n`);
     this.#output.schedule();
   }
 
@@ -90,8 +94,9 @@ export class ResponseWriter {
     this.begun = true;
     this.closes = true;
     this.#framing = 'tunnel';
-    const fields = this.#heads.fields(head.headers, false);
-    this.#output.text(`${statusLine(head.status)}${fields}${upgradeLines(head)}\r\n`);
+    const names = head.names ?? this.#names;
+    const fields = this.#heads.fields(head.headers, false, names);
+    this.#output.text(`${statusLine(head)}${fields}${upgradeLines(head, names)}\r\n`);
     this.#output.schedule();
   }
 
@@ -101,10 +106,11 @@ export class ResponseWriter {
     this.done = end;
     const status = head.status;
     const bodiless = status === 204 || status === 304;
-    const line = statusLine(status);
+    const names = head.names ?? this.#names;
+    const line = statusLine(head);
     // Envoy answers HTTP/1.0 in kind.
     let out = this.#http10 ? `HTTP/1.0${line.slice(8)}` : line;
-    out += this.#heads.fields(head.headers, status !== 204);
+    out += this.#heads.fields(head.headers, status !== 204, names);
     if (close || this.#heads.close) this.closes = true;
     let framing = '';
     const length = this.#heads.contentLength;
@@ -113,18 +119,18 @@ export class ResponseWriter {
       this.#framing = this.#method === 'HEAD' ? 'none' : 'length';
       this.#remaining = length;
     } else if (end && this.#method !== 'HEAD') {
-      framing = 'content-length: 0\r\n';
+      framing = fieldLine('content-length', '0', names);
       this.#framing = 'none';
     } else if (this.#http10) {
       this.#framing = this.#method === 'HEAD' ? 'none' : 'close';
       this.closes = true;
     } else {
       // Envoy says chunked to HEAD too: what GET would be answered with.
-      framing = 'transfer-encoding: chunked\r\n';
+      framing = fieldLine('transfer-encoding', 'chunked', names);
       this.#framing = this.#method === 'HEAD' ? 'none' : 'chunked';
     }
-    if (this.closes) out += 'connection: close\r\n';
-    else if (this.#http10) out += 'connection: keep-alive\r\n';
+    if (this.closes) out += fieldLine('connection', 'close', names);
+    else if (this.#http10) out += fieldLine('connection', 'keep-alive', names);
     // A length that was promised and will not come leaves the connection of no use.
     if (end && this.#framing === 'length' && length > 0) this.closes = true;
     this.#output.text(`${out}${framing}\r\n`);
@@ -163,7 +169,7 @@ export class ResponseWriter {
   trailers(trailers: Headers): boolean {
     this.done = true;
     if (this.#framing === 'chunked') {
-      this.#output.text(this.#enableTrailers ? lastChunk(trailers) : '0\r\n\r\n');
+      this.#output.text(this.#enableTrailers ? lastChunk(trailers, this.#names) : '0\r\n\r\n');
       return true;
     }
     return this.#framing !== 'length' || this.#remaining === 0;

@@ -44,6 +44,7 @@ export const httpSupport: SupportTable = {
     idle_timeout: 'implemented',
     max_connection_duration: 'implemented',
     max_headers_count: 'implemented',
+    max_response_headers_kb: noted('of clusters'),
     max_stream_duration: 'implemented',
     headers_with_underscores_action: 'implemented',
     max_requests_per_connection: 'implemented',
@@ -54,7 +55,17 @@ export const httpSupport: SupportTable = {
     default_host_for_http_10: 'implemented',
     enable_trailers: 'implemented',
     allow_chunked_length: 'implemented',
+    header_key_format: 'implemented',
     use_balsa_parser: inert('there is one parser'),
+  },
+  'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat': {
+    proper_case_words: 'implemented',
+    stateful_formatter: noted('preserve_case'),
+  },
+  'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords': {},
+  'envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig': {
+    forward_reason_phrase: 'implemented',
+    formatter_type_on_envoy_headers: 'implemented',
   },
   'envoy.config.core.v3.Http2ProtocolOptions': {
     hpack_table_size: 'implemented',

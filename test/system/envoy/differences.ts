@@ -83,8 +83,6 @@ export const DIFFERENCES: readonly Explained[] = [
       'pipe: upstream over a Unix socket, to a listener on it',
       'field: route priority HIGH',
       'hcm: proxy_status',
-      'hcm: proper case header keys',
-      'hcm: preserved header case',
       'hcm: x-envoy-upstream-rq-timeout-ms from inside',
       'hcm: local_reply_config status and body',
       'hcm: local_reply_config format text',

@@ -5,6 +5,8 @@ import { faults } from './fault.ts';
 import { fields } from './fields.ts';
 import { h1 } from './h1.ts';
 import { hcm } from './hcm.ts';
+import { headerCases } from './header-case.ts';
+import { http2Upstream } from './http2-upstream.ts';
 import { headers } from './headers.ts';
 import { http2Downstream } from './http2-downstream.ts';
 import { origins } from './origin.ts';
@@ -28,4 +30,6 @@ export const GROUPS: readonly Group[] = [
   ...fields,
   ...faults,
   ...http2Downstream,
+  ...http2Upstream,
+  ...headerCases,
 ];
