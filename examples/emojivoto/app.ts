@@ -1,5 +1,5 @@
-/** What the three apps share: a JSON server that says when it listens and ends with its parent. */
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+/** What web shows to browsers: a JSON server that says when it listens and ends with its parent. */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 
 export interface Answer {
   readonly status: number;
@@ -34,33 +34,4 @@ async function respond(
     'content-type': html ? 'text/html; charset=utf-8' : 'application/json',
   });
   outgoing.end(html ? result.body : `${JSON.stringify(result.body)}\n`);
-}
-
-/** Calls another service by its name through the outbound listener of the caller's sidecar. */
-export function call(sidecarPort: number, service: string, method: string, path: string): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request(
-      { host: '127.0.0.1', port: sidecarPort, method, path, headers: { host: service } },
-      (incoming) => {
-        let text = '';
-        incoming.setEncoding('utf8');
-        incoming.on('data', (chunk: string) => {
-          text += chunk;
-        });
-        incoming.on('end', () => resolve({ status: incoming.statusCode ?? 0, body: parse(text) }));
-        incoming.on('error', reject);
-      },
-    );
-    outgoing.on('error', reject);
-    outgoing.end();
-  });
-}
-
-/** A sidecar answers for a service that it cannot reach, in plain text. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return { error: text };
-  }
 }

@@ -1,6 +1,6 @@
 /** The emoji service: knows all emoji. Arguments: port, milliseconds to wait before each answer. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { serve } from './app.ts';
+import { GrpcError, serve, status } from './grpc.ts';
 
 const emoji: Readonly<Record<string, string>> = {
   ':doughnut:': '🍩',
@@ -27,12 +27,15 @@ const emoji: Readonly<Record<string, string>> = {
 const list = Object.entries(emoji).map(([shortcode, unicode]) => ({ shortcode, unicode }));
 const delayMs = Number(process.argv[3] ?? 0);
 
-serve(async (method, url) => {
-  if (delayMs > 0) await sleep(delayMs);
-  const [, collection, shortcode] = url.pathname.split('/');
-  if (method !== 'GET' || collection !== 'emoji') return { status: 404, body: { error: 'not found' } };
-  if (shortcode === undefined) return { status: 200, body: list };
-  const unicode = emoji[shortcode];
-  if (unicode === undefined) return { status: 404, body: { error: `no emoji is called ${shortcode}` } };
-  return { status: 200, body: { shortcode, unicode } };
+serve('EmojiService', {
+  ListAll: async () => {
+    if (delayMs > 0) await sleep(delayMs);
+    return { list };
+  },
+  FindByShortcode: async ({ shortcode }) => {
+    if (delayMs > 0) await sleep(delayMs);
+    const unicode = emoji[shortcode];
+    if (unicode === undefined) throw new GrpcError(status.NOT_FOUND, `no emoji is called ${shortcode}`);
+    return { emoji: { shortcode, unicode } };
+  },
 });

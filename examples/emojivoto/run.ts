@@ -8,6 +8,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { get } from 'node:http';
+import { connect } from 'node:net';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -131,9 +132,19 @@ async function allReady(services: readonly Service[], over: AbortSignal): Promis
   await Promise.all(
     services.map(async ({ ports }) => {
       while (!over.aborted && (await statusOf(ports.admin, '/ready')) !== 200) await sleep(50);
-      while (!over.aborted && (await statusOf(ports.app, '/')) === 0) await sleep(50);
+      while (!over.aborted && !(await accepts(ports.app))) await sleep(50);
     }),
   );
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
 }
 
 /** 0 when nothing answers (yet). */
@@ -186,8 +197,8 @@ function describe(services: readonly Service[], running: readonly Running[]): vo
     [`curl -s ${front}/sidecar`, 'inox stands before web'],
     [`curl -s ${front}/index.html ${status}`, '301'],
     [
-      `curl -s -H 'host: emoji' http://127.0.0.1:${web?.outbound}/emoji/:taco:`,
-      '{"shortcode":":taco:","unicode":"🌮"}',
+      `curl -s http://127.0.0.1:${web?.admin}/stats | grep 'VoteDoughnut.failure'`,
+      'cluster.voting.grpc.emojivoto.v1.VotingService.VoteDoughnut.failure: …',
     ],
     [`curl -s -H 'host: nobody' http://127.0.0.1:${web?.outbound}/ ${status}`, '404'],
     [`curl -s http://127.0.0.1:${web?.admin}/ready`, 'LIVE'],

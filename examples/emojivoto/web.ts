@@ -1,32 +1,39 @@
 /** The web front: a page and an API over emoji and voting. Arguments: port, outbound port of the own sidecar. */
 import { readFileSync } from 'node:fs';
-import { type Answer, call, serve } from './app.ts';
+import { type Answer, serve } from './app.ts';
+import { type Emoji, RemoteService, status, type Votes } from './grpc.ts';
 
 const outbound = Number(process.argv[3]);
 const page = readFileSync(new URL('page.html', import.meta.url), 'utf8');
+const emoji = new RemoteService('EmojiService', 'emoji', outbound);
+const voting = new RemoteService('VotingService', 'voting', outbound);
 
 serve(async (_method, url) => {
   switch (url.pathname) {
     case '/':
       return { status: 200, body: page };
     case '/api/list':
-      return call(outbound, 'emoji', 'GET', '/emoji');
+      return answer(async () => (await emoji.call<{ list: Emoji[] }>('ListAll', {})).list);
     case '/api/leaderboard':
-      return call(outbound, 'voting', 'GET', '/votes');
+      return answer(async () => (await voting.call<{ results: Votes[] }>('Results', {})).results);
     case '/api/vote':
-      return vote(url.searchParams.get('choice') ?? '');
+      return answer(() => vote(url.searchParams.get('choice') ?? ''));
     default:
       return { status: 404, body: { error: 'not found' } };
   }
 });
 
-async function vote(choice: string): Promise<Answer> {
-  const found = await call(
-    outbound,
-    'emoji',
-    'GET',
-    `/emoji/${encodeURIComponent(choice).replaceAll('%3A', ':')}`,
-  );
-  if (found.status !== 200) return found;
-  return call(outbound, 'voting', 'POST', `/votes/${choice}`);
+async function vote(shortcode: string): Promise<Votes> {
+  await emoji.call('FindByShortcode', { shortcode });
+  return voting.call(shortcode === ':doughnut:' ? 'VoteDoughnut' : 'Vote', { shortcode });
+}
+
+/** What gRPC says becomes what a browser understands. */
+async function answer(work: () => Promise<unknown>): Promise<Answer> {
+  try {
+    return { status: 200, body: await work() };
+  } catch (error) {
+    const { code, details } = error as { code?: number; details?: string };
+    return { status: code === status.NOT_FOUND ? 404 : 500, body: { error: details ?? String(error) } };
+  }
 }

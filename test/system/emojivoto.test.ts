@@ -68,7 +68,7 @@ t.test('the printed curl lines answer as printed, and the bot sees the doughnut 
   t.equal(pids.length, 8, 'four apps, four sidecars');
   t.equal(await sample.exit, 0, sample.printed());
   const rate = [...sample.printed().matchAll(/success rate ([\d.]+) %/g)].at(-1)?.[1];
-  t.ok(Number(rate) >= 75 && Number(rate) <= 90, `success rate ${rate} %`);
+  t.ok(Number(rate) >= 65 && Number(rate) <= 85, `success rate ${rate} %`);
   t.same(pids.filter(lives), [], 'nothing is left running');
 });
 
