@@ -35,6 +35,10 @@ function program(): Command {
       '--lame-duck-time-s <seconds>',
       'how long connections are still taken after SIGTERM, when readiness fails already (default: 5)',
     )
+    .option(
+      '--shed-lag-ms <ms>',
+      'refuse requests with 503 when an event loop was late by so much for a second (default: off)',
+    )
     .option('--log-json', 'log as JSON lines', false)
     .option(
       '--metrics-address <ip:port>',

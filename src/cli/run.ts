@@ -28,6 +28,7 @@ export interface RunFlags {
   readonly drainTimeS?: string;
   readonly drainStrategy?: string;
   readonly lameDuckTimeS?: string;
+  readonly shedLagMs?: string;
   readonly adminAddressPath?: string;
 }
 
@@ -57,8 +58,8 @@ export async function run(flags: RunFlags): Promise<void> {
     const given = flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS;
     return fail(`--metrics-address must be ip:port, not '${given}'`);
   }
-  const drainFault = checkDrainFlags(flags);
-  if (drainFault !== undefined) return fail(drainFault);
+  const fault = checkTimes(flags);
+  if (fault !== undefined) return fail(fault);
   const config = tryLoad(flags);
   if (config === undefined) return;
   await serve(withNode(config, flags), flags, {
@@ -96,6 +97,7 @@ async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): P
       drainMs: Number(flags.drainTimeS ?? DEFAULT_DRAIN_S) * 1000,
       lameDuckMs: Number(flags.lameDuckTimeS ?? DEFAULT_LAME_DUCK_S) * 1000,
       drainAtOnce: flags.drainStrategy === 'immediate',
+      shedLagMs: Number(flags.shedLagMs ?? 0),
       metricsAddress: parsed.metrics,
       onAdminAddress: (address) => {
         if (flags.adminAddressPath !== undefined)
@@ -172,12 +174,14 @@ function withNode(config: ServableConfig, flags: RunFlags): ServableConfig {
   return { ...config, bootstrap: { ...config.bootstrap, node: named } };
 }
 
-function checkDrainFlags(flags: RunFlags): string | undefined {
+function checkTimes(flags: RunFlags): string | undefined {
   const { drainTimeS = '0', lameDuckTimeS = '0', drainStrategy = 'gradual' } = flags;
   if (!/^\d{1,6}$/.test(drainTimeS))
     return `--drain-time-s must be a whole number of seconds, not '${drainTimeS}'`;
   if (!/^\d{1,6}$/.test(lameDuckTimeS))
     return `--lame-duck-time-s must be a whole number of seconds, not '${lameDuckTimeS}'`;
+  if (!/^\d{1,5}$/.test(flags.shedLagMs ?? '0'))
+    return `--shed-lag-ms must be a whole number of milliseconds, not '${flags.shedLagMs}'`;
   if (drainStrategy !== 'gradual' && drainStrategy !== 'immediate')
     return `unknown --drain-strategy '${drainStrategy}': gradual or immediate`;
   return undefined;

@@ -7,7 +7,7 @@ import { ConfigError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
 import type { AccessLogInfo } from '../http/access-log-info.ts';
 import { getHeader } from '../http/headers.ts';
-import { FLAG, flagOf } from '../http/response-flags.ts';
+import { flagOf } from '../http/response-flags.ts';
 import { compileHeaderMatcher } from '../route/header-matcher.ts';
 import { inFraction } from '../route/match.ts';
 
@@ -37,7 +37,7 @@ export function compileAccessLogFilter(
     // Envoy logs nothing while the end of the request is unknown.
     return (x) => x.endMs >= 0 && test(Math.floor(x.endMs - x.startMs));
   }
-  if (config.notHealthCheckFilter !== undefined) return (x) => !isHealthCheck(x);
+  if (config.notHealthCheckFilter !== undefined) return (x) => x.healthCheck !== true;
   if (config.runtimeFilter !== undefined) return compileRuntime(config.runtimeFilter, ctx);
   if (config.andFilter !== undefined) {
     const all = compileAll(config.andFilter.filters, ctx, `${path}.and_filter`);
@@ -89,11 +89,6 @@ function compileComparison(
     default:
       return (n) => n === value;
   }
-}
-
-/** In Envoy the health check filter alone marks requests as such; its refusals carry LH. */
-function isHealthCheck(x: AccessLogInfo): boolean {
-  return (x.responseFlags & FLAG.failedLocalHealthCheck) !== 0;
 }
 
 function compileRuntime(config: RuntimeFilter, ctx: AccessLogFilterContext): AccessLogFilter {

@@ -2,6 +2,7 @@ import type { AccessLog } from '#plain/envoy.config.accesslog.v3.ts';
 import type { Cell } from '../core/cell.ts';
 import type { Clock } from '../core/clock.ts';
 import { ConfigError } from '../core/errors.ts';
+import type { LagWatch } from '../core/lag-watch.ts';
 import type { Logger } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
 import type { Scope } from '../core/scope.ts';
@@ -56,6 +57,7 @@ export interface CompileContext {
   readonly connections: Set<LiveConnection>;
   /** What the control thread tells all workers at once, see core/signals.ts. */
   readonly signals: Float64Array;
+  readonly lag: LagWatch;
   /** This machine's address towards others, told to upstreams in place of a loopback peer. */
   readonly localIp: string;
   /** The cell of a cluster, empty until there is one. */

@@ -39,6 +39,7 @@ import {
 } from './per-filter-config.ts';
 import { compileRouteTable } from './route.ts';
 import { runtimeFractions } from './runtime.ts';
+import { compileRequestShedding } from './shedding.ts';
 
 const HOUR_MS = 3_600_000;
 const STREAM_IDLE_MS = 300_000;
@@ -97,6 +98,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
     terminal: chain.terminal,
     routeResponse: applyResponseRules,
     drainDecision: ctx.drainDecision,
+    shedding: compileRequestShedding(ctx),
     onException: ctx.onException,
     connections: ctx.connections,
   };

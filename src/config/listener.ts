@@ -13,6 +13,7 @@ import { compileFilterChain } from './filter-chain.ts';
 import { compileFilterChainMatch, type MatchedChain } from './filter-chain-match.ts';
 import { compileListenerFilters } from './listener-filters.ts';
 import { createListenerStats } from './listener-stats.ts';
+import { compileAdmission, countedConnections } from './shedding.ts';
 
 /** Envoy's default of `per_connection_buffer_limit_bytes`. */
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024;
@@ -70,9 +71,9 @@ function compileAccept(config: ListenerConfig, ctx: ListenerContext): AcceptPlan
     filtersTimeoutMs: config.listenerFiltersTimeout ?? DEFAULT_FILTERS_TIMEOUT_MS,
     continueOnTimeout: config.continueOnListenerFiltersTimeout ?? false,
     choose: only !== null ? () => only : (accepted) => find(accepted) ?? fallback,
-    admit: null,
+    admit: compileAdmission(config, ctx.listenerScope, ctx),
     serve: (connection, chain) => chain.handler(connection),
-    observer: stats.connections,
+    observer: countedConnections(stats.connections, ctx),
     events: stats.accepting,
     wheel: ctx.wheel,
     now: () => clock.now(),

@@ -1,5 +1,6 @@
 import { at } from '../config/context.ts';
 import { compileOutlierLogPath } from '../config/health-check.ts';
+import { compileOverload } from '../config/overload.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import { systemClock } from '../core/clock.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -16,6 +17,7 @@ import { nodeIdentity } from './node-identity.ts';
 export function checkConfig(config: LoadedConfig): void {
   const { bootstrap } = config;
   try {
+    at('overload_manager', () => compileOverload(bootstrap.overloadManager ?? {}));
     compileOutlierLogPath(bootstrap);
     createDataPlane(
       {

@@ -6,11 +6,12 @@ import { connectionCounts } from '../config/connection-counts.ts';
 import { at } from '../config/context.ts';
 import { compileOutlierLogPath } from '../config/health-check.ts';
 import { listenAddress } from '../config/listener.ts';
+import { compileOverload } from '../config/overload.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import { collectGarbageOnce, releaseStartupMemory } from '../core/collect-garbage.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
 import { createCountMemory } from '../core/shared-count.ts';
-import { createSignals, DIRECTION, HEALTH, SIGNAL } from '../core/signals.ts';
+import { connectionSlot, createSignals, DIRECTION, HEALTH, SIGNAL } from '../core/signals.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
 import { formatAddress } from '../net/address.ts';
@@ -33,6 +34,7 @@ import { workerHeapLimits } from './heap-limits.ts';
 import { claimAddresses, explainListenError } from './listen-check.ts';
 import type { ServableConfig } from './load-config.ts';
 import { nodeIdentity } from './node-identity.ts';
+import { OverloadController } from './overload.ts';
 import { Supervisor } from './supervisor.ts';
 
 const CONTROL_THREAD = 0;
@@ -49,6 +51,8 @@ export interface ServeOptions {
   readonly lameDuckMs: number;
   /** A drain closes every connection with its next answer, instead of more and more of them. */
   readonly drainAtOnce: boolean;
+  /** Workers whose event loop is late by so much for a second refuse requests; 0 for off. */
+  readonly shedLagMs: number;
   /** Read-only port for scrapes and readiness, none when undefined. */
   readonly metricsAddress: Address | undefined;
   /** Written once the admin listens (`--admin-address-path`). */
@@ -176,6 +180,7 @@ export class ControlPlane {
     this.#closers.push(() => discovery.close());
     await this.health.start();
     await this.supervisor.start(concurrency);
+    this.#closers.push(this.#watchOverload());
     this.state = 'LIVE';
     collectGarbageOnce();
     releaseStartupMemory();
@@ -254,6 +259,20 @@ export class ControlPlane {
     });
   }
 
+  #watchOverload(): () => void {
+    const { overloadManager = {} } = this.bootstrap;
+    const controller = new OverloadController(compileOverload(overloadManager), {
+      signals: this.signals,
+      stats: this.store.root,
+      shrinkHeap: () => this.supervisor.broadcast({ type: 'shrink-heap' }),
+      log: (message) => this.options.log.log('warning', 'main', message),
+      memoryBytes: () => process.memoryUsage.rss(),
+    });
+    controller.start();
+    this.store.flush();
+    return () => controller.close();
+  }
+
   #seed(index: number): WorkerInit {
     const { options, bootstrap } = this;
     return {
@@ -270,12 +289,14 @@ export class ControlPlane {
       counts: this.#counts,
       health: this.health.seed(),
       signals: this.signals,
+      shedLagMs: options.shedLagMs,
     };
   }
 
   #onWorkerDeath(index: number, threadId: number, cause: string): void {
     this.options.log.log('critical', 'main', `worker ${index} died and is replaced: ${cause}`);
     this.aggregator.detach(threadId);
+    this.signals[connectionSlot(index)] = 0;
     this.store.root.scope('server').counter('worker_restarts').inc();
     for (const memory of Object.values(this.#holdings)) releaseHoldings(memory, index);
     for (const memory of Object.values(this.#counts)) memory[index] = 0;

@@ -29,6 +29,8 @@ export interface WorkerInit {
   readonly health: Readonly<Record<string, readonly object[]>>;
   /** What the control thread tells all workers at once, see signals.ts. */
   readonly signals: Float64Array;
+  /** `--shed-lag-ms`, 0 for off. */
+  readonly shedLagMs: number;
 }
 
 export interface NodeIdentity {
@@ -52,6 +54,8 @@ export type ToWorker =
   | { readonly type: 'stop-listening'; readonly inboundOnly: boolean }
   /** Let connections go as they become idle, and say how many are left. */
   | { readonly type: 'drain' }
+  /** Memory is short: collect garbage now. */
+  | { readonly type: 'shrink-heap' }
   | { readonly type: 'reopen-logs' }
   /** Flush what is buffered, close everything, exit. */
   | { readonly type: 'shutdown' }

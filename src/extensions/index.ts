@@ -4,15 +4,16 @@ import { grpcHttp1BridgeFilter } from './http/grpc-http1-bridge.ts';
 import { grpcStatsFilter } from './http/grpc-stats.ts';
 import { grpcWebFilter } from './http/grpc-web.ts';
 import { headerMutationFilter } from './http/header-mutation.ts';
+import { healthCheckFilter } from './http/health-check.ts';
 import { routerFilter } from './http/router.ts';
 import { httpInspector } from './listener/http-inspector.ts';
 import { originalDst } from './listener/original-dst.ts';
 import { proxyProtocol } from './listener/proxy-protocol.ts';
 import { tlsInspector } from './listener/tls-inspector.ts';
-import { httpConnectionManager } from './network/http-connection-manager.ts';
 import { connectionLimit } from './network/connection-limit.ts';
 import { directResponse } from './network/direct-response.ts';
 import { echo } from './network/echo.ts';
+import { httpConnectionManager } from './network/http-connection-manager.ts';
 import { sniCluster } from './network/sni-cluster.ts';
 import { tcpProxy } from './network/tcp-proxy.ts';
 import { rawBuffer } from './transport/raw-buffer.ts';
@@ -35,5 +36,6 @@ export const EXTENSIONS: readonly Extension[] = [
   grpcWebFilter,
   headerMutationFilter,
   faultFilter,
+  healthCheckFilter,
   routerFilter,
 ];

@@ -18,6 +18,8 @@ export interface AccessLogInfo {
   readonly remoteIp: string;
   readonly remotePort: number;
   readonly responseFlags: ResponseFlags;
+  /** The health check filter knows it for a health check. */
+  readonly healthCheck?: boolean;
   readonly responseCodeDetails: string;
   readonly connectionTerminationDetails: string;
   readonly requestId: string;

@@ -89,6 +89,8 @@ export class Exchange implements StreamEvents<RequestHead> {
   /** Path before a rewrite, '' when it was not rewritten. */
   originalPath = '';
   requestId = '';
+  /** The health check filter knows it for a health check. */
+  healthCheck = false;
   routeName = '';
   virtualHost = '';
   /** What the route table found and the cluster drawn from it; opaque to this layer, `route/` knows. */

@@ -31,6 +31,9 @@ export const LOCAL_REPLY = {
   /** The method is defined by its content. */
   queryWithoutType: reply(400, '', 'query_missing_content_type', 0),
   pathNormalizationFailed: reply(400, '', 'path_normalization_failed', 0),
+  overloaded: reply(503, 'envoy overloaded', 'overload', 0),
+  /** Ours alone: Envoy has no eye on the time that its loops take. */
+  lagging: reply(503, 'event loop overloaded', 'event_loop_lag', FLAG.overloadManager),
   /** Ours alone: an exception, which in Envoy would be a crash. */
   internalError: reply(500, 'Internal Server Error', 'internal_error', 0),
 } as const satisfies Readonly<Record<string, LocalAnswer>>;

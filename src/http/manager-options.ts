@@ -29,6 +29,16 @@ export interface ManagerTimeouts {
   readonly maxStreamDurationMs: number;
 }
 
+/** What overload asks of a connection manager; each question draws anew where an action is scaled. */
+export interface RequestShedding {
+  /** Refuse the request that begins now. */
+  stopsRequest(): boolean;
+  /** It is refused because this thread's event loop lags. */
+  lagging(): boolean;
+  /** Close the connection with the answer that goes out now. */
+  disablesKeepalive(): boolean;
+}
+
 /** Everything a compiled HTTP connection manager knows; shared by all its connections. */
 export interface ManagerOptions {
   readonly createCodec: (connection: Connection, events: ServerConnectionEvents) => ServerConnection;
@@ -56,6 +66,7 @@ export interface ManagerOptions {
   readonly proxy100Continue: boolean;
   /** Whether the connection should be given up with the answer that goes out now. */
   readonly drainDecision: () => boolean;
+  readonly shedding: RequestShedding;
   /** Counts and logs what was thrown while an exchange was served. */
   readonly onException: (error: unknown) => void;
   /** Live connections, for drain and for `/listeners`. */

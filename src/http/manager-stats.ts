@@ -23,6 +23,7 @@ export interface ManagerStats {
   readonly cxMaxDurationReached: Counter;
   readonly cxMaxRequestsReached: Counter;
   readonly cxDrainClose: Counter;
+  readonly cxOverloadDisableKeepalive: Counter;
   readonly rqTotal: Counter;
   readonly rqHttp1Total: Counter;
   readonly rqHttp2Total: Counter;
@@ -36,6 +37,7 @@ export interface ManagerStats {
   readonly rqTxReset: Counter;
   readonly rqNonRelativePath: Counter;
   readonly rqTooLarge: Counter;
+  readonly rqOverloadClose: Counter;
   readonly rqWsOnNonWsRoute: Counter;
   readonly rqRedirectedWithNormalizedPath: Counter;
   readonly codes: ResponseCodes;
@@ -64,6 +66,7 @@ export function createManagerStats(scope: StatScope): ManagerStats {
     cxMaxDurationReached: scope.counter('downstream_cx_max_duration_reached'),
     cxMaxRequestsReached: scope.counter('downstream_cx_max_requests_reached'),
     cxDrainClose: scope.counter('downstream_cx_drain_close'),
+    cxOverloadDisableKeepalive: scope.counter('downstream_cx_overload_disable_keepalive'),
     rqTotal: scope.counter('downstream_rq_total'),
     rqHttp1Total: scope.counter('downstream_rq_http1_total'),
     rqHttp2Total: scope.counter('downstream_rq_http2_total'),
@@ -76,6 +79,7 @@ export function createManagerStats(scope: StatScope): ManagerStats {
     rqRxReset: scope.counter('downstream_rq_rx_reset'),
     rqTxReset: scope.counter('downstream_rq_tx_reset'),
     rqNonRelativePath: scope.counter('downstream_rq_non_relative_path'),
+    rqOverloadClose: scope.counter('downstream_rq_overload_close'),
     rqTooLarge: scope.counter('downstream_rq_too_large'),
     rqWsOnNonWsRoute: scope.counter('downstream_rq_ws_on_non_ws_route'),
     rqRedirectedWithNormalizedPath: scope.counter('downstream_rq_redirected_with_normalized_path'),

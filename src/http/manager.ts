@@ -157,6 +157,13 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
 
   prepare(x: Exchange): boolean {
     const options = this.#options;
+    if (options.shedding.stopsRequest()) {
+      options.stats.rqOverloadClose.inc();
+      // As in Envoy, nothing is spent on filters.
+      x.filters = [];
+      x.reply(options.shedding.lagging() ? LOCAL_REPLY.lagging : LOCAL_REPLY.overloaded);
+      return false;
+    }
     const { path, method } = x.request;
     if (x.request.hostMissing) {
       x.reply(LOCAL_REPLY.missingHost);
@@ -225,6 +232,9 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     else if (this.#options.drainDecision()) {
       this.#options.stats.cxDrainClose.inc();
       this.#close();
+    } else if (this.#options.shedding.disablesKeepalive()) {
+      this.#options.stats.cxOverloadDisableKeepalive.inc();
+      this.#close();
     }
   }
 
@@ -235,7 +245,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     stats.rqActive.dec();
     stats.rqTime.record(x.endMs - x.startMs);
     const status = x.response?.status ?? 0;
-    if (status > 0) {
+    // As in Envoy, health checks are no traffic.
+    if (status > 0 && !x.healthCheck) {
       stats.codes.count(status);
       listenerCodes.count(status);
     }

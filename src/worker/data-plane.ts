@@ -8,6 +8,7 @@ import {
 import { ExtensionRegistry, type LiveConnection } from '../config/context.ts';
 import { type BaseContext, type CompiledResources, compileResources } from '../config/static-resources.ts';
 import type { Clock } from '../core/clock.ts';
+import { LagWatch } from '../core/lag-watch.ts';
 import type { Logger } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';
@@ -37,6 +38,8 @@ export interface DataPlaneParts {
   readonly log: Logger;
   readonly dial: Dial;
   readonly node: NodeIdentity;
+  /** Left out: event loops may lag as they like. */
+  readonly lag?: LagWatch;
   /** Tells the control thread what a monitor has found out; left out where nobody listens. */
   readonly onHostSignal?: (cluster: string, host: string, signal: HostSignal) => void;
 }
@@ -83,6 +86,7 @@ export function createDataPlane(
     scope,
     connections,
     signals: init.signals ?? createSignals(1),
+    lag: parts.lag ?? new LagWatch(0),
     localIp: localIp(),
     runtime,
     sharedCount: (name) =>

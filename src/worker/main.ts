@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { TurnClock } from '../core/clock.ts';
 import { collectGarbageOnce } from '../core/collect-garbage.ts';
+import { LagWatch } from '../core/lag-watch.ts';
 import { LevelLogger, type Logger } from '../core/log.ts';
 import { createRandom } from '../core/random.ts';
 import { DIRECTION, SIGNAL } from '../core/signals.ts';
@@ -43,6 +44,8 @@ function main(): void {
   };
   const clock = new TurnClock();
   const arena = new ReadArena(clock);
+  const lag = new LagWatch(init.shedLagMs);
+  lag.start(() => performance.now());
   const plane = createDataPlane(init, {
     dry: false,
     stats: store.root,
@@ -51,6 +54,7 @@ function main(): void {
     log,
     dial: createTcpDial(nextId, arena),
     node: init.node,
+    lag,
     onHostSignal: (cluster, host, signal) => send({ type: 'host-signal', cluster, host, signal }),
   });
   for (const [name, hosts] of Object.entries(init.hosts))
@@ -133,6 +137,9 @@ function obey(
     case 'drain':
       for (const connection of [...plane.connections]) connection.drain();
       reportConnections(plane, send);
+      return;
+    case 'shrink-heap':
+      collectGarbageOnce();
       return;
     case 'reopen-logs':
       plane.reopenLogs();

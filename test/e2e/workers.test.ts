@@ -30,6 +30,7 @@ async function start(test: TestOwner, parts: HttpBootstrap): Promise<Mesh> {
       drainMs: 100,
       lameDuckMs: 0,
       drainAtOnce: false,
+      shedLagMs: 0,
       metricsAddress: undefined,
       onAdminAddress: () => {},
       commandLine: {},

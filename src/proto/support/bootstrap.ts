@@ -6,6 +6,7 @@ export const bootstrapSupport: SupportTable = {
     static_resources: 'implemented',
     admin: 'implemented',
     layered_runtime: 'implemented',
+    overload_manager: 'implemented',
     cluster_manager: 'implemented',
     typed_dns_resolver_config: noted('c-ares and getaddrinfo'),
     node_context_params: inert('only read by xDS'),

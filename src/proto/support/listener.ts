@@ -19,8 +19,8 @@ export const listenerSupport: SupportTable = {
     tcp_fast_open_queue_length: 'inert',
     connection_balance_config: inert('the kernel balances between workers'),
     max_connections_to_accept_per_socket_event: 'inert',
-    ignore_global_conn_limit: inert('there is no global limit'),
-    bypass_overload_manager: 'inert',
+    ignore_global_conn_limit: 'implemented',
+    bypass_overload_manager: noted('for connections, not for requests'),
   },
   'envoy.config.listener.v3.FilterChain': {
     name: 'implemented',

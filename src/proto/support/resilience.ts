@@ -39,4 +39,47 @@ export const resilienceSupport: SupportTable = {
   },
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit': { limit_kbps: 'implemented' },
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit': {},
+  'envoy.extensions.filters.http.health_check.v3.HealthCheck': {
+    pass_through_mode: 'implemented',
+    cache_time: noted('each worker remembers for itself'),
+    cluster_min_healthy_percentages: 'implemented',
+    headers: 'implemented',
+  },
+  'envoy.config.overload.v3.OverloadManager': {
+    refresh_interval: 'implemented',
+    resource_monitors: noted('fixed_heap, injected_resource and global_downstream_max_connections'),
+    actions: 'implemented',
+    loadshed_points: 'implemented',
+    buffer_factory_config: inert('buffers are not accounted to streams'),
+  },
+  'envoy.config.overload.v3.ResourceMonitor': { name: 'implemented', typed_config: 'implemented' },
+  'envoy.config.overload.v3.OverloadAction': {
+    name: noted(
+      'stop_accepting_requests, disable_http_keepalive, reject_incoming_connections, stop_accepting_connections (which rejects them as well) and shrink_heap',
+    ),
+    triggers: 'implemented',
+  },
+  'envoy.config.overload.v3.LoadShedPoint': {
+    name: noted('tcp_listener_accept and http_connection_manager_decode_headers'),
+    triggers: 'implemented',
+  },
+  'envoy.config.overload.v3.Trigger': {
+    name: 'implemented',
+    threshold: 'implemented',
+    scaled: 'implemented',
+  },
+  'envoy.config.overload.v3.ThresholdTrigger': { value: 'implemented' },
+  'envoy.config.overload.v3.ScaledTrigger': {
+    scaling_threshold: 'implemented',
+    saturation_threshold: 'implemented',
+  },
+  'envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig': {
+    max_heap_size_bytes: noted('compared with the resident memory of the process: heaps, buffers and code'),
+  },
+  'envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig': {
+    filename: 'implemented',
+  },
+  'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig': {
+    max_active_downstream_connections: 'implemented',
+  },
 };

@@ -6,10 +6,11 @@ import { fields } from './fields.ts';
 import { h1 } from './h1.ts';
 import { hcm } from './hcm.ts';
 import { headerCases } from './header-case.ts';
-import { http2Upstream } from './http2-upstream.ts';
 import { headers } from './headers.ts';
 import { http2Downstream } from './http2-downstream.ts';
+import { http2Upstream } from './http2-upstream.ts';
 import { origins } from './origin.ts';
+import { overloads } from './overload.ts';
 import { processes } from './process.ts';
 import { routes } from './routes.ts';
 import { tcpProxy } from './tcp.ts';
@@ -29,6 +30,7 @@ export const GROUPS: readonly Group[] = [
   ...processes,
   ...fields,
   ...faults,
+  ...overloads,
   ...http2Downstream,
   ...http2Upstream,
   ...headerCases,
