@@ -234,6 +234,7 @@ export class Session<Out, In>
   // Frames from the peer.
 
   onDataFrame(id: number, flags: number, length: number): number {
+    if (this.failed || this.closed) return H2_ERROR.internalError;
     if (this.blockStream !== 0 || id === 0) return H2_ERROR.protocolError;
     const end = (flags & FLAG_END_STREAM) !== 0;
     if (length === 0 && !end) {
@@ -297,6 +298,8 @@ export class Session<Out, In>
   }
 
   onFrame(type: number, flags: number, id: number, bytes: Buffer, from: number, to: number): number {
+    // A frame before this one, of the same read, was the end.
+    if (this.failed || this.closed) return H2_ERROR.internalError;
     if (this.blockStream !== 0 && (type !== FRAME.continuation || id !== this.blockStream)) {
       return H2_ERROR.protocolError;
     }

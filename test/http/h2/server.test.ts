@@ -147,6 +147,14 @@ t.test('a rapid reset attack is cut off as in Envoy, server-caused resets count 
   t.ok(made.streams.length <= 250, `${made.streams.length}`);
 });
 
+t.test('nothing of a read counts that comes behind the end of the connection', async (t) => {
+  const h = new Harness({ prematureResetTotalStreamCount: 2 }, false);
+  await h.sent(h.wire.headers(1, GET, true));
+  await h.sent(Buffer.concat([frame(3, 0, 1, word(8)), h.wire.headers(3, GET, true)]));
+  t.equal(h.streams.length, 1);
+  t.equal(h.codec.active, 0);
+});
+
 t.test('header lists over the limit are answered with 431, HPACK bombs too', async (t) => {
   const many = new Harness();
   const fields = GET.slice();
