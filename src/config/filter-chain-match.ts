@@ -93,10 +93,9 @@ function addSources<C>(direct: DirectRanges<C>, match: FilterChainMatch, chain: 
 }
 
 function serverNamesOf(match: FilterChainMatch, path: string): readonly string[] {
-  return orNone(match.serverNames, '').map((name, i) => {
-    if (name.startsWith('*.')) return checkedName(name.slice(1), path, i);
-    return checkedName(name, path, i);
-  });
+  return orNone(match.serverNames, '').map((name, i) =>
+    checkedName((name.startsWith('*.') ? name.slice(1) : name).toLowerCase(), path, i),
+  );
 }
 
 function checkedName(name: string, path: string, i: number): string {

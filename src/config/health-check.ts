@@ -14,7 +14,7 @@ import { ConfigError } from '../core/errors.ts';
 import type { AccessLogInfo } from '../http/access-log-info.ts';
 import type { Headers } from '../http/headers.ts';
 import { ipAddress } from '../net/address.ts';
-import type { Address } from '../net/connection.ts';
+import { type Address, PLAIN_ACCEPT } from '../net/connection.ts';
 import { applyHeaderMutations, compileHeaderMutations, type HeaderMutations } from '../route/policy.ts';
 import { compileStringMatcher } from '../route/string-matcher.ts';
 import type { HostSpec } from '../upstream/cluster-hosts.ts';
@@ -214,7 +214,7 @@ function mutation(mutations: HeaderMutations | undefined): HttpProbeSettings['mu
 function checkInfo(host: HostSpec): AccessLogInfo {
   const loopback = ipAddress('127.0.0.1', 0);
   return {
-    downstream: { connectionId: 0, directRemote: loopback, local: loopback, serverName: '' },
+    downstream: { connectionId: 0, directRemote: loopback, local: loopback, accepted: PLAIN_ACCEPT },
     startWallMs: Date.now(),
     startMs: performance.now(),
     request: null,

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import type { AccessLog } from '#plain/envoy.config.accesslog.v3.ts';
 import type { Address as AddressConfig } from '#plain/envoy.config.core.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -6,12 +7,14 @@ import type { AcceptPlan } from '../net/accept.ts';
 import { formatAddress, ipAddress, unixAddress } from '../net/address.ts';
 import { type Address, PLAIN_ACCEPT } from '../net/connection.ts';
 import type { FilterChain } from '../net/filter-chain.ts';
-import { filterCount } from './connection-counts.ts';
+import type { Counter } from '../stats/scope.ts';
+import { filterCount, listenerCount } from './connection-counts.ts';
 import { at, type CompileContext, type ListenerContext } from './context.ts';
 import { compileDrainDecision, isInbound } from './drain.ts';
 import { compileFilterChain } from './filter-chain.ts';
 import { compileFilterChainMatch, type MatchedChain } from './filter-chain-match.ts';
 import { compileListenerFilters } from './listener-filters.ts';
+import { createListenerLog } from './listener-log.ts';
 import { createListenerStats } from './listener-stats.ts';
 import { compileAdmission, countedConnections } from './shedding.ts';
 
@@ -64,7 +67,7 @@ function compileAccept(config: ListenerConfig, ctx: ListenerContext): AcceptPlan
   const find = compileFilterChainMatch(chains);
   const stats = createListenerStats(ctx.listenerScope, ctx.worker);
   const { clock } = ctx;
-  return {
+  const plan: AcceptPlan = {
     direct,
     directInfo: { ...PLAIN_ACCEPT, chainName: direct?.name ?? '' },
     filters,
@@ -78,6 +81,70 @@ function compileAccept(config: ListenerConfig, ctx: ListenerContext): AcceptPlan
     wheel: ctx.wheel,
     now: () => clock.now(),
     live: ctx.connections,
+  };
+  const limited = withConnectionLimit(plan, config, stats.overflow, ctx);
+  return config.accessLog === undefined ? limited : withAccessLog(limited, config.accessLog, ctx);
+}
+
+/** `envoy.resource_limits.listener.<name>.connection_limit` of the runtime: open connections over all workers. */
+function withConnectionLimit(
+  plan: AcceptPlan,
+  config: ListenerConfig,
+  overflow: Counter,
+  ctx: ListenerContext,
+): AcceptPlan {
+  const name = config.name ?? '';
+  const limit = ctx.runtime(`envoy.resource_limits.listener.${name}.connection_limit`);
+  if (typeof limit !== 'number') return plan;
+  const open = ctx.sharedCount(listenerCount(name));
+  const { observer, events } = plan;
+  return {
+    ...plan,
+    admit: () => {
+      if (open.total() < limit) return true;
+      overflow.inc();
+      return false;
+    },
+    observer: {
+      onOpen: () => {
+        open.add(1);
+        observer.onOpen();
+      },
+      onClosed: (lengthMs, id) => {
+        open.add(-1);
+        observer.onClosed(lengthMs, id);
+      },
+    },
+    // Those that listener filters still look at count, too.
+    events: {
+      ...events,
+      onPreOpen: () => {
+        open.add(1);
+        events.onPreOpen();
+      },
+      onPreClosed: () => {
+        open.add(-1);
+        events.onPreClosed();
+      },
+    },
+  };
+}
+
+function withAccessLog(plan: AcceptPlan, configs: readonly AccessLog[], ctx: ListenerContext): AcceptPlan {
+  const log = createListenerLog(ctx.compileAccessLogs(configs, 'access_log'), ctx);
+  return {
+    ...plan,
+    serve: (connection, chain) => {
+      log.onConnection(connection);
+      plan.serve(connection, chain);
+    },
+    events: {
+      ...plan.events,
+      onUnserved: (why, arrival, reason) => {
+        plan.events.onUnserved(why, arrival, reason);
+        log.onUnserved(why, arrival, reason);
+      },
+    },
   };
 }
 

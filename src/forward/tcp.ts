@@ -103,7 +103,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
       connectionId: connection.id,
       directRemote: connection.remote,
       local: connection.local,
-      serverName: '',
+      accepted: connection.accepted,
     };
     this.remoteIp = connection.remote.ip;
     this.remotePort = connection.remote.port;
@@ -169,6 +169,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
     if (left && reason !== undefined && this.#up === null && this.responseFlags === 0) {
       this.responseFlags |= FLAG.downstreamConnectionTermination;
     }
+    this.#summarise();
     this.#upstream?.cancel();
     if (this.#up === null) this.#finish();
     // What a client sent before its FIN arrives even when it is gone; a reset is passed on.
@@ -233,8 +234,8 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
 
   #connect(): void {
     const target = this.#plan.pickTarget(this.#down);
-    this.upstreamCluster = target.name;
     const cluster = target.cell.value;
+    this.upstreamCluster = cluster === undefined ? '' : target.name;
     this.#cluster = cluster ?? null;
     if (cluster === undefined) {
       this.#plan.stats.cxNoRoute.inc();
@@ -293,6 +294,17 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
     this.#closing ??= last;
     this.#up?.closeAfterFlush(FLUSH_MS);
     this.#down.closeAfterFlush(FLUSH_MS);
+  }
+
+  /** For the access log of the listener. */
+  #summarise(): void {
+    const { summary } = this.#down.accepted;
+    if (summary === null) return;
+    summary.responseFlags = this.responseFlags;
+    summary.upstreamCluster = this.upstreamCluster;
+    summary.upstreamHost = this.upstreamHost;
+    summary.upstreamLocal = this.upstreamLocal;
+    summary.upstreamTransportFailure = this.upstreamTransportFailure;
   }
 
   #closeBoth(reset: boolean): void {

@@ -9,6 +9,10 @@ import type { RequestHead, ResponseHead } from './stream.ts';
  * not happen".
  */
 export interface AccessLogInfo {
+  /** The entry of a listener, which stands for all that happened on the connection. */
+  readonly kind?: 'listener';
+  /** Of a listener's entry, '' when no HTTP was spoken. */
+  readonly protocol?: string;
   readonly downstream: DownstreamInfo;
   readonly startWallMs: number;
   readonly startMs: number;

@@ -1,6 +1,6 @@
 // Over 400 lines: half of it is what an exchange remembers, and its way through the filters is one state machine.
 import type { ResetReason } from '../core/errors.ts';
-import type { Address } from '../net/connection.ts';
+import type { AcceptInfo, Address } from '../net/connection.ts';
 import { type HttpFilter, KEPT, type Kept } from './filter.ts';
 import type { Headers } from './headers.ts';
 import { createLocalMessage, LOCAL_REPLY } from './local-reply.ts';
@@ -13,11 +13,10 @@ export type ResponseFlags = number;
 /** What is known of the connection that a request came on. One per connection. */
 export interface DownstreamInfo {
   readonly connectionId: number;
-  /** Peer of the socket. */
+  /** Peer of the connection, before headers say otherwise. */
   readonly directRemote: Address;
   readonly local: Address;
-  /** SNI, '' without TLS. */
-  readonly serverName: string;
+  readonly accepted: AcceptInfo;
 }
 
 /** Where an exchange's request goes after the filters: the terminal of the chain (an upstream attempt). */

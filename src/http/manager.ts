@@ -47,7 +47,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       connectionId: connection.id,
       directRemote: connection.remote,
       local: connection.local,
-      serverName: '',
+      accepted: connection.accepted,
     };
     this.#startMs = options.clock.now();
     this.#idleSinceMs = this.#startMs;
@@ -382,6 +382,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const x = new Exchange(this, this.#downstream, stream, none, options.clock.wall());
     x.idleTimeoutMs = options.timeouts.streamIdleTimeoutMs;
     stream.events = x;
+    const { summary } = this.#downstream.accepted;
+    if (summary !== null) summary.protocol = this.#codec.http2 ? 'HTTP/2' : 'HTTP/1.1';
     this.#exchanges.push(x);
     stats.rqTotal.inc();
     (this.#codec.http2 ? stats.rqHttp2Total : stats.rqHttp1Total).inc();

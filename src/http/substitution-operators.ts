@@ -114,6 +114,7 @@ function addressOperators(base: string, port: string, of: AddressOf): Record<str
 // The chosen host is not a peer before the connection stands.
 const upstreamRemote: AddressOf = (x) => (x.upstreamLocal === null ? null : x.upstreamHost);
 const downstreamLocal: AddressOf = (x) => x.downstream.local;
+const socketLocal: AddressOf = (x) => x.downstream.accepted.directLocal ?? x.downstream.local;
 
 const OPERATORS: Readonly<Record<string, Compile>> = {
   START_TIME: (argument) => {
@@ -128,7 +129,7 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   RESP: (argument, path) => headerOperator(argument, path, responseHeader),
   TRAILER: (argument, path) =>
     headerOperator(argument, path, (name) => (x) => fromList(x.responseTrailers, name)),
-  PROTOCOL: plain((x) => x.request?.protocol),
+  PROTOCOL: plain((x) => (x.request === null ? orNone(x.protocol ?? '') : x.request.protocol)),
   RESPONSE_CODE: numeric((x) => x.response?.status ?? 0),
   RESPONSE_CODE_DETAILS: (argument, path) => {
     if (argument === undefined) return { text: (x) => oneWord(x.responseCodeDetails) };
@@ -153,11 +154,11 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   ...addressOperators('UPSTREAM_LOCAL_ADDRESS', 'UPSTREAM_LOCAL_PORT', (x) => x.upstreamLocal),
   ...addressOperators('UPSTREAM_REMOTE_ADDRESS', 'UPSTREAM_REMOTE_PORT', upstreamRemote),
   ...addressOperators('DOWNSTREAM_LOCAL_ADDRESS', 'DOWNSTREAM_LOCAL_PORT', downstreamLocal),
-  ...addressOperators('DOWNSTREAM_DIRECT_LOCAL_ADDRESS', 'DOWNSTREAM_DIRECT_LOCAL_PORT', downstreamLocal),
+  ...addressOperators('DOWNSTREAM_DIRECT_LOCAL_ADDRESS', 'DOWNSTREAM_DIRECT_LOCAL_PORT', socketLocal),
   ...addressOperators(
     'DOWNSTREAM_DIRECT_REMOTE_ADDRESS',
     'DOWNSTREAM_DIRECT_REMOTE_PORT',
-    (x) => x.downstream.directRemote,
+    (x) => x.downstream.accepted.directRemote ?? x.downstream.directRemote,
   ),
   DOWNSTREAM_REMOTE_ADDRESS: plain(downstreamRemote),
   DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: plain((x) =>
@@ -178,12 +179,16 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   CONNECTION_ID: numeric((x) => x.downstream.connectionId),
   STREAM_ID: plain((x) => orNone(x.requestId)),
   CONNECTION_TERMINATION_DETAILS: plain((x) => oneWord(x.connectionTerminationDetails)),
-  REQUESTED_SERVER_NAME: plain((x) => orNone(x.downstream.serverName)),
+  REQUESTED_SERVER_NAME: plain((x) => orNone(x.downstream.accepted.serverName)),
   QUERY_PARAM: (argument, path) => queryOperator(argument ?? '', path),
   PATH: (argument, path) => pathOperator(argument ?? '', path),
   GRPC_STATUS: (argument, path) => grpcOperator(argument ?? '', path),
   GRPC_STATUS_NUMBER: numeric(grpcStatus),
-  ACCESS_LOG_TYPE: plain((x) => (x.request === null ? 'TcpConnectionEnd' : 'DownstreamEnd')),
+  ACCESS_LOG_TYPE: plain((x) =>
+    x.kind === 'listener' ? 'NotSet' : x.request === null ? 'TcpConnectionEnd' : 'DownstreamEnd',
+  ),
+  FILTER_CHAIN_NAME: plain((x) => orNone(x.downstream.accepted.chainName)),
+  TLS_JA3_FINGERPRINT: plain((x) => orNone(x.downstream.accepted.ja3)),
   UNIQUE_ID: plain(() => randomUUID()),
   // Upstreams speak HTTP/1.1 alone for now.
   UPSTREAM_PROTOCOL: plain((x) => (x.request === null || x.upstreamFirstTxMs < 0 ? undefined : 'HTTP/1.1')),

@@ -22,8 +22,23 @@ export interface AcceptInfo {
   readonly ja3: string;
   /** What listener filters noted, by namespace; null for nothing. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, string>>>> | null;
+  /** For the access log of the listener, null when it has none. */
+  readonly summary: ConnectionSummary | null;
   /** Cluster that a network filter chose in place of the configured one (`sni_cluster`), '' for none. */
   readonly cluster: string;
+}
+
+/** What the filters of a chain leave behind for the access log of the listener. */
+export interface ConnectionSummary {
+  protocol: string;
+  /** Bits, see http/response-flags.ts. */
+  responseFlags: number;
+  details: string;
+  terminationDetails: string;
+  upstreamCluster: string;
+  upstreamHost: Address | null;
+  upstreamLocal: Address | null;
+  upstreamTransportFailure: string;
 }
 
 /** Of a connection that nobody looked at, and of those to upstreams. */
@@ -34,6 +49,7 @@ export const PLAIN_ACCEPT: AcceptInfo = {
   directLocal: null,
   ja3: '',
   metadata: null,
+  summary: null,
   cluster: '',
 };
 

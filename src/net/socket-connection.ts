@@ -280,7 +280,9 @@ export class SocketConnection implements Connection, ReadTarget {
 
   destroy(reset = false): void {
     if (this.#socket.destroyed) return;
-    if (reset && this.remote.path === '') this.#socket.resetAndDestroy();
+    // Bytes that were put back and that nobody read: the kernel would send an RST, had it kept them.
+    const unread = this.#reader !== null && this.#socket.readableLength > 0;
+    if ((reset || unread) && this.remote.path === '') this.#socket.resetAndDestroy();
     else this.#socket.destroy();
   }
 

@@ -2,6 +2,7 @@ import t from 'tap';
 import { Exchange, type ExchangeHost } from '../../src/http/exchange.ts';
 import type { HttpFilter } from '../../src/http/filter.ts';
 import { RequestHead, ResponseHead, type ServerStream } from '../../src/http/stream.ts';
+import { PLAIN_ACCEPT } from '../../src/net/connection.ts';
 
 const ADDRESS = { ip: '127.0.0.1', port: 1, path: '' };
 
@@ -40,7 +41,7 @@ function exchangeWith(filters: readonly HttpFilter[], terminal?: ExchangeHost['t
     now: () => 1,
   };
   const head = new RequestHead('POST', '/', 'a', []);
-  const downstream = { connectionId: 1, directRemote: ADDRESS, local: ADDRESS, serverName: '' };
+  const downstream = { connectionId: 1, directRemote: ADDRESS, local: ADDRESS, accepted: PLAIN_ACCEPT };
   return { x: new Exchange(host, downstream, stream, head, 0), head, log, state };
 }
 

@@ -4,6 +4,7 @@ import { FilterSlot, type HttpFilter, KEPT } from '../../src/http/filter.ts';
 import type { Headers } from '../../src/http/headers.ts';
 import { LOCAL_REPLY } from '../../src/http/local-reply.ts';
 import { RequestHead, ResponseHead, type ServerStream } from '../../src/http/stream.ts';
+import { PLAIN_ACCEPT } from '../../src/net/connection.ts';
 
 const ADDRESS = { ip: '127.0.0.1', port: 1, path: '' };
 
@@ -28,7 +29,7 @@ function exchange(filters: readonly HttpFilter[]) {
     pause: () => {},
     resume: () => {},
   } as unknown as ServerStream;
-  const downstream = { connectionId: 1, directRemote: ADDRESS, local: ADDRESS, serverName: '' };
+  const downstream = { connectionId: 1, directRemote: ADDRESS, local: ADDRESS, accepted: PLAIN_ACCEPT };
   const head = new RequestHead('POST', '/', 'a', []);
   const x = new Exchange(host, downstream, stream, head, 0);
   x.sink = {

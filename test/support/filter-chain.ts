@@ -3,6 +3,7 @@ import { Exchange, type ExchangeHost } from '../../src/http/exchange.ts';
 import type { HttpFilter } from '../../src/http/filter.ts';
 import type { Headers } from '../../src/http/headers.ts';
 import { type Protocol, RequestHead, type ResponseHead, type ServerStream } from '../../src/http/stream.ts';
+import { PLAIN_ACCEPT } from '../../src/net/connection.ts';
 
 const ADDRESS = { ip: '127.0.0.1', port: 1, path: '' };
 
@@ -61,7 +62,7 @@ export function runFilters(filters: readonly HttpFilter[], request: FilterReques
     pause: () => {},
     resume: () => {},
   } as unknown as ServerStream;
-  const downstream = { connectionId: 1, directRemote: ADDRESS, local: ADDRESS, serverName: '' };
+  const downstream = { connectionId: 1, directRemote: ADDRESS, local: ADDRESS, accepted: PLAIN_ACCEPT };
   const head = new RequestHead(request.method ?? 'POST', request.path ?? '/', 'a', request.headers ?? []);
   head.protocol = request.protocol ?? 'HTTP/1.1';
   const x = new Exchange(host, downstream, stream, head, 0);

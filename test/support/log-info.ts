@@ -1,5 +1,6 @@
 import type { AccessLogInfo } from '../../src/http/access-log-info.ts';
 import { RequestHead } from '../../src/http/stream.ts';
+import { PLAIN_ACCEPT } from '../../src/net/connection.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 

@@ -17,7 +17,10 @@ function compileDirectResponse(value: object): ConnectionHandler {
   const config: Config = value;
   const text = config.response === undefined ? '' : readText(config.response, 'response');
   const response = Buffer.from(text);
+  if (response.length === 0) return (connection) => connection.destroy();
   return (connection) => {
+    const { summary } = connection.accepted;
+    if (summary !== null) summary.details = 'direct_response';
     connection.events = {
       // What the client says is of no interest, but it is read: unread bytes would make an RST of the FIN.
       onData: () => {},
@@ -25,7 +28,7 @@ function compileDirectResponse(value: object): ConnectionHandler {
       onDrain: () => {},
       onClose: () => {},
     };
-    if (response.length > 0) connection.write(response);
+    connection.write(response);
     connection.closeAfterFlush(FLUSH_MS);
   };
 }

@@ -12,6 +12,7 @@ export const listenerSupport: SupportTable = {
     continue_on_listener_filters_timeout: 'implemented',
     per_connection_buffer_limit_bytes: 'implemented',
     enable_reuse_port: 'implemented',
+    access_log: 'implemented',
     tcp_backlog_size: 'implemented',
     metadata: 'inert',
     drain_type: 'implemented',

@@ -3,6 +3,7 @@ import { headerMutationFilter } from '../../../src/extensions/http/header-mutati
 import { Exchange, type ExchangeHost } from '../../../src/http/exchange.ts';
 import type { HttpFilter } from '../../../src/http/filter.ts';
 import { RequestHead, ResponseHead, type ServerStream } from '../../../src/http/stream.ts';
+import { PLAIN_ACCEPT } from '../../../src/net/connection.ts';
 
 const compile = (config: object): HttpFilter => headerMutationFilter.compile(config, {} as never);
 
@@ -30,7 +31,7 @@ function exchange(filter: HttpFilter, request: string[], response: string[]) {
     resume: () => {},
   } as unknown as ServerStream;
   const address = { ip: '127.0.0.1', port: 1, path: '' };
-  const downstream = { connectionId: 1, directRemote: address, local: address, serverName: '' };
+  const downstream = { connectionId: 1, directRemote: address, local: address, accepted: PLAIN_ACCEPT };
   const head = new RequestHead('GET', '/', 'a', request);
   new Exchange(host, downstream, stream, head, 0).onHead(head, true);
   return { request: head.headers, response: sent[0]?.headers };
