@@ -16,7 +16,7 @@ export function createLogInfo(request = new RequestHead('GET', '/', 'a.com', [])
       connectionId: 7,
       directRemote: { ip: '10.0.0.1', port: 4001, path: '' },
       local: { ip: '10.0.0.2', port: 80, path: '' },
-      serverName: '',
+      accepted: PLAIN_ACCEPT,
     },
     startWallMs: Date.UTC(2026, 0, 2, 3, 4, 5, 67),
     startMs: 1000,
