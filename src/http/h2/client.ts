@@ -168,15 +168,14 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
   }
 
   #interim(stream: Stream, head: ResponseHead, end: boolean): void {
-    if (end || ++stream.interim > this.#options.maxInterim) {
-      this.#session.streamError(stream, H2_ERROR.protocolError);
-    } else stream.events.onHead(head, false);
+    if (end || ++stream.interim > this.#options.maxInterim) this.#session.malformed(stream);
+    else stream.events.onHead(head, false);
   }
 
   #response(stream: Stream, head: ResponseHead, end: boolean): void {
     const bodiless = stream.method === 'HEAD' || head.status === 304 || head.status === 204;
     if (end && head.contentLength > 0 && !bodiless) {
-      this.#session.streamError(stream, H2_ERROR.protocolError);
+      this.#session.malformed(stream);
       return;
     }
     if (!end && stream.method !== 'CONNECT') stream.receiveLeft = bodiless ? 0 : head.contentLength;

@@ -391,7 +391,8 @@ export class Session<Out, In>
     else if (!end || trailers === null) this.malformed(stream);
     else if (stream.receiveLeft > 0) this.streamError(stream, H2_ERROR.protocolError);
     else {
-      this.#options.stats.trailers.inc();
+      // As Envoy: those of requests.
+      if (this.#side.isServer) this.#options.stats.trailers.inc();
       stream.remoteEnded = true;
       if (stream.pauses > 0 || stream.holding || stream.delivering) {
         stream.inboxTrailers = trailers;

@@ -308,4 +308,58 @@ export const DIFFERENCES: readonly Explained[] = [
     path: /^log$/,
     cases: ['h2: window of the stream holds the body back'],
   },
+  {
+    reason: 'GOAWAY says why the connection ends; Envoy mostly closes it without a word',
+    path: /goaways$|goaway_sent$/,
+    cases: [
+      'http2: fields of the connection in an answer',
+      'http2: transfer-encoding in an answer',
+      'http2: length without a body',
+      'http2: no status',
+      'http2: status that is no number',
+      'http2: a name in upper case in an answer',
+      'http2: a request pseudo header in an answer',
+      'http2: 101 in an answer',
+      'http2: interim head that ends the stream',
+      'http2: second head in place of trailers',
+      'http2: bytes that are no HTTP/2',
+      'http2: a frame that is too long',
+      'http2: WINDOW_UPDATE of zero on the connection',
+      'http2: PUSH_PROMISE',
+      'http2: head of 70 KB',
+    ],
+  },
+  {
+    reason: 'CANCEL says that an answer is not wanted any more (RFC 9113 §7); Envoy says INTERNAL_ERROR',
+    path: /streams\.1\[2\]$/,
+    cases: [
+      'http2: head of 150 fields',
+      'http2: no answer in time',
+      'http2: client leaves',
+      'http2: answer before the request has ended',
+      'http2: answer and NO_ERROR before the request has ended',
+      'http2: h2 to h2, a client that resets its stream',
+    ],
+  },
+  {
+    reason: 'a connection that ends with its last stream broke no protocol; Envoy counts it as if it had',
+    path: /upstream_cx_protocol_error$/,
+    cases: ['http2: GOAWAY that includes the stream', 'http2: h2 to h2, max_requests_per_connection'],
+  },
+  {
+    reason: 'DATA before a head ends its stream, not those beside it',
+    path: /^backends|^counters/,
+    cases: ['http2: DATA before the head'],
+  },
+  {
+    reason: 'a head over the limit counts as a message that breaks the rules',
+    path: /rx_messaging_error$/,
+    cases: ['http2: head of 70 KB'],
+  },
+  {
+    reason:
+      'a connection whose host allows no stream is of no use and closed; Envoy keeps it until the host leaves',
+    path: /closed$|upstream_cx_/,
+    cases: ['http2: h2 to h2, a host that allows no stream'],
+  },
 ];
