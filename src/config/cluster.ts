@@ -8,6 +8,7 @@ import { createClusterStats } from '../upstream/cluster-stats.ts';
 import type { ClusterContext } from '../upstream/context.ts';
 import { HealthView } from '../upstream/health-view.ts';
 import type { PoolShared } from '../upstream/pools/pool-shared.ts';
+import { isAggregate } from './cluster-aggregate.ts';
 import { compileBalancing } from './cluster-balancing.ts';
 import { compileDnsResolver, compileStrictDns, isStrictDns } from './cluster-dns.ts';
 import { compileStaticHosts } from './cluster-hosts.ts';
@@ -40,10 +41,12 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     discovered: isStrictDns(config),
     countMembership: context.primary,
     scope,
-    shared: compileShared(config, scope, breakers.default, context),
+    shared: compileShared(config, scope, breakers, context),
     breakers,
     balancing: compileBalancing(config, context),
     random: context.random,
+    closeOnHostSetChange: config.commonLbConfig?.closeConnectionsOnHostSetChange ?? false,
+    maxStreamDurationMs: clusterProtocol(config).common?.maxStreamDuration ?? 0,
     health: compileHealth(config, context),
     metadata: config.metadata?.filterMetadata ?? null,
   });
@@ -68,7 +71,7 @@ function compileHealth(config: ClusterConfig, { health }: ClusterContext): Healt
 }
 
 function checkSupported(config: ClusterConfig): void {
-  if (config.clusterType !== undefined) {
+  if (config.clusterType !== undefined && !isAggregate(config)) {
     throw ConfigError.at('cluster_type', `'${config.clusterType.name ?? ''}' is not supported`);
   }
   const type = config.type ?? 'STATIC';
@@ -87,14 +90,14 @@ function checkSupported(config: ClusterConfig): void {
 function compileShared(
   config: ClusterConfig,
   scope: StatScope,
-  breaker: Breaker,
+  breakers: { readonly default: Breaker; readonly high: Breaker },
   context: ClusterContext,
 ): PoolShared {
   const protocol = clusterProtocol(config);
   const { common } = protocol;
   const dialOptions = compileDial(config);
   const { http, forHttp2 } = compilePoolProtocols(protocol, dialOptions, scope, context);
-  return {
+  const shared: PoolShared = {
     clock: context.clock,
     timers: context.timers,
     dial: context.dial,
@@ -102,12 +105,14 @@ function compileShared(
     http,
     httpForHttp2: forHttp2,
     stats: createClusterStats(scope),
-    breaker,
+    breaker: breakers.default,
+    high: null,
     maxRequestsPerConnection: common?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
     idleTimeoutMs: common?.idleTimeout ?? DEFAULT_IDLE_TIMEOUT_MS,
     closeOnHealthFailure: config.closeConnectionsOnHostHealthFailure ?? false,
     maxConnectionMs: common?.maxConnectionDuration ?? 0,
   };
+  return { ...shared, high: { ...shared, breaker: breakers.high } };
 }
 
 function compileDial(config: ClusterConfig): DialOptions {
@@ -129,9 +134,12 @@ function compileBreakers(
     const thresholds = config.circuitBreakers?.thresholds?.find(
       (t) => (t.priority ?? 'DEFAULT') === priority,
     );
+    const perHost = config.circuitBreakers?.perHostThresholds?.find(
+      (t) => (t.priority ?? 'DEFAULT') === priority,
+    );
     const holdings = context.holdings(name, part);
     return createBreaker(
-      compileLimits(thresholds),
+      compileLimits(thresholds, perHost, holdings.workers, context.envoyStrict),
       holdings,
       scope.scope(`circuit_breakers.${part}`),
       context.primary,
@@ -140,12 +148,35 @@ function compileBreakers(
   return { default: breaker('DEFAULT', 'default'), high: breaker('HIGH', 'high') };
 }
 
-function compileLimits(thresholds: CircuitBreakers_Thresholds | undefined): BreakerLimits {
+/** What control planes send for "no limit". */
+const UNLIMITED = 0xffff_ffff;
+
+function compileLimits(
+  thresholds: CircuitBreakers_Thresholds | undefined,
+  perHost: CircuitBreakers_Thresholds | undefined,
+  workers: number,
+  envoyStrict: boolean,
+): BreakerLimits {
+  const budget = thresholds?.retryBudget;
+  const unlimited = thresholds?.maxRetries === undefined || thresholds.maxRetries === UNLIMITED;
   return {
     maxConnections: thresholds?.maxConnections ?? DEFAULT_LIMITS.maxConnections,
     maxPendingRequests: thresholds?.maxPendingRequests ?? DEFAULT_LIMITS.maxPendingRequests,
     maxRequests: thresholds?.maxRequests ?? DEFAULT_LIMITS.maxRequests,
     maxRetries: thresholds?.maxRetries ?? DEFAULT_LIMITS.maxRetries,
+    retryBudget:
+      budget === undefined
+        ? null
+        : {
+            budgetPercent: budget.budgetPercent?.value ?? (budget.budgetPercent === undefined ? 20 : 0),
+            minRetryConcurrency: budget.minRetryConcurrency ?? 3,
+          },
+    windowedRetries: budget === undefined && unlimited && !envoyStrict,
     trackRemaining: thresholds?.trackRemaining ?? false,
+    maxConnectionPools: thresholds?.maxConnectionPools ?? Number.POSITIVE_INFINITY,
+    maxConnectionsPerHost:
+      perHost?.maxConnections === undefined
+        ? Number.POSITIVE_INFINITY
+        : Math.ceil(perHost.maxConnections / workers),
   };
 }

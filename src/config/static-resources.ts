@@ -41,12 +41,14 @@ export function compileResources(
     return cell;
   };
   const live = new Map<string, Cluster>();
+  const local = localPeers(clusterContext.localCluster ?? '', clusters, base, cellOf);
+  const context: ClusterContext = { ...clusterContext, clusterCell: cellOf, ...local };
   for (const [i, config] of clusters.entries()) {
     const path = `static_resources.clusters[${i}]`;
     collect(problems, path, () => {
       const name = config.name ?? '';
       if (live.has(name)) throw ConfigError.at('name', `duplicate cluster '${name}'`);
-      const cluster = compileCluster(config, clusterContext);
+      const cluster = compileCluster(config, context);
       live.set(name, cluster);
       cellOf(name).value = cluster;
     });
@@ -65,6 +67,22 @@ export function compileResources(
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return { clusters: live, listeners: compiled, clusterLookups: () => lookups };
+}
+
+/** The cluster that `local_cluster_name` says this proxy is a member of. */
+function localPeers(
+  name: string,
+  clusters: readonly ClusterConfig[],
+  { node }: BaseContext,
+  cellOf: (name: string) => Cell<Cluster>,
+): Pick<ClusterContext, 'localPeers'> {
+  if (name === '') return {};
+  if (!clusters.some((config) => config.name === name)) {
+    throw ConfigError.at('cluster_manager.local_cluster_name', `local cluster '${name}' must be defined`);
+  }
+  const { region, zone, subZone } = node;
+  const cell = cellOf(name);
+  return { localPeers: { locality: { region, zone, subZone }, hosts: () => cell.value?.hosts.value } };
 }
 
 function collect(problems: ConfigProblem[], path: string, compile: () => void): void {

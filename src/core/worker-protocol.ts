@@ -19,6 +19,8 @@ export interface WorkerInit {
   readonly clusters: readonly object[];
   /** Members by cluster name (`ClusterHosts`), for clusters whose members discovery finds. */
   readonly hosts: Readonly<Record<string, object>>;
+  /** `cluster_manager.local_cluster_name`, '' for none. */
+  readonly localCluster: string;
   /** Runtime values by key. */
   readonly runtime: Readonly<Record<string, unknown>>;
   /** What the workers hold of each cluster's circuit breakers, by cluster name; one slice a worker. */

@@ -1,5 +1,13 @@
 import type { Gauge, StatScope } from '../stats/scope.ts';
 import { HOLDING, type HoldingKind, type Holdings } from './holdings.ts';
+import {
+  type ConcurrencyBudget,
+  concurrencyBudget,
+  DEFAULT_WINDOW,
+  maxRetries,
+  type RetryLimit,
+  WindowedBudget,
+} from './retry-budget.ts';
 
 /** `CircuitBreakers.Thresholds` with Envoy's defaults filled in. */
 export interface BreakerLimits {
@@ -7,7 +15,18 @@ export interface BreakerLimits {
   readonly maxPendingRequests: number;
   readonly maxRequests: number;
   readonly maxRetries: number;
+  /** Instead of `maxRetries`. */
+  readonly retryBudget: ConcurrencyBudget | null;
+  /** Nobody set a limit for retries: a windowed budget stands in, unless inox is to be exactly Envoy. */
+  readonly windowedRetries: boolean;
   readonly trackRemaining: boolean;
+  /** Hosts with HTTP connections; Infinity for no limit. */
+  readonly maxConnectionPools: number;
+  /**
+   * `per_host_thresholds`, this worker's part of it: the limit divided by the workers and rounded up; Infinity for
+   * no limit.
+   */
+  readonly maxConnectionsPerHost: number;
 }
 
 export const DEFAULT_LIMITS: BreakerLimits = {
@@ -15,10 +34,14 @@ export const DEFAULT_LIMITS: BreakerLimits = {
   maxPendingRequests: 1024,
   maxRequests: 1024,
   maxRetries: 3,
+  retryBudget: null,
+  windowedRetries: false,
   trackRemaining: false,
+  maxConnectionPools: Number.POSITIVE_INFINITY,
+  maxConnectionsPerHost: Number.POSITIVE_INFINITY,
 };
 
-/** Envoy shows its 64-bit maximum for connection pools, which nobody limits. */
+/** Envoy shows its 64-bit maximum when connection pools are not limited. */
 const UNLIMITED = 2 ** 64;
 
 /**
@@ -81,6 +104,10 @@ export interface Breaker {
   readonly pendingRequests: Limit;
   readonly requests: Limit;
   readonly retries: Limit;
+  /** What a retry has to ask. */
+  readonly retryLimit: RetryLimit;
+  /** Connection pools: a host counts while it has HTTP connections. */
+  readonly pools: Limit;
   readonly limits: BreakerLimits;
 }
 
@@ -92,22 +119,39 @@ export function createBreaker(
   primary: boolean,
 ): Breaker {
   const limit = (max: number, kind: HoldingKind, name: string): Limit => {
-    const remaining = limits.trackRemaining ? scope.gauge(`remaining_${name}`) : null;
+    const unlimited = max === Number.POSITIVE_INFINITY;
+    if (limits.trackRemaining && unlimited) scope.gauge(`remaining_${name}`, 'max').set(UNLIMITED);
+    const remaining = limits.trackRemaining && !unlimited ? scope.gauge(`remaining_${name}`) : null;
     remaining?.set(primary ? max : 0);
     return new Limit(max, holdings, kind, scope.gauge(`${openName(name)}_open`, 'max'), remaining);
   };
-  scope.gauge('cx_pool_open', 'max');
-  if (limits.trackRemaining) scope.gauge('remaining_cx_pools', 'max').set(UNLIMITED);
-  return {
+  const breaker = {
     connections: limit(limits.maxConnections, HOLDING.connections, 'cx'),
     pendingRequests: limit(limits.maxPendingRequests, HOLDING.pendingRequests, 'pending'),
     requests: limit(limits.maxRequests, HOLDING.requests, 'rq'),
     retries: limit(limits.maxRetries, HOLDING.retries, 'retries'),
+    pools: limit(limits.maxConnectionPools, HOLDING.pools, 'cx_pools'),
     limits,
   };
+  return { ...breaker, retryLimit: createRetryLimit(breaker, holdings, scope) };
+}
+
+function createRetryLimit(
+  breaker: Omit<Breaker, 'retryLimit'>,
+  holdings: Holdings,
+  scope: StatScope,
+): RetryLimit {
+  const { limits, retries, requests, pendingRequests } = breaker;
+  if (limits.retryBudget !== null) {
+    return concurrencyBudget(limits.retryBudget, retries, requests, pendingRequests);
+  }
+  if (!limits.windowedRetries) return maxRetries(retries);
+  const remaining = scope.gauge('retry_budget_remaining', 'max');
+  return new WindowedBudget(DEFAULT_WINDOW, holdings.budget, holdings.worker, retries, Date.now, remaining);
 }
 
 function openName(name: string): string {
   if (name === 'pending') return 'rq_pending';
+  if (name === 'cx_pools') return 'cx_pool';
   return name === 'retries' ? 'rq_retry' : name;
 }

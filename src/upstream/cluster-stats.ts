@@ -1,11 +1,14 @@
 import { ResponseCodes } from '../stats/http-codes.ts';
 import type { Counter, Gauge, Histogram, StatScope } from '../stats/scope.ts';
 import { createUpdateStats } from './discovery/update-stats.ts';
+import { type BalancingStats, createBalancingStats } from './lb/balancing-stats.ts';
 
 /** Statistics of `cluster.<name>.` that belong to the cluster as a whole; `docs`: Envoy's cluster_stats. */
-export interface ClusterStats {
+export interface ClusterStats extends BalancingStats {
   /** `upstream_rq_<code>`, `upstream_rq_<n>xx`, `upstream_rq_completed`. */
   readonly codes: ResponseCodes;
+  /** `retry.upstream_rq_<code>`, …: answers that were not passed on because the request was retried. */
+  readonly retryCodes: ResponseCodes;
   /** From the request's arrival to the end of its response. */
   readonly rqTime: Histogram;
   readonly cxTotal: Counter;
@@ -20,6 +23,7 @@ export interface ClusterStats {
   readonly cxMaxRequests: Counter;
   readonly cxNoneHealthy: Counter;
   readonly cxOverflow: Counter;
+  readonly cxPoolOverflow: Counter;
   readonly cxProtocolError: Counter;
   readonly cxCloseNotify: Counter;
   readonly cxDestroy: Counter;
@@ -55,6 +59,8 @@ export interface ClusterStats {
   readonly rqRetryLimitExceeded: Counter;
   readonly rqRetryOverflow: Counter;
   readonly rqRetrySuccess: Counter;
+  /** Requests sent again at once because a connection from the pool had died; not Envoy's. */
+  readonly rqReplayed: Counter;
   readonly flowControlPausedReading: Counter;
   readonly flowControlResumedReading: Counter;
   readonly flowControlBackedUp: Counter;
@@ -67,7 +73,6 @@ export interface ClusterStats {
   readonly maxHostWeight: Gauge;
   /** Hosts that got the cluster's own transport socket: all, as long as there are no other matches. */
   readonly socketMatches: Counter;
-  readonly lbHealthyPanic: Counter;
   readonly retryOrShadowAbandoned: Counter;
 }
 
@@ -77,22 +82,9 @@ const SILENT_COUNTERS = [
   'assignment_stale',
   'assignment_timeout_received',
   'assignment_use_cached',
-  'lb_local_cluster_not_ok',
-  'lb_recalculate_zone_structures',
-  'lb_subsets_created',
-  'lb_subsets_fallback',
-  'lb_subsets_fallback_panic',
-  'lb_subsets_removed',
-  'lb_subsets_selected',
-  'lb_zone_cluster_too_small',
-  'lb_zone_no_capacity_left',
-  'lb_zone_routing_all_directly',
-  'lb_zone_routing_cross_zone',
-  'lb_zone_routing_sampled',
   'original_dst_host_invalid',
   'upstream_cx_connect_with_0_rtt',
   'upstream_cx_http3_total',
-  'upstream_cx_pool_overflow',
   'upstream_cx_preconnect_skipped',
   'upstream_http3_broken',
   'upstream_internal_redirect_failed_total',
@@ -104,7 +96,6 @@ const SILENT_GAUGES = [
   'version',
   'warming_state',
   'upstream_queue_overloaded',
-  'lb_subsets_active',
   'upstream_cx_rx_bytes_buffered',
   'upstream_cx_tx_bytes_buffered',
 ] as const;
@@ -118,7 +109,9 @@ export function createClusterStats(scope: StatScope): ClusterStats {
   return {
     ...connectionStats(scope),
     ...requestStats(scope),
+    ...createBalancingStats(scope),
     codes: new ResponseCodes(scope, 'upstream_rq', true),
+    retryCodes: new ResponseCodes(scope.scope('retry'), 'upstream_rq', true),
     rqTime: scope.histogram('upstream_rq_time', 'milliseconds'),
     flowControlPausedReading: scope.counter('upstream_flow_control_paused_reading_total'),
     flowControlResumedReading: scope.counter('upstream_flow_control_resumed_reading_total'),
@@ -131,7 +124,6 @@ export function createClusterStats(scope: StatScope): ClusterStats {
     membershipExcluded: scope.gauge('membership_excluded', 'max'),
     socketMatches: scope.counter('default.total_match_count'),
     maxHostWeight: scope.gauge('max_host_weight', 'max'),
-    lbHealthyPanic: scope.counter('lb_healthy_panic'),
     retryOrShadowAbandoned: scope.counter('retry_or_shadow_abandoned'),
   };
 }
@@ -150,6 +142,7 @@ function connectionStats(scope: StatScope) {
     cxMaxRequests: scope.counter('upstream_cx_max_requests'),
     cxNoneHealthy: scope.counter('upstream_cx_none_healthy'),
     cxOverflow: scope.counter('upstream_cx_overflow'),
+    cxPoolOverflow: scope.counter('upstream_cx_pool_overflow'),
     cxProtocolError: scope.counter('upstream_cx_protocol_error'),
     cxCloseNotify: scope.counter('upstream_cx_close_notify'),
     cxDestroy: scope.counter('upstream_cx_destroy'),
@@ -190,5 +183,6 @@ function requestStats(scope: StatScope) {
     rqRetryLimitExceeded: scope.counter('upstream_rq_retry_limit_exceeded'),
     rqRetryOverflow: scope.counter('upstream_rq_retry_overflow'),
     rqRetrySuccess: scope.counter('upstream_rq_retry_success'),
+    rqReplayed: scope.counter('upstream_rq_replayed'),
   };
 }

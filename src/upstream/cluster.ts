@@ -8,9 +8,12 @@ import type { ClusterStats } from './cluster-stats.ts';
 import type { HealthView, HostHealth } from './health-view.ts';
 import { HEALTH_FLAG, Host } from './host.ts';
 import { createHostSet, type HostSet, isDraining } from './host-set.ts';
+import { Aggregate, type AggregateMember } from './lb/aggregate.ts';
 import type { CreateLoadBalancer, LoadBalancer, PickContext } from './lb/load-balancer.ts';
 import { PeakEwma, type PeakEwmaSettings } from './lb/peak-ewma-estimator.ts';
-import { compilePriorities, type PriorityOptions } from './lb/priority.ts';
+import { type BalancingParts, compilePriorities, type PriorityOptions } from './lb/priority.ts';
+import type { SlowStart } from './lb/slow-start.ts';
+import { SubsetBalancer, SubsetIndex, type SubsetOptions } from './lb/subset.ts';
 import type { PoolShared } from './pools/pool-shared.ts';
 
 /** A balancing policy, compiled; `peakEwma` is set when hosts need latency estimates. */
@@ -18,6 +21,11 @@ export interface CompiledBalancing {
   readonly create: CreateLoadBalancer;
   readonly peakEwma: PeakEwmaSettings | null;
   readonly priorities: PriorityOptions;
+  readonly subsets: SubsetOptions | null;
+  /** Set when the cluster has to know for how long its hosts have been well. */
+  readonly slowStart: SlowStart | null;
+  /** The clusters of an aggregate cluster, which has no hosts of its own. */
+  readonly aggregate: readonly Cell<AggregateMember>[] | null;
 }
 
 /** What `compileCluster` found out. */
@@ -36,6 +44,10 @@ export interface ClusterSettings {
   readonly breakers: { readonly default: Breaker; readonly high: Breaker };
   readonly balancing: CompiledBalancing;
   readonly random: Random;
+  /** `close_connections_on_host_set_change` */
+  readonly closeOnHostSetChange: boolean;
+  /** `common_http_protocol_options.max_stream_duration`: of one attempt, 0 = no limit. */
+  readonly maxStreamDurationMs: number;
   /** Null unless the control thread watches the hosts. */
   readonly health?: HealthView | null;
   /** `metadata.filter_metadata` of the cluster. */
@@ -53,6 +65,8 @@ export class Cluster {
   /** Empty until the first `update`: the cluster is warm when it has a value, which may be an empty set. */
   readonly hosts: Cell<HostSet>;
   #balancer: LoadBalancer | null;
+  readonly #parts: BalancingParts;
+  readonly #subsets: SubsetIndex | null;
   readonly #byKey: Map<string, Host>;
 
   constructor(settings: ClusterSettings) {
@@ -64,6 +78,9 @@ export class Cluster {
     this.connectTimeoutMs = settings.shared.dialOptions.connectTimeoutMs;
     this.hosts = new Cell();
     this.#balancer = null;
+    const { balancing, random } = settings;
+    this.#parts = { create: balancing.create, random, options: balancing.priorities, stats: this.stats };
+    this.#subsets = balancing.subsets === null ? null : new SubsetIndex(balancing.subsets, this.stats);
     this.#byKey = new Map();
   }
 
@@ -73,10 +90,19 @@ export class Cluster {
 
   /** A host for the next request, or undefined when there is none (503 UH). */
   pick(context: PickContext | null = null): Host | undefined {
+    const host = this.balance(context);
+    if (host === undefined) {
+      this.stats.cxNoneHealthy.inc();
+      return undefined;
+    }
+    return this.breaker.pools.max !== Number.POSITIVE_INFINITY && !this.#mayHavePool(host) ? undefined : host;
+  }
+
+  /** As `pick`, but counts nothing: for aggregate clusters. */
+  balance(context: PickContext | null): Host | undefined {
     const host = this.#balancer === null ? undefined : this.#balancer.pick(context);
-    if (host === undefined) this.stats.cxNoneHealthy.inc();
-    else if ((host.healthFlags & HEALTH_FLAG.onProbation) !== 0) return this.#admit(host, context);
-    return host;
+    if (host === undefined || (host.healthFlags & HEALTH_FLAG.onProbation) === 0) return host;
+    return this.#admit(host, context);
   }
 
   /**
@@ -112,7 +138,10 @@ export class Cluster {
     }
     membersChanged ||= removed.length > 0;
     if (membersChanged && this.settings.countMembership) this.stats.membershipChange.inc();
-    if (changed || membersChanged) this.#publish(createHostSet(hosts, found.overprovisioningFactor));
+    if (changed || membersChanged) {
+      this.#subsets?.update(hosts);
+      this.#publish(createHostSet(hosts, found.overprovisioningFactor));
+    }
     for (const host of removed) host.drain();
   }
 
@@ -141,13 +170,24 @@ export class Cluster {
   #admit(host: Host, context: PickContext | null): Host | undefined {
     const admitted = this.settings.health?.admit(host) !== false;
     this.refreshHealth();
-    return admitted ? host : this.pick(context);
+    return admitted ? host : this.balance(context);
+  }
+
+  /** `max_connection_pools`: a host without a connection gets none when enough others have some. */
+  #mayHavePool(host: Host): boolean {
+    if (host.stats.cxActive > 0 || this.breaker.pools.available) return true;
+    this.stats.cxPoolOverflow.inc();
+    return false;
   }
 
   #publish(set: HostSet): void {
-    const { balancing, random } = this.settings;
-    const panicPicks = this.stats.lbHealthyPanic;
-    this.#balancer = compilePriorities(set, balancing.create, random, balancing.priorities, panicPicks);
+    const { balancing, random, closeOnHostSetChange } = this.settings;
+    const { slowStart, aggregate, priorities } = balancing;
+    if (slowStart !== null) for (const host of set.hosts) noteHealth(host, slowStart.clock.now());
+    if (aggregate !== null) this.#balancer = new Aggregate(aggregate, random, priorities.panicThreshold);
+    else if (this.#subsets === null) this.#balancer = compilePriorities(set, this.#parts);
+    else this.#balancer = new SubsetBalancer(this.#subsets, set, this.#parts);
+    if (closeOnHostSetChange) for (const host of this.hosts.value?.hosts ?? []) host.renew();
     this.hosts.value = set;
     let healthy = 0;
     let degraded = 0;
@@ -165,6 +205,13 @@ export class Cluster {
     this.stats.membershipExcluded.set(excluded);
     if (this.settings.discovered) this.stats.maxHostWeight.set(heaviest);
   }
+}
+
+/** Active health checks decide when a slow start begins, or the host's arrival where there are none. */
+function noteHealth(host: Host, nowMs: number): void {
+  const failed = (host.healthFlags & (HEALTH_FLAG.failedActiveHc | HEALTH_FLAG.pendingActiveHc)) !== 0;
+  if (failed) host.wellSinceMs = Number.NaN;
+  else if (Number.isNaN(host.wellSinceMs)) host.wellSinceMs = nowMs;
 }
 
 /** Several endpoints with one address are several hosts, as in Envoy. */

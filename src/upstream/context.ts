@@ -1,3 +1,4 @@
+import type { Cell } from '../core/cell.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Random } from '../core/random.ts';
 import type { TimerWheel } from '../core/timer-wheel.ts';
@@ -9,6 +10,8 @@ import type { Dial } from '../net/dial.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { HealthContext } from './health-view.ts';
 import type { Holdings } from './holdings.ts';
+import type { AggregateMember } from './lb/aggregate.ts';
+import type { LocalPeers } from './lb/zone-aware.ts';
 
 export type CreateHttp1Client = (
   connection: Connection,
@@ -37,6 +40,12 @@ export interface ClusterContext {
   readonly createHttp2: CreateHttp2Client;
   /** Left out where no control thread watches hosts: nothing is ever ejected there. */
   readonly health?: HealthContext;
+  /** The cell of another cluster, for aggregate clusters; left out where there are no others. */
+  clusterCell?(name: string): Cell<AggregateMember>;
+  /** `cluster_manager.local_cluster_name` */
+  readonly localCluster?: string;
+  /** The cluster that this proxy is a member of; left out where `local_cluster_name` is not set. */
+  readonly localPeers?: LocalPeers;
   /** This worker's slice of the breaker holdings of a cluster. */
   holdings(cluster: string, priority: 'default' | 'high'): Holdings;
   /** Came by xDS rather than from the bootstrap: `added_via_api` in `/clusters`. */

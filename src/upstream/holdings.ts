@@ -1,7 +1,11 @@
+import { BUDGET_NUMBERS } from './retry-budget.ts';
+
 /** What a circuit breaker counts, and the index of each in a slice of holdings. */
-export const HOLDING = { connections: 0, pendingRequests: 1, requests: 2, retries: 3 } as const;
+export const HOLDING = { connections: 0, pendingRequests: 1, requests: 2, retries: 3, pools: 4 } as const;
 export type HoldingKind = (typeof HOLDING)[keyof typeof HOLDING];
-export const HOLDING_KINDS = 4;
+const HOLDING_KINDS = 5;
+/** What one worker has of the memory of one breaker: its holdings, and its part of the retry budget. */
+export const HOLDING_SLICE = HOLDING_KINDS + BUDGET_NUMBERS;
 
 /**
  * What one worker holds of a breaker's limits. Limits are tested on the sum over all workers, so the memory is
@@ -11,18 +15,27 @@ export interface Holdings {
   add(kind: HoldingKind, n: number): void;
   /** Sum over all workers. */
   total(kind: HoldingKind): number;
+  /** Number of this worker. */
+  readonly worker: number;
+  readonly workers: number;
+  /** Memory of the retry budget, of all workers. */
+  readonly budget: Int32Array;
 }
 
 /**
- * `memory` has `HOLDING_KINDS` numbers per slice. Plain reads of other slices are enough: an aligned 32-bit
- * load cannot tear, and a limit may be late by a moment.
+ * `memory` has `HOLDING_SLICE` numbers per worker: first the holdings of all of them, then the budgets. Plain reads of
+ * other slices are enough: an aligned 32-bit load cannot tear, and a limit may be late by a moment.
  */
 export function createHoldings(memory: Int32Array, slice: number): Holdings {
+  const workers = memory.length / HOLDING_SLICE;
+  if (slice >= workers) throw new RangeError(`holdings have no slice ${slice}`);
   const base = slice * HOLDING_KINDS;
-  const end = memory.length;
-  if (base + HOLDING_KINDS > end) throw new RangeError(`holdings have no slice ${slice}`);
-  const single = end === HOLDING_KINDS;
+  const end = workers * HOLDING_KINDS;
+  const single = workers === 1;
   return {
+    worker: slice,
+    workers,
+    budget: memory.subarray(end),
     add(kind, n) {
       memory[base + kind] = (memory[base + kind] ?? 0) + n;
     },
@@ -37,15 +50,15 @@ export function createHoldings(memory: Int32Array, slice: number): Holdings {
 
 /** Holdings of a process with one worker. */
 export function createLocalHoldings(): Holdings {
-  return createHoldings(new Int32Array(HOLDING_KINDS), 0);
+  return createHoldings(new Int32Array(HOLDING_SLICE), 0);
 }
 
 /** Shared memory for the circuit breakers of one cluster: both priorities, one slice a worker each. */
 export function createHoldingsMemory(workers: number): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(2 * workers * HOLDING_KINDS * Int32Array.BYTES_PER_ELEMENT));
+  return new Int32Array(new SharedArrayBuffer(2 * workers * HOLDING_SLICE * Int32Array.BYTES_PER_ELEMENT));
 }
 
-/** A dead worker holds nothing: clears its slice of both priorities. */
+/** A dead worker holds nothing: clears its holdings of both priorities. What it spent of the budget stays spent. */
 export function releaseHoldings(memory: Int32Array, worker: number): void {
   const half = memory.length / 2;
   for (const start of [0, half]) {

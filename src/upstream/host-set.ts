@@ -1,21 +1,26 @@
+import type { Locality } from './cluster-hosts.ts';
 import { HEALTH_FLAG, type Host } from './host.ts';
 
-/** The hosts of one priority, sorted out by health. */
-export interface PriorityHosts {
+/** Hosts sorted out by health. */
+export interface HostGroup {
   readonly hosts: readonly Host[];
   readonly healthy: readonly Host[];
   readonly degraded: readonly Host[];
-  /** Hosts that are not draining: the whole of which enough must be well. */
+  /** Hosts that are not excluded, as draining ones are: the whole of which enough must be well. */
   readonly eligible: number;
+}
+
+/** The hosts of one priority. */
+export interface PriorityHosts extends HostGroup {
+  /** Percent; Envoy's default is 140. */
+  readonly overprovisioningFactor: number;
+  /** In the order in which they appear; worked out when first asked for. */
   readonly localities: readonly LocalityHosts[];
 }
 
-export interface LocalityHosts {
-  readonly region: string;
-  readonly zone: string;
-  readonly subZone: string;
+export interface LocalityHosts extends HostGroup, Locality {
+  /** 0: none was given. */
   readonly weight: number;
-  readonly hosts: readonly Host[];
 }
 
 /** Immutable: a change of members or of their health makes a new one. */
@@ -26,20 +31,23 @@ export interface HostSet {
   readonly overprovisioningFactor: number;
 }
 
-/** Sorts `hosts` by priority, locality and their health at this moment. */
-export function createHostSet(hosts: readonly Host[], overprovisioningFactor: number): HostSet {
-  let levels = 1;
-  for (const host of hosts) levels = Math.max(levels, host.priority + 1);
-  const priorities: PriorityHosts[] = [];
-  for (let level = 0; level < levels; level++) {
-    const members = hosts.filter((host) => host.priority === level);
-    priorities.push({
-      hosts: members,
-      healthy: members.filter((host) => host.availability === 'healthy'),
-      degraded: members.filter((host) => host.availability === 'degraded'),
-      eligible: members.filter((host) => !isDraining(host)).length,
-      localities: groupByLocality(members),
-    });
+/** Weight of a locality; `members` are its hosts in the set that is made. */
+export type WeighLocality = (members: readonly Host[]) => number;
+
+const ownWeight: WeighLocality = (members) => members[0]?.localityWeight ?? 0;
+
+/** Sorts `hosts` by priority and their health at this moment, in one pass. There is at least one priority. */
+export function createHostSet(
+  hosts: readonly Host[],
+  overprovisioningFactor: number,
+  weigh: WeighLocality = ownWeight,
+  levels = 1,
+): HostSet {
+  const priorities: Level[] = [];
+  for (let i = 0; i < levels; i++) priorities.push(new Level(overprovisioningFactor, weigh));
+  for (const host of hosts) {
+    while (priorities.length <= host.priority) priorities.push(new Level(overprovisioningFactor, weigh));
+    priorities[host.priority]?.add(host);
   }
   return { hosts, priorities, overprovisioningFactor };
 }
@@ -49,14 +57,60 @@ export function isDraining(host: Host): boolean {
   return (host.healthFlags & HEALTH_FLAG.edsStatusDraining) !== 0;
 }
 
-function groupByLocality(hosts: readonly Host[]): LocalityHosts[] {
-  const groups = new Map<string, LocalityHosts & { readonly hosts: Host[] }>();
-  for (const host of hosts) {
-    const { region, zone, subZone } = host.locality;
-    const key = JSON.stringify([region, zone, subZone]);
-    const group = groups.get(key);
-    if (group !== undefined) group.hosts.push(host);
-    else groups.set(key, { region, zone, subZone, weight: host.localityWeight, hosts: [host] });
+export function sameLocality(a: Locality, b: Locality): boolean {
+  return a.zone === b.zone && a.region === b.region && a.subZone === b.subZone;
+}
+
+class Level implements PriorityHosts {
+  readonly hosts: Host[] = [];
+  readonly healthy: Host[] = [];
+  readonly degraded: Host[] = [];
+  eligible = 0;
+  readonly overprovisioningFactor: number;
+  readonly #weigh: WeighLocality;
+  #localities: readonly LocalityHosts[] | null = null;
+
+  constructor(overprovisioningFactor: number, weigh: WeighLocality) {
+    this.overprovisioningFactor = overprovisioningFactor;
+    this.#weigh = weigh;
   }
-  return [...groups.values()];
+
+  get localities(): readonly LocalityHosts[] {
+    this.#localities ??= groupByLocality(this, this.#weigh);
+    return this.#localities;
+  }
+
+  add(host: Host): void {
+    this.hosts.push(host);
+    if (!host.excluded) this.eligible++;
+    if (host.availability === 'healthy') this.healthy.push(host);
+    else if (host.availability === 'degraded') this.degraded.push(host);
+  }
+}
+
+/** Health as the level saw it, not as it may be by now. */
+function groupByLocality(level: Level, weigh: WeighLocality): LocalityHosts[] {
+  const healthy = new Set(level.healthy);
+  const degraded = new Set(level.degraded);
+  const groups = new Map<string, Host[]>();
+  for (const host of level.hosts) {
+    const key = localityKey(host.locality);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [host]);
+    else group.push(host);
+  }
+  return [...groups.values()].map((hosts) => ({
+    region: hosts[0]?.locality.region ?? '',
+    zone: hosts[0]?.locality.zone ?? '',
+    subZone: hosts[0]?.locality.subZone ?? '',
+    weight: weigh(hosts),
+    hosts,
+    healthy: hosts.filter((host) => healthy.has(host)),
+    degraded: hosts.filter((host) => degraded.has(host)),
+    eligible: hosts.reduce((sum, host) => sum + (host.excluded ? 0 : 1), 0),
+  }));
+}
+
+export function localityKey({ region, zone, subZone }: Locality): string {
+  return `${region}\n${zone}\n${subZone}`;
 }

@@ -68,12 +68,16 @@ export class Host {
   healthFlags: number;
   /** Takes the results of requests when the cluster has outlier detection. */
   monitor: OutlierMonitor | null;
+  /** Since when active health checks found it well; kept for slow start only, NaN while they do not. */
+  wellSinceMs: number;
   /** Requests that were given to this host and have not ended, waiting for a connection included. */
   inflight: number;
   readonly #shared: PoolShared;
   // Made when first asked for: most hosts of a big cluster see no traffic from most sidecars.
   #http: HttpPool | null;
   #httpForHttp2: HttpPool | null;
+  #httpHigh: HttpPool | null;
+  #httpHighForHttp2: HttpPool | null;
   #tcp: TcpPool | null;
 
   constructor(key: string, spec: HostSpec, shared: PoolShared, estimator: PeakEwma | null) {
@@ -89,10 +93,13 @@ export class Host {
     this.metadata = spec.metadata;
     this.healthFlags = edsFlags(spec);
     this.monitor = null;
+    this.wellSinceMs = Number.NaN;
     this.inflight = 0;
     this.#shared = shared;
     this.#http = null;
     this.#httpForHttp2 = null;
+    this.#httpHigh = null;
+    this.#httpHighForHttp2 = null;
     this.#tcp = null;
   }
 
@@ -101,12 +108,23 @@ export class Host {
     return this.#http;
   }
 
-  /** The pool for a request that came by `downstream`; most clusters have one for all. */
-  httpFor(downstream: Protocol): HttpPool {
+  /** The pool for a request that came by `downstream`; most clusters have one for all, and one for HIGH priority. */
+  httpFor(downstream: Protocol, priority: 'DEFAULT' | 'HIGH' = 'DEFAULT'): HttpPool {
     const protocol = this.#shared.httpForHttp2;
+    if (priority === 'HIGH') return this.#httpHighFor(downstream);
     if (protocol === null || downstream !== 'HTTP/2') return this.http;
     this.#httpForHttp2 ??= new HttpPool(this, this.#shared, protocol);
     return this.#httpForHttp2;
+  }
+
+  #httpHighFor(downstream: Protocol): HttpPool {
+    const shared = this.#shared.high ?? this.#shared;
+    if (shared.httpForHttp2 !== null && downstream === 'HTTP/2') {
+      this.#httpHighForHttp2 ??= new HttpPool(this, shared, shared.httpForHttp2);
+      return this.#httpHighForHttp2;
+    }
+    this.#httpHigh ??= new HttpPool(this, shared, shared.http);
+    return this.#httpHigh;
   }
 
   get tcp(): TcpPool {
@@ -134,7 +152,8 @@ export class Host {
       this.localityWeight !== spec.localityWeight ||
       this.locality.region !== spec.locality.region ||
       this.locality.zone !== spec.locality.zone ||
-      this.locality.subZone !== spec.locality.subZone;
+      this.locality.subZone !== spec.locality.subZone ||
+      !sameMetadata(this.metadata, spec.metadata);
     this.hostname = spec.hostname;
     this.weight = spec.weight;
     this.priority = spec.priority;
@@ -171,6 +190,7 @@ export class Host {
   onTimeout(elapsedMs: number): void {
     this.monitor?.onLocalFailure(504);
     this.stats.rqTimeout++;
+    this.stats.rqError++;
     this.estimator?.observeFailure(elapsedMs);
   }
 
@@ -182,21 +202,32 @@ export class Host {
 
   /** A health check failed or it was ejected: other connections may do better, so none is used again. */
   onHealthFailure(): void {
+    this.renew();
+    if (this.#shared.closeOnHealthFailure === true) this.#tcp?.closeAll();
+  }
+
+  /** Uses none of the present HTTP connections again. */
+  renew(): void {
     this.#http?.renew();
     this.#httpForHttp2?.renew();
-    if (this.#shared.closeOnHealthFailure === true) this.#tcp?.closeAll();
+    this.#httpHigh?.renew();
+    this.#httpHighForHttp2?.renew();
   }
 
   /** No new requests; connections close as they become idle. */
   drain(): void {
     this.#http?.drain();
     this.#httpForHttp2?.drain();
+    this.#httpHigh?.drain();
+    this.#httpHighForHttp2?.drain();
   }
 
   /** Fails what waits for a connection, then drains. */
   close(): void {
     this.#http?.close();
     this.#httpForHttp2?.close();
+    this.#httpHigh?.close();
+    this.#httpHighForHttp2?.close();
     this.#tcp?.close();
   }
 }
@@ -218,6 +249,11 @@ export type HealthFlagName = (typeof FLAG_NAMES)[number][1];
 /** Envoy's names of the flags that are set, in its order; none for a healthy host. */
 export function healthFlagNames(flags: number): HealthFlagName[] {
   return FLAG_NAMES.filter(([bit]) => (flags & bit) !== 0).map(([, name]) => name);
+}
+
+/** Metadata is compared by its text: discovery brings new objects each time, and subsets are made anew for a change. */
+function sameMetadata(a: Host['metadata'], b: Host['metadata']): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }
 
 function edsFlags(spec: HostSpec): number {

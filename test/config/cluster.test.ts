@@ -118,9 +118,18 @@ t.test("the defaults are Envoy's", async (t) => {
     maxPendingRequests: 1024,
     maxRequests: 1024,
     maxRetries: 3,
+    retryBudget: null,
+    windowedRetries: true,
     trackRemaining: false,
+    maxConnectionPools: Number.POSITIVE_INFINITY,
+    maxConnectionsPerHost: Number.POSITIVE_INFINITY,
   });
-  t.strictSame(balancing.priorities, { panicThreshold: 50, failTrafficOnPanic: false });
+  t.strictSame(balancing.priorities, {
+    panicThreshold: 50,
+    failTrafficOnPanic: false,
+    localityWeighted: false,
+    zoneAware: null,
+  });
 });
 
 t.test('the typed HTTP options win over the older fields', async (t) => {

@@ -1,42 +1,42 @@
 import type { Host } from '../host.ts';
 
-interface Entry {
-  readonly host: Host;
+interface Entry<T> {
+  readonly item: T;
   deadline: number;
   /** Breaks ties in the order of the last pick. */
   order: number;
 }
 
 /**
- * Earliest deadline first: each pick moves a host's deadline on by the inverse of its weight, so that hosts are
+ * Earliest deadline first: each pick moves an item's deadline on by the inverse of its weight, so that items are
  * picked in proportion to their weights and as evenly spread as can be (Envoy's EdfScheduler). The weight is
  * asked again at each pick.
  */
-export class EdfScheduler {
-  readonly #heap: Entry[];
-  readonly #weight: (host: Host) => number;
+export class EdfScheduler<T> {
+  readonly #heap: Entry<T>[];
+  readonly #weight: (item: T) => number;
   #now: number;
   #order: number;
 
-  /** `skip` picks are made in advance, so that not every worker starts with the heaviest host. */
-  constructor(hosts: readonly Host[], weight: (host: Host) => number, skip: number) {
+  /** `skip` picks are made in advance, so that not every worker starts with the heaviest item. */
+  constructor(items: readonly T[], weight: (item: T) => number, skip: number) {
     this.#weight = weight;
     this.#now = 0;
     this.#order = 0;
     this.#heap = [];
-    for (const host of hosts) this.#heap.push({ host, deadline: 1 / weight(host), order: this.#order++ });
+    for (const item of items) this.#heap.push({ item, deadline: 1 / weight(item), order: this.#order++ });
     for (let at = (this.#heap.length >> 1) - 1; at >= 0; at--) this.#sink(at);
     for (; skip > 0; skip--) this.pick();
   }
 
-  pick(): Host | undefined {
+  pick(): T | undefined {
     const first = this.#heap[0];
     if (first === undefined) return undefined;
     this.#now = first.deadline;
-    first.deadline = this.#now + 1 / this.#weight(first.host);
+    first.deadline = this.#now + 1 / this.#weight(first.item);
     first.order = this.#order++;
     this.#sink(0);
-    return first.host;
+    return first.item;
   }
 
   #sink(at: number): void {
@@ -60,7 +60,7 @@ export class EdfScheduler {
   }
 }
 
-function before(a: Entry, b: Entry): boolean {
+function before<T>(a: Entry<T>, b: Entry<T>): boolean {
   return a.deadline < b.deadline || (a.deadline === b.deadline && a.order < b.order);
 }
 

@@ -2,6 +2,7 @@ import type { Random } from '../../core/random.ts';
 import type { Host } from '../host.ts';
 import { EdfScheduler, weightsDiffer } from './edf.ts';
 import type { CreateLoadBalancer, LoadBalancer } from './load-balancer.ts';
+import { anyStarting, type SlowStart, slowStartWeight } from './slow-start.ts';
 
 export interface LeastRequestOptions {
   /** Hosts sampled per pick (with repetition, as in Envoy); at least 2. */
@@ -10,12 +11,14 @@ export interface LeastRequestOptions {
   readonly activeRequestBias: number;
   /** Look at every host instead of a sample. */
   readonly fullScan: boolean;
+  readonly slowStart: SlowStart | null;
 }
 
 export const DEFAULT_LEAST_REQUEST: LeastRequestOptions = {
   choiceCount: 2,
   activeRequestBias: 1,
   fullScan: false,
+  slowStart: null,
 };
 
 /**
@@ -24,11 +27,16 @@ export const DEFAULT_LEAST_REQUEST: LeastRequestOptions = {
  * included (Envoy leaves those out, and sends the more to a host the slower it connects).
  */
 export function compileLeastRequest(random: Random, options: LeastRequestOptions): CreateLoadBalancer {
-  const { choiceCount, activeRequestBias: bias } = options;
+  const { choiceCount, activeRequestBias: bias, slowStart } = options;
   return (hosts) => {
     if (options.fullScan) return fullScan(hosts, random);
-    if (weightsDiffer(hosts)) {
-      const weight = (host: Host): number => biasedWeight(host, bias);
+    if (weightsDiffer(hosts) || (slowStart !== null && anyStarting(hosts, slowStart))) {
+      const weight = (host: Host): number =>
+        biasedWeight(
+          slowStart === null ? host.weight : slowStartWeight(host, slowStart),
+          host.inflight,
+          bias,
+        );
       const scheduler = new EdfScheduler(hosts, weight, random.uint32() % hosts.length);
       return { pick: () => scheduler.pick() };
     }
@@ -47,9 +55,9 @@ export function compileLeastRequest(random: Random, options: LeastRequestOptions
   };
 }
 
-function biasedWeight(host: Host, bias: number): number {
-  if (bias === 1) return host.weight / (host.inflight + 1);
-  return bias === 0 ? host.weight : host.weight / (host.inflight + 1) ** bias;
+function biasedWeight(weight: number, inflight: number, bias: number): number {
+  if (bias === 1) return weight / (inflight + 1);
+  return bias === 0 ? weight : weight / (inflight + 1) ** bias;
 }
 
 /** The least loaded of all; the scan starts anywhere so that equals share. */

@@ -1,130 +1,166 @@
 import type { Random } from '../../core/random.ts';
-import type { Counter } from '../../stats/scope.ts';
+import type { Host } from '../host.ts';
 import type { HostSet, PriorityHosts } from '../host-set.ts';
-import type { CreateLoadBalancer, LoadBalancer } from './load-balancer.ts';
+import type { BalancingStats } from './balancing-stats.ts';
+import {
+  type CreateLoadBalancer,
+  LazyBalancer,
+  type LoadBalancer,
+  type PickContext,
+} from './load-balancer.ts';
+import { byLocalityWeight } from './locality.ts';
+import { type PriorityLoad, priorityLoad } from './priority-load.ts';
+import { ZoneAware, type ZoneAwareOptions } from './zone-aware.ts';
 
 export interface PriorityOptions {
   /** `healthy_panic_threshold`, percent; 0 = never panic. */
   readonly panicThreshold: number;
   /** `fail_traffic_on_panic`: pick nobody rather than unhealthy hosts. */
   readonly failTrafficOnPanic: boolean;
+  /** `locality_weighted_lb_config`: localities take turns by their weights. */
+  readonly localityWeighted: boolean;
+  /** Null: no local cluster is known, so zones make no difference. */
+  readonly zoneAware: ZoneAwareOptions | null;
 }
 
-/** How much of the load (percent) each priority gets, on its healthy and its degraded hosts. */
-export interface PriorityLoad {
-  readonly healthy: readonly number[];
-  readonly degraded: readonly number[];
-  /** Priorities that are balanced over all their hosts, healthy or not. */
-  readonly panic: readonly boolean[];
+/** What the balancers of one cluster have in common. */
+export interface BalancingParts {
+  readonly create: CreateLoadBalancer;
+  readonly random: Random;
+  readonly options: PriorityOptions;
+  readonly stats: BalancingStats;
+}
+
+/** Chooses a priority by load, then one of its hosts. */
+export function compilePriorities(hostSet: HostSet, parts: BalancingParts): LoadBalancer {
+  const load = priorityLoad(hostSet, parts.options.panicThreshold);
+  const levels = hostSet.priorities.map((level, i) => new Level(level, i, load.panic[i] === true, parts));
+  const choices = compileChoices(load, levels);
+  const only = levels.length === 1 && choices.length === 1 ? choices[0] : undefined;
+  if (only !== undefined && load.panic[0] !== true) return only.source;
+  return new Priorities(hostSet, levels, choices, parts);
 }
 
 interface Choice {
   /** Upper bound in (0, 100]. */
   readonly upTo: number;
-  readonly panic: boolean;
-  readonly balancer: LoadBalancer;
+  readonly source: LoadBalancer;
 }
 
-/**
- * Envoy's choice of priority and of the hosts in it: as long as 1.4 × the healthy part of a priority makes
- * 100 %, everything stays there; the rest flows over to the next one, then to degraded hosts. Below the panic
- * threshold all hosts of a priority are used.
- */
-export function compilePriorities(
-  hostSet: HostSet,
-  create: CreateLoadBalancer,
-  random: Random,
-  options: PriorityOptions,
-  panicPicks: Counter,
-): LoadBalancer {
-  const choices = compileChoices(hostSet, create, options);
-  const only = choices.length === 1 ? choices[0] : undefined;
-  if (only !== undefined && !only.panic) return only.balancer;
-  return {
-    pick(context) {
-      const percent = Math.floor(random.float() * 100) + 1;
-      let chosen = choices[0];
-      for (let i = 1; chosen !== undefined && chosen.upTo < percent; i++) chosen = choices[i];
-      if (chosen === undefined) return undefined;
-      if (chosen.panic) {
-        panicPicks.inc();
-        if (options.failTrafficOnPanic) return undefined;
+class Priorities implements LoadBalancer {
+  readonly #hostSet: HostSet;
+  readonly #levels: readonly Level[];
+  readonly #choices: readonly Choice[];
+  readonly #parts: BalancingParts;
+  /** By the priorities that retries avoid; there are few different ones. */
+  readonly #avoiding = new Map<number, readonly Choice[]>();
+
+  constructor(hostSet: HostSet, levels: readonly Level[], choices: readonly Choice[], parts: BalancingParts) {
+    this.#hostSet = hostSet;
+    this.#levels = levels;
+    this.#choices = choices;
+    this.#parts = parts;
+  }
+
+  pick(context: PickContext | null): Host | undefined {
+    let choices = this.#choices;
+    if (context !== null) {
+      if (context.onlyPriority >= 0) {
+        return this.#levels[context.onlyPriority]?.source(context.degraded).pick(context);
       }
-      return chosen.balancer.pick(context);
-    },
-  };
+      if (context.avoidPriorities !== 0) choices = this.#without(context.avoidPriorities);
+    }
+    return chosen(choices, this.#parts.random)?.pick(context);
+  }
+
+  #without(avoid: number): readonly Choice[] {
+    let choices = this.#avoiding.get(avoid);
+    if (choices === undefined) {
+      const load = priorityLoad(this.#hostSet, this.#parts.options.panicThreshold, avoid);
+      choices = compileChoices(load, this.#levels);
+      this.#avoiding.set(avoid, choices);
+    }
+    return choices;
+  }
 }
 
-function compileChoices(hostSet: HostSet, create: CreateLoadBalancer, options: PriorityOptions): Choice[] {
-  const load = priorityLoad(hostSet, options.panicThreshold);
+/** Draws one of them by load. */
+function chosen(choices: readonly Choice[], random: Random): LoadBalancer | undefined {
+  const percent = Math.floor(random.float() * 100) + 1;
+  let choice = choices[0];
+  for (let i = 1; choice !== undefined && choice.upTo < percent; i++) choice = choices[i];
+  return choice?.source;
+}
+
+function compileChoices(load: PriorityLoad, levels: readonly Level[]): Choice[] {
   const choices: Choice[] = [];
   let upTo = 0;
-  const add = (percent: number, hosts: PriorityHosts['hosts'], panic: boolean): void => {
-    if (percent === 0) return;
-    upTo += percent;
-    choices.push({ upTo, panic, balancer: create(hosts) });
-  };
-  hostSet.priorities.forEach((level, i) => {
-    const panic = load.panic[i] === true;
-    add(load.healthy[i] ?? 0, panic ? level.hosts : level.healthy, panic);
-  });
-  hostSet.priorities.forEach((level, i) => {
-    const panic = load.panic[i] === true;
-    add(load.degraded[i] ?? 0, panic ? level.hosts : level.degraded, panic);
-  });
+  for (const degraded of [false, true]) {
+    levels.forEach((level, i) => {
+      const percent = (degraded ? load.degraded : load.healthy)[i] ?? 0;
+      if (percent === 0) return;
+      upTo += percent;
+      choices.push({ upTo, source: level.source(degraded) });
+    });
+  }
   return choices;
 }
 
-/** Envoy's recalculatePerPriorityState and -Panic. */
-export function priorityLoad(hostSet: HostSet, panicThreshold: number): PriorityLoad {
-  const { priorities, overprovisioningFactor } = hostSet;
-  const part = (members: number, of: number): number =>
-    of === 0 ? 0 : Math.min(100, Math.floor((overprovisioningFactor * members) / of));
-  const health = priorities.map((level) => part(level.healthy.length, level.eligible));
-  const degradedHealth = priorities.map((level) => part(level.degraded.length, level.eligible));
-  const available = Math.min(100, sum(health) + sum(degradedHealth));
+/** One priority: its healthy hosts, its degraded ones, or in panic all of them. */
+class Level {
+  readonly #hosts: PriorityHosts;
+  readonly #index: number;
+  readonly #panic: boolean;
+  readonly #parts: BalancingParts;
+  #healthy: LoadBalancer | null = null;
+  #degraded: LoadBalancer | null = null;
 
-  const panic = priorities.map((level) => available !== 100 && inPanic(level, panicThreshold));
-  if (panic.every((panicking) => panicking)) return totalPanicLoad(priorities, panic);
-  if (available === 0) {
-    // Panic is switched off and nobody can serve: everything goes to priority 0, which picks nobody.
-    return { healthy: priorities.map((_, i) => (i === 0 ? 100 : 0)), degraded: [], panic };
+  constructor(hosts: PriorityHosts, index: number, panic: boolean, parts: BalancingParts) {
+    this.#hosts = hosts;
+    this.#index = index;
+    this.#panic = panic;
+    this.#parts = parts;
   }
-  const healthy = distribute(health, 100, available);
-  const degraded = distribute(degradedHealth, 100 - sum(healthy), available);
-  // What rounding left over goes to the first priority that can take it.
-  const left = 100 - sum(healthy) - sum(degraded);
-  const firstHealthy = health.findIndex((percent) => percent > 0);
-  const list = firstHealthy >= 0 ? healthy : degraded;
-  const first = firstHealthy >= 0 ? firstHealthy : degradedHealth.findIndex((percent) => percent > 0);
-  list[first] = (list[first] ?? 0) + left;
-  return { healthy, degraded, panic };
+
+  source(degraded: boolean): LoadBalancer {
+    if (degraded) {
+      this.#degraded ??= this.#compile(true);
+      return this.#degraded;
+    }
+    this.#healthy ??= this.#compile(false);
+    return this.#healthy;
+  }
+
+  #compile(degraded: boolean): LoadBalancer {
+    const { create, options, stats, random } = this.#parts;
+    const level = this.#hosts;
+    if (this.#panic) {
+      const all = options.failTrafficOnPanic ? null : new LazyBalancer(level.hosts, create);
+      return new Panic(all, stats);
+    }
+    const plain = new LazyBalancer(degraded ? level.degraded : level.healthy, create);
+    if (options.localityWeighted) {
+      const weighted = byLocalityWeight(level, degraded, create, random);
+      if (weighted !== null) return weighted;
+    }
+    // Envoy knows the zones of priority 0 only.
+    if (options.zoneAware === null || this.#index > 0) return plain;
+    return new ZoneAware(level, degraded, plain, options.zoneAware, this.#parts);
+  }
 }
 
-function distribute(health: readonly number[], total: number, available: number): number[] {
-  let left = total;
-  return health.map((percent) => {
-    const load = Math.min(left, Math.floor((percent * 100) / available));
-    left -= load;
-    return load;
-  });
-}
+/** Too few hosts are well: all of them are used, or none. */
+class Panic implements LoadBalancer {
+  readonly #all: LoadBalancer | null;
+  readonly #stats: BalancingStats;
 
-function inPanic(level: PriorityHosts, threshold: number): boolean {
-  const usable = level.healthy.length + level.degraded.length;
-  return (level.eligible === 0 ? 0 : (100 * usable) / level.eligible) < threshold;
-}
+  constructor(all: LoadBalancer | null, stats: BalancingStats) {
+    this.#all = all;
+    this.#stats = stats;
+  }
 
-/** Nobody is well: every priority gets load by its number of hosts. */
-function totalPanicLoad(priorities: readonly PriorityHosts[], panic: readonly boolean[]): PriorityLoad {
-  const hosts = sum(priorities.map((level) => level.hosts.length));
-  if (hosts === 0) return { healthy: priorities.map((_, i) => (i === 0 ? 100 : 0)), degraded: [], panic };
-  const healthy = priorities.map((level) => Math.floor((100 * level.hosts.length) / hosts));
-  const first = priorities.findIndex((level) => level.hosts.length > 0);
-  healthy[first] = (healthy[first] ?? 0) + 100 - sum(healthy);
-  return { healthy, degraded: [], panic };
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, n) => total + n, 0);
+  pick(context: PickContext | null): Host | undefined {
+    this.#stats.lbHealthyPanic.inc();
+    return this.#all?.pick(context);
+  }
 }

@@ -6,6 +6,7 @@ import { HttpPoolConnection } from './http-pool-connection.ts';
 import {
   ACTIVE_OVERFLOW,
   HOST_REMOVED,
+  mayConnect,
   OVERFLOW,
   type PoolProtocol,
   type PoolShared,
@@ -210,6 +211,7 @@ export class HttpPool implements TimerOwner {
   #forget(connection: HttpPoolConnection): void {
     this.#withdraw(connection);
     if (!this.#all.delete(connection)) return;
+    if (this.#all.size === 0) this.shared.breaker.pools.release();
     if (connection.neverConnected) this.#expected -= connection.expected;
   }
 
@@ -237,10 +239,11 @@ export class HttpPool implements TimerOwner {
   #connectForPending(): void {
     while (this.#pending.size > this.#expected) {
       const { stats, breaker } = this.shared;
-      const allowed = breaker.connections.available;
+      const allowed = mayConnect(this.host, breaker);
       if (!allowed) stats.cxOverflow.inc();
       if (!allowed && this.#all.size > 0) return;
       const connection = new HttpPoolConnection(this);
+      if (this.#all.size === 0) breaker.pools.take();
       this.#all.add(connection);
       this.#expected += connection.expected;
       connection.dial();

@@ -6,6 +6,7 @@ import type { Connection } from '../../net/connection.ts';
 import type { Dial, DialOptions } from '../../net/dial.ts';
 import type { Breaker } from '../breaker.ts';
 import type { ClusterStats } from '../cluster-stats.ts';
+import type { Host } from '../host.ts';
 
 /** Puts an HTTP codec on a fresh upstream connection; the cluster's protocol options are bound in it. */
 export type CreateClient = (connection: Connection, events: ClientConnectionEvents) => ClientConnection;
@@ -33,6 +34,8 @@ export interface PoolShared {
   readonly httpForHttp2: PoolProtocol | null;
   readonly stats: ClusterStats;
   readonly breaker: Breaker;
+  /** The same with the breaker of requests of HIGH priority, which have pools of their own; null in that one. */
+  readonly high: PoolShared | null;
   /** 0 = no limit. */
   readonly maxRequestsPerConnection: number;
   /** 0 = never. */
@@ -61,6 +64,11 @@ export const HOST_REMOVED: ResetReason = {
   retrySafe: true,
   details: 'host removed',
 };
+
+/** Whether the limits of the cluster and of the host leave room for one more connection. */
+export function mayConnect(host: Host, breaker: Breaker): boolean {
+  return host.stats.cxActive < breaker.limits.maxConnectionsPerHost && breaker.connections.available;
+}
 
 /** Counts a closed upstream connection by who closed it, as Envoy's reportUpstreamCxDestroy. */
 export function countDestroy(stats: ClusterStats, local: boolean, withActiveRequest: boolean): void {

@@ -2,7 +2,7 @@ import type { ResetReason } from '../../core/errors.ts';
 import type { Connection } from '../../net/connection.ts';
 import type { DialListener, PendingDial } from '../../net/dial.ts';
 import type { Host } from '../host.ts';
-import { countDestroy, HOST_REMOVED, OVERFLOW, type PoolShared } from './pool-shared.ts';
+import { countDestroy, HOST_REMOVED, mayConnect, OVERFLOW, type PoolShared } from './pool-shared.ts';
 
 /** Who wants a raw upstream connection. Exactly one callback is called, unless it is cancelled before. */
 export interface TcpRequest {
@@ -29,7 +29,7 @@ export class TcpPool {
   /** Dials; when a limit is hit, `onTcpFailure` is called at once and null is returned. */
   dial(request: TcpRequest): TcpUpstream | null {
     const { stats, breaker } = this.shared;
-    if (!breaker.connections.available) {
+    if (!mayConnect(this.host, breaker)) {
       stats.cxOverflow.inc();
       request.onTcpFailure(OVERFLOW);
       return null;

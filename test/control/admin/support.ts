@@ -12,6 +12,7 @@ import { StatAggregator } from '../../../src/stats/aggregator.ts';
 import { Exposition } from '../../../src/stats/exposition.ts';
 import type { ServerState } from '../../../src/stats/process.ts';
 import { StatStore } from '../../../src/stats/store.ts';
+import { DEFAULT_LIMITS } from '../../../src/upstream/breaker.ts';
 import type { HostStatus } from '../../../src/upstream/status.ts';
 
 /** A context whose data tests change and whose effects they look at. */
@@ -112,19 +113,12 @@ export function fakeHost(port: number, changes: Partial<HostStatus> = {}): HostS
 }
 
 export function fakeCluster(name: string, hosts: readonly HostStatus[]): ClusterStatus {
-  const limits = {
-    maxConnections: 1024,
-    maxPendingRequests: 1024,
-    maxRequests: 1024,
-    maxRetries: 3,
-    trackRemaining: false,
-  };
   return {
     name,
     observabilityName: name,
     addedViaApi: false,
-    defaultPriority: limits,
-    highPriority: limits,
+    defaultPriority: DEFAULT_LIMITS,
+    highPriority: DEFAULT_LIMITS,
     hosts,
   };
 }
