@@ -1,0 +1,121 @@
+/**
+ * gRPC's interoperability tests, client and server of grpc-go, through two sidecars in a row. Go builds the two
+ * programs once, outside the repository.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import t from 'tap';
+import { goProgram } from '../../scripts/go-program.ts';
+import { InoxProcess } from '../support/inox-process.ts';
+
+const VERSION = 'v1.85.0';
+const client = goProgram('grpc-interop', `google.golang.org/grpc/interop/client@${VERSION}`);
+const server = goProgram('grpc-interop', `google.golang.org/grpc/interop/server@${VERSION}`);
+
+/**
+ * All that need no credentials of a cloud; the others (pick_first_unary, orca_per_rpc,
+ * orca_oob) fail against this server without a proxy too.
+ */
+const CASES = [
+  'empty_unary',
+  'large_unary',
+  'client_streaming',
+  'server_streaming',
+  'ping_pong',
+  'empty_stream',
+  'timeout_on_sleeping_server',
+  'cancel_after_begin',
+  'cancel_after_first_response',
+  'status_code_and_message',
+  'special_status_message',
+  'custom_metadata',
+  'unimplemented_method',
+  'unimplemented_service',
+  'rpc_soak',
+  'channel_soak',
+];
+
+/** A sidecar that sends everything on by HTTP/2; `listener` and `cluster` are merged in by being more lines. */
+function sidecar(upstreamPort: number, listener = '', cluster = ''): string {
+  return `
+admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }
+static_resources:
+  listeners:
+    - name: in
+      address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: in
+                stream_idle_timeout: 0s
+                http_filters:
+                  - name: envoy.filters.http.router
+                    typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
+                route_config:
+                  virtual_hosts:
+                    - name: all
+                      domains: ["*"]
+                      routes:
+                        - match: { prefix: / }
+                          route: { cluster: next, timeout: 0s }
+${listener}
+  clusters:
+    - name: next
+      type: STATIC
+      load_assignment:
+        cluster_name: next
+        endpoints:
+          - lb_endpoints:
+              - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${upstreamPort} } } }
+      typed_extension_protocol_options:
+        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+          "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+          explicit_http_config: { http2_protocol_options: {} }
+${cluster}`;
+}
+
+async function startServer(port: number): Promise<ChildProcess> {
+  const child = spawn(server, ['-port', String(port)], { stdio: 'ignore' });
+  for (let i = 0; i < 200; i++) {
+    if (await accepts(port)) return child;
+    await sleep(25);
+  }
+  throw new Error(`the interop server does not listen on ${port}`);
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}
+
+async function runCase(name: string, port: number): Promise<string> {
+  const args = ['-server_host', '127.0.0.1', '-server_port', String(port), '-test_case', name];
+  try {
+    await promisify(execFile)(client, args, { timeout: 30_000 });
+    return 'passed';
+  } catch (error) {
+    return String((error as { stderr?: string }).stderr ?? error);
+  }
+}
+
+t.setTimeout(120_000);
+
+t.test('every case passes through two sidecars in clear text', async (t) => {
+  const port = 10_000 + (process.pid % 20_000);
+  const peer = await startServer(port);
+  t.teardown(() => peer.kill('SIGKILL'));
+  const inbound = await InoxProcess.start(sidecar(port), ['--concurrency', '1']);
+  t.teardown(() => inbound.stop());
+  const outbound = await InoxProcess.start(sidecar(inbound.port), ['--concurrency', '1']);
+  t.teardown(() => outbound.stop());
+  await Promise.all(CASES.map(async (name) => t.equal(await runCase(name, outbound.port), 'passed', name)));
+});
