@@ -2,7 +2,7 @@
  * Floods of HTTP/2 frames against the real program: each is cut off and takes no more than 20 MB, and of thousands
  * of requests that are reset at once the upstream sees no more than behind Envoy. Takes about 15 s.
  */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,8 @@ import { httpBootstrap } from '../support/http-bootstrap.ts';
 import { InoxProcess } from '../support/inox-process.ts';
 import { block, data, frame, headers, pseudo, request, rst, settings, word } from './envoy/h2-frames.ts';
 import { H2Reader, type H2Seen } from './envoy/h2-reader.ts';
-import { envoyBinary, proxyKind, RunningProxy } from './envoy/proxy.ts';
+import { proxyKind, RunningProxy } from './envoy/proxy.ts';
+import { freePort, hasEnvoy } from './envoy-beside.ts';
 
 const PREFACE = `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${settings()}`;
 const ALLOWED_BYTES = 20 * 2 ** 20;
@@ -288,14 +289,6 @@ async function startBackend(delayMs = 0): Promise<Backend> {
   };
 }
 
-function hasEnvoy(): boolean {
-  try {
-    return existsSync(envoyBinary());
-  } catch {
-    return false;
-  }
-}
-
 /** Envoy in front of the backend; the port of its listener. */
 async function startEnvoy(t: Test, backend: number): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'inox-floods-'));
@@ -313,12 +306,4 @@ async function startEnvoy(t: Test, backend: number): Promise<number> {
     rmSync(folder, { recursive: true });
   });
   return listener;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
