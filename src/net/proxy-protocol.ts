@@ -60,7 +60,7 @@ function readV1(bytes: Buffer): ProxyParse {
   if (end < 0) return MORE;
   const parts = bytes.latin1Slice(0, end).trimEnd().split(' ');
   const [proxy, family, from = '', to = '', fromPort = '', toPort = ''] = parts;
-  const bad: ProxyParse = { kind: 'bad', version: 'V1' };
+  const bad: ProxyParse = { kind: 'bad', version: mayBecome('V1', bytes) ? 'V1' : null };
   if (parts.length < 2 || proxy !== 'PROXY') return bad;
   const base = { version: 'V1', tlvs: [], size: length } as const;
   if (family === 'UNKNOWN') return { kind: 'header', header: { ...base, source: null, destination: null } };

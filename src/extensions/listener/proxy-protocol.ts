@@ -29,7 +29,8 @@ function compileProxyProtocol(value: object, ctx: ListenerContext): ListenerFilt
   const notFoundAllowed = scope.counter('not_found_allowed');
   const notFoundDisallowed = scope.counter('not_found_disallowed');
   const versions = { V1: versionStats(scope, 'v1'), V2: versionStats(scope, 'v2') };
-  const anyError = ctx.listenerScope.counter('downstream_cx_proxy_proto_error');
+  // Of all listeners together, as Envoy has it.
+  const anyError = ctx.stats.counter('downstream_cx_proxy_proto_error');
   const restore = compileRestore(config);
   const wanted = (version: Version, bytes: Buffer): boolean =>
     !disallowed.has(version) && mayBecome(version, bytes);
@@ -44,6 +45,7 @@ function compileProxyProtocol(value: object, ctx: ListenerContext): ListenerFilt
       if (parsed.kind === 'more') return 'more';
       const version = parsed.kind === 'header' ? parsed.header.version : parsed.version;
       if (version !== null && disallowed.has(version)) {
+        versions[version].found.inc();
         versions[version].disallowed.inc();
         return 'close';
       }

@@ -34,8 +34,7 @@ function compileConnectionLimit(value: object, ctx: ListenerContext): NetworkFil
       connection.destroy();
       return;
     }
-    // Nothing is read meanwhile.
-    connection.pause();
+    // What comes meanwhile is dropped.
     const timer = setTimeout(() => connection.destroy(), delayMs);
     connection.whenClosed(() => clearTimeout(timer));
   };

@@ -3,6 +3,7 @@ import { accessLogs } from './access-log.ts';
 import { clusters } from './clusters.ts';
 import { faults } from './fault.ts';
 import { fields } from './fields.ts';
+import { filterChains } from './filter-chains.ts';
 import { h1 } from './h1.ts';
 import { hcm } from './hcm.ts';
 import { headerCases } from './header-case.ts';
@@ -29,6 +30,7 @@ export const GROUPS: readonly Group[] = [
   ...accessLogs,
   ...processes,
   ...fields,
+  ...filterChains,
   ...faults,
   ...overloads,
   ...http2Downstream,
