@@ -32,6 +32,8 @@ export interface LiveConnection {
   /** Finish what runs, then close. Idempotent. */
   drain(): void;
   destroy(): void;
+  /** Its timers may be due earlier than they were. */
+  onTimeoutsChanged?(): void;
 }
 
 /**

@@ -1,4 +1,9 @@
-import type { OverloadManager, ResourceMonitor, Trigger } from '#plain/envoy.config.overload.v3.ts';
+import type {
+  OverloadManager,
+  ResourceMonitor,
+  ScaleTimersOverloadActionConfig,
+  Trigger,
+} from '#plain/envoy.config.overload.v3.ts';
 import type { DownstreamConnectionsConfig } from '#plain/envoy.extensions.resource_monitors.downstream_connections.v3.ts';
 import type { FixedHeapConfig } from '#plain/envoy.extensions.resource_monitors.fixed_heap.v3.ts';
 import type { InjectedResourceConfig } from '#plain/envoy.extensions.resource_monitors.injected_resource.v3.ts';
@@ -36,9 +41,20 @@ export interface OverloadPlan {
   readonly actions: readonly ActionPlan[];
   /** Downstream connections of the process, 0 for no limit. */
   readonly maxConnections: number;
+  /** What `reduce_timeouts` reduces to at most. */
+  readonly minimums: readonly TimerMinimum[];
+}
+
+export interface TimerMinimum {
+  /** First of the timer's two slots. */
+  readonly signal: number;
+  /** Share of the configured time, −1 when `ms` counts. */
+  readonly scale: number;
+  readonly ms: number;
 }
 
 const REFRESH_MS = 1000;
+const REDUCE_TIMEOUTS = 'envoy.overload_actions.reduce_timeouts';
 const MONITORS = 'envoy.extensions.resource_monitors';
 
 const ACTIONS: Readonly<Record<string, number>> = {
@@ -47,6 +63,12 @@ const ACTIONS: Readonly<Record<string, number>> = {
   'envoy.overload_actions.stop_accepting_connections': SIGNAL.stopAcceptingConnections,
   'envoy.overload_actions.reject_incoming_connections': SIGNAL.rejectIncomingConnections,
   'envoy.overload_actions.shrink_heap': SIGNAL.shrinkHeap,
+  [REDUCE_TIMEOUTS]: SIGNAL.reduceTimeouts,
+};
+
+const TIMERS: Readonly<Record<string, number>> = {
+  HTTP_DOWNSTREAM_CONNECTION_IDLE: SIGNAL.idleMinScale,
+  HTTP_DOWNSTREAM_STREAM_IDLE: SIGNAL.streamIdleMinScale,
 };
 
 const SHED_POINTS: Readonly<Record<string, number>> = {
@@ -71,6 +93,7 @@ export function compileOverload(config: OverloadManager): OverloadPlan {
     } else monitors.push({ name, source: compiled });
   }
   const actions: ActionPlan[] = [];
+  let minimums: readonly TimerMinimum[] = [];
   const compileNamed = (
     kind: ActionPlan['kind'],
     known: Readonly<Record<string, number>>,
@@ -85,15 +108,19 @@ export function compileOverload(config: OverloadManager): OverloadPlan {
     actions.push({ name, kind, signal, triggers: compileTriggers(triggers, names, path) });
   };
   for (const [i, action] of (config.actions ?? []).entries()) {
-    if (action.typedConfig !== undefined) {
-      throw ConfigError.at(`actions[${i}].typed_config`, 'no supported action takes a configuration');
+    const typed = action.typedConfig;
+    if (action.name === REDUCE_TIMEOUTS) {
+      if (typed === undefined) throw ConfigError.at(`actions[${i}].typed_config`, 'is required');
+      minimums = at(`actions[${i}].typed_config`, () => compileMinimums(typedObject(typed.value)));
+    } else if (typed !== undefined) {
+      throw ConfigError.at(`actions[${i}].typed_config`, 'this action takes no configuration');
     }
     compileNamed('action', ACTIONS, `actions[${i}]`, action);
   }
   for (const [i, point] of (config.loadshedPoints ?? []).entries()) {
     compileNamed('shed-point', SHED_POINTS, `loadshed_points[${i}]`, point);
   }
-  return { refreshMs: config.refreshInterval ?? REFRESH_MS, monitors, actions, maxConnections };
+  return { refreshMs: config.refreshInterval ?? REFRESH_MS, monitors, actions, maxConnections, minimums };
 }
 
 /** A number is the limit of connections, which is a resource without pressure. */
@@ -146,6 +173,20 @@ function compileTriggers(
     } else throw ConfigError.at(place, 'one of threshold, scaled is required');
   }
   return triggers;
+}
+
+function compileMinimums({ timerScaleFactors = [] }: ScaleTimersOverloadActionConfig): TimerMinimum[] {
+  const minimums: TimerMinimum[] = [];
+  for (const [i, { timer = 'UNSPECIFIED', minTimeout, minScale }] of timerScaleFactors.entries()) {
+    const path = `timer_scale_factors[${i}]`;
+    const signal = TIMERS[timer];
+    if (signal === undefined) throw ConfigError.at(`${path}.timer`, `'${timer}' is not supported`);
+    if (minimums.some((one) => one.signal === signal)) throw ConfigError.at(path, `${timer} is given twice`);
+    if (minScale !== undefined) minimums.push({ signal, scale: (minScale.value ?? 0) / 100, ms: -1 });
+    else if (minTimeout !== undefined) minimums.push({ signal, scale: -1, ms: minTimeout });
+    else throw ConfigError.at(path, 'one of min_timeout, min_scale is required');
+  }
+  return minimums;
 }
 
 /** The state that a pressure asks for, 0 … 1. */

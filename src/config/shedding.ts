@@ -1,5 +1,5 @@
 import type { Listener } from '#plain/envoy.config.listener.v3.ts';
-import { connectionSlot, countConnections, SIGNAL } from '../core/signals.ts';
+import { connectionSlot, countConnections, reducedTimeout, SIGNAL } from '../core/signals.ts';
 import type { RequestShedding } from '../http/manager-options.ts';
 import type { ConnectionObserver } from '../net/socket-connection.ts';
 import type { StatScope } from '../stats/scope.ts';
@@ -13,6 +13,8 @@ export function compileRequestShedding(ctx: Ctx): RequestShedding {
     stopsRequest: () =>
       lag.shedding || drawn(ctx, SIGNAL.stopAcceptingRequests) || drawn(ctx, SIGNAL.shedDecodeHeaders),
     lagging: () => lag.shedding,
+    idleMs: (ms) => reducedTimeout(signals, SIGNAL.idleMinScale, ms),
+    streamIdleMs: (ms) => reducedTimeout(signals, SIGNAL.streamIdleMinScale, ms),
     disablesKeepalive: () =>
       (signals[SIGNAL.disableHttpKeepalive] ?? 0) > 0 && drawn(ctx, SIGNAL.disableHttpKeepalive),
   };

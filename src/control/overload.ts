@@ -12,6 +12,8 @@ export interface OverloadParts {
   readonly stats: StatScope;
   /** The workers are to give memory back. */
   readonly shrinkHeap: () => void;
+  /** Timers that run already may be due earlier, or later, than they were. */
+  readonly timeoutsChanged: () => void;
   readonly log: (message: string) => void;
   /** Resident memory of the process in bytes. */
   readonly memoryBytes: () => number;
@@ -67,7 +69,10 @@ export class OverloadController {
         state: 0,
       };
     });
-    parts.signals[SIGNAL.maxConnections] = plan.maxConnections;
+    const { signals } = parts;
+    signals[SIGNAL.maxConnections] = plan.maxConnections;
+    signals.fill(-1, SIGNAL.idleMinScale, SIGNAL.streamIdleMinMs + 1);
+    for (const { signal, scale, ms } of plan.minimums) signals.set([scale, ms], signal);
   }
 
   start(): void {
@@ -115,6 +120,7 @@ export class OverloadController {
     action.active?.set(state === 1 ? 1 : 0);
     action.scalePercent.set(Math.trunc(state * 100));
     this.#parts.signals[signal] = state;
+    if (signal === SIGNAL.reduceTimeouts) this.#parts.timeoutsChanged();
     if (signal === SIGNAL.shrinkHeap && state === 1) this.#parts.shrinkHeap();
   }
 }

@@ -265,6 +265,7 @@ export class ControlPlane {
       signals: this.signals,
       stats: this.store.root,
       shrinkHeap: () => this.supervisor.broadcast({ type: 'shrink-heap' }),
+      timeoutsChanged: () => this.supervisor.broadcast({ type: 'timeouts-changed' }),
       log: (message) => this.options.log.log('warning', 'main', message),
       memoryBytes: () => process.memoryUsage.rss(),
     });

@@ -33,6 +33,11 @@ export const SIGNAL = {
   shedCodecCreation: 20,
   /** Requests are refused because event loops lag. */
   shedLag: 21,
+  /** `reduce_timeouts`: what idle connections and idle streams are reduced to at most, as a share or in ms; −1: not. */
+  idleMinScale: 25,
+  idleMinMs: 26,
+  streamIdleMinScale: 27,
+  streamIdleMinMs: 28,
   /** Connections of all listeners together, 0 for no limit. */
   maxConnections: 24,
 } as const;
@@ -52,6 +57,16 @@ const CONNECTIONS = 32;
 /** The slots, and behind them the number of downstream connections of each worker, which that worker writes. */
 export function createSignals(workers: number): Float64Array {
   return new Float64Array(new SharedArrayBuffer((CONNECTIONS + workers) * Float64Array.BYTES_PER_ELEMENT));
+}
+
+/** A timeout of `ms` (0: none) under `reduce_timeouts`; `scaleSlot` is the first of the timer's two slots. */
+export function reducedTimeout(signals: Float64Array, scaleSlot: number, ms: number): number {
+  const state = signals[SIGNAL.reduceTimeouts] ?? 0;
+  if (state === 0 || ms === 0) return ms;
+  const share = signals[scaleSlot] ?? -1;
+  const least = share >= 0 ? ms * share : (signals[scaleSlot + 1] ?? -1);
+  // 0 would switch the timeout off.
+  return least < 0 || least >= ms ? ms : Math.max(1, least + (ms - least) * (1 - state));
 }
 
 /** Where a worker writes how many downstream connections it has. */

@@ -58,6 +58,8 @@ export type ToWorker =
   | { readonly type: 'drain' }
   /** Memory is short: collect garbage now. */
   | { readonly type: 'shrink-heap' }
+  /** Overload has changed how long connections and streams may be idle. */
+  | { readonly type: 'timeouts-changed' }
   | { readonly type: 'reopen-logs' }
   /** Flush what is buffered, close everything, exit. */
   | { readonly type: 'shutdown' }

@@ -37,6 +37,9 @@ export interface RequestShedding {
   lagging(): boolean;
   /** Close the connection with the answer that goes out now. */
   disablesKeepalive(): boolean;
+  /** What is left of an idle timeout, of connections and of streams; milliseconds, 0 for none. */
+  idleMs(configured: number): number;
+  streamIdleMs(configured: number): number;
 }
 
 /** Everything a compiled HTTP connection manager knows; shared by all its connections. */

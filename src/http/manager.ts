@@ -1,3 +1,4 @@
+// Over 400 lines: what ends a connection (time, drain, overload) and what begins on it decide with the same state.
 import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, WheelTimer } from '../core/timer-wheel.ts';
 import type { Connection } from '../net/connection.ts';
@@ -85,7 +86,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
 
   onIdle(): void {
     this.#idleSinceMs = this.now();
-    const { idleTimeoutMs } = this.#options.timeouts;
+    const idleTimeoutMs = this.#idleTimeoutMs;
     if (idleTimeoutMs > 0) this.#arm(this.#idleSinceMs + idleTimeoutMs);
   }
 
@@ -270,12 +271,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const idle = this.#exchanges.length === 0 && this.#headSinceMs < 0;
     const ending = this.#drainDeadlineMs >= 0;
     if (ending && nowMs >= this.#drainDeadlineMs) this.#close();
-    if (
-      !ending &&
-      idle &&
-      timeouts.idleTimeoutMs > 0 &&
-      nowMs - this.#idleSinceMs >= timeouts.idleTimeoutMs
-    ) {
+    if (!ending && idle && this.#idleTimeoutMs > 0 && nowMs - this.#idleSinceMs >= this.#idleTimeoutMs) {
       stats.cxIdleTimeout.inc();
       if (this.#served) this.#startDrain(nowMs);
       else this.#close();
@@ -316,10 +312,23 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     } else if (timeouts.maxStreamDurationMs > 0 && nowMs - x.startMs >= timeouts.maxStreamDurationMs) {
       stats.rqMaxDurationReached.inc();
       x.reply(open ? LOCAL_REPLY.maxDurationOpen : LOCAL_REPLY.maxDuration);
-    } else if (x.idleTimeoutMs > 0 && nowMs - x.activeMs >= x.idleTimeoutMs) {
+    } else if (x.idleTimeoutMs > 0 && nowMs - x.activeMs >= this.#streamIdleMs(x)) {
       stats.rqIdleTimeout.inc();
       x.reply(open ? LOCAL_REPLY.streamIdleOpen : LOCAL_REPLY.streamIdle);
     }
+  }
+
+  /** Overload may have made them shorter. */
+  get #idleTimeoutMs(): number {
+    return this.#options.shedding.idleMs(this.#options.timeouts.idleTimeoutMs);
+  }
+
+  #streamIdleMs(x: Exchange): number {
+    return this.#options.shedding.streamIdleMs(x.idleTimeoutMs);
+  }
+
+  onTimeoutsChanged(): void {
+    this.#arm(this.#nextDeadline());
   }
 
   /** Monotonic time of the earliest thing that may time out now; Infinity for none. */
@@ -331,7 +340,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     if (!ending && timeouts.maxConnectionDurationMs > 0)
       at = this.#startMs + timeouts.maxConnectionDurationMs;
     if (!ending && this.#exchanges.length === 0 && timeouts.idleTimeoutMs > 0) {
-      at = Math.min(at, this.#idleSinceMs + timeouts.idleTimeoutMs);
+      at = Math.min(at, this.#idleSinceMs + this.#idleTimeoutMs);
     }
     if (this.#headSinceMs >= 0 && timeouts.requestHeadersTimeoutMs > 0) {
       at = Math.min(at, this.#headSinceMs + timeouts.requestHeadersTimeoutMs);
@@ -342,7 +351,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
 
   #exchangeDeadline(x: Exchange): number {
     const { timeouts } = this.#options;
-    let at = x.idleTimeoutMs > 0 ? x.activeMs + x.idleTimeoutMs : Infinity;
+    let at = x.idleTimeoutMs > 0 ? x.activeMs + this.#streamIdleMs(x) : Infinity;
     if (timeouts.requestTimeoutMs > 0 && x.requestEndMs < 0)
       at = Math.min(at, x.startMs + timeouts.requestTimeoutMs);
     if (timeouts.maxStreamDurationMs > 0) at = Math.min(at, x.startMs + timeouts.maxStreamDurationMs);

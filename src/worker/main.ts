@@ -141,6 +141,9 @@ function obey(
     case 'shrink-heap':
       collectGarbageOnce();
       return;
+    case 'timeouts-changed':
+      for (const connection of plane.connections) connection.onTimeoutsChanged?.();
+      return;
     case 'reopen-logs':
       plane.reopenLogs();
       return;

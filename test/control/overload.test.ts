@@ -6,7 +6,7 @@ import type { OverloadManager } from '#plain/envoy.config.overload.v3.ts';
 import { compileOverload, triggerState } from '../../src/config/overload.ts';
 import { OverloadController } from '../../src/control/overload.ts';
 import { ConfigError } from '../../src/core/errors.ts';
-import { createSignals, SIGNAL } from '../../src/core/signals.ts';
+import { createSignals, reducedTimeout, SIGNAL } from '../../src/core/signals.ts';
 import { StatAggregator } from '../../src/stats/aggregator.ts';
 import { StatStore } from '../../src/stats/store.ts';
 
@@ -41,6 +41,7 @@ function controller(config: OverloadManager, memoryBytes = () => 0) {
     signals,
     stats: store.root,
     shrinkHeap: () => shrunk++,
+    timeoutsChanged: () => log.push('timeouts changed'),
     log: (message) => log.push(message),
     memoryBytes,
   });
@@ -147,6 +148,45 @@ t.test('the limit of connections is told without any trigger', async (t) => {
     ],
   });
   t.equal(signals[SIGNAL.maxConnections], 7);
+});
+
+t.test('reduce_timeouts says how far each timeout may shrink', async (t) => {
+  let used = 0;
+  const { overload, signals, log } = controller(
+    {
+      resourceMonitors: [HEAP],
+      actions: [
+        {
+          name: 'envoy.overload_actions.reduce_timeouts',
+          triggers: [{ name: 'heap', scaled: { scalingThreshold: 0.5, saturationThreshold: 1 } }],
+          typedConfig: {
+            type: 'envoy.config.overload.v3.ScaleTimersOverloadActionConfig',
+            value: {
+              timerScaleFactors: [
+                { timer: 'HTTP_DOWNSTREAM_CONNECTION_IDLE', minTimeout: 2000 },
+                { timer: 'HTTP_DOWNSTREAM_STREAM_IDLE', minScale: { value: 10 } },
+              ],
+            },
+          },
+        },
+      ],
+    },
+    () => used,
+  );
+  const left = (slot: number, ms: number): number => Math.round(reducedTimeout(signals, slot, ms));
+  overload.refresh();
+  t.equal(left(SIGNAL.idleMinScale, 10_000), 10_000, 'no pressure');
+  used = 750;
+  overload.refresh();
+  t.equal(left(SIGNAL.idleMinScale, 10_000), 6000, 'half way from 10 s to 2 s');
+  t.equal(left(SIGNAL.streamIdleMinScale, 10_000), 5500, 'half way from 10 s to 1 s');
+  used = 1000;
+  overload.refresh();
+  t.equal(left(SIGNAL.idleMinScale, 10_000), 2000);
+  t.equal(left(SIGNAL.streamIdleMinScale, 10_000), 1000);
+  t.equal(left(SIGNAL.idleMinScale, 1000), 1000, 'never longer than configured');
+  t.equal(left(SIGNAL.idleMinScale, 0), 0, 'none stays none');
+  t.equal(log.filter((line) => line === 'timeouts changed').length, 2);
 });
 
 t.test('a scaled trigger is linear between its thresholds', async (t) => {

@@ -1,4 +1,4 @@
-import { inert, noted, type SupportTable } from './table.ts';
+import { inert, noted, only, type SupportTable } from './table.ts';
 
 export const resilienceSupport: SupportTable = {
   'envoy.extensions.filters.http.fault.v3.HTTPFault': {
@@ -55,9 +55,16 @@ export const resilienceSupport: SupportTable = {
   'envoy.config.overload.v3.ResourceMonitor': { name: 'implemented', typed_config: 'implemented' },
   'envoy.config.overload.v3.OverloadAction': {
     name: noted(
-      'stop_accepting_requests, disable_http_keepalive, reject_incoming_connections, stop_accepting_connections (which rejects them as well) and shrink_heap',
+      'stop_accepting_requests, disable_http_keepalive, reject_incoming_connections, stop_accepting_connections (which rejects them as well), reduce_timeouts and shrink_heap',
     ),
     triggers: 'implemented',
+    typed_config: 'implemented',
+  },
+  'envoy.config.overload.v3.ScaleTimersOverloadActionConfig': { timer_scale_factors: 'implemented' },
+  'envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer': {
+    timer: only('HTTP_DOWNSTREAM_CONNECTION_IDLE', 'HTTP_DOWNSTREAM_STREAM_IDLE'),
+    min_timeout: 'implemented',
+    min_scale: 'implemented',
   },
   'envoy.config.overload.v3.LoadShedPoint': {
     name: noted('tcp_listener_accept and http_connection_manager_decode_headers'),

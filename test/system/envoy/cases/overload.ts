@@ -116,6 +116,11 @@ const stats = (kind: string, name: string): string[] => [
   `overload.envoy.${kind}.${name}.scale_percent`,
   ...(kind === 'overload_actions' ? [`overload.envoy.${kind}.${name}.active`] : []),
 ];
+const reducing = (timer: string, least: string): string =>
+  manager(
+    `actions: [{name: envoy.overload_actions.reduce_timeouts, ${threshold(0.8)}, typed_config: {"@type": type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig, timer_scale_factors: [{timer: ${timer}, ${least}}]}}]`,
+  );
+const idle: Connection = { acts: [request('GET', '/')], settleMs: 1500 };
 const GRPC = ['Content-Type: application/grpc', 'TE: trailers'];
 
 function overload(group: string, bootstrap: string, cases: readonly Case[]): Group {
@@ -211,6 +216,24 @@ export const overloads: readonly Group[] = [
       [later(request('GET', '/'))],
       stats('load_shed_points', 'http_connection_manager_decode_headers'),
     ),
+  ]),
+  overload('timeouts', reducing('HTTP_DOWNSTREAM_CONNECTION_IDLE', 'min_timeout: 0.3s'), [
+    under('reduce_timeouts of idle connections', [idle], stats('overload_actions', 'reduce_timeouts'), {
+      hcm: 'drain_timeout: 0.1s',
+      counters: ['http.{{id}}.downstream_cx_idle_timeout'],
+    }),
+  ]),
+  overload('stream-timeouts', reducing('HTTP_DOWNSTREAM_STREAM_IDLE', 'min_scale: {value: 1}'), [
+    under('reduce_timeouts of idle streams', [later(request('GET', '/'))], [], {
+      hcm: 'stream_idle_timeout: 30s',
+      backends: {
+        backend: {
+          kind: 'http',
+          replies: [{ send: [2000, 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'] }],
+        },
+      },
+      counters: ['http.{{id}}.downstream_rq_idle_timeout'],
+    }),
   ]),
   overload('shrink', action('shrink_heap', threshold(0.8)), [
     under('shrink_heap', [later(request('GET', '/'))], stats('overload_actions', 'shrink_heap')),
