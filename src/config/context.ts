@@ -9,6 +9,7 @@ import type { Scope } from '../core/scope.ts';
 import type { SharedCount } from '../core/shared-count.ts';
 import type { TimerWheel } from '../core/timer-wheel.ts';
 import type { NodeIdentity } from '../core/worker-protocol.ts';
+import type { HostPredicate } from '../forward/retry-policy.ts';
 import type { AccessLogger } from '../http/access-log-info.ts';
 import type { DateHeader } from '../http/date.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -172,7 +173,16 @@ export interface HttpTerminalExtension {
   compile(config: object, ctx: HttpFilterContext): HttpTerminal;
 }
 
+/** `retry_host_predicate`: which hosts a retry had better not go to. */
+export interface RetryHostPredicateExtension {
+  readonly kind: 'retry-host-predicate';
+  readonly name: string;
+  readonly type: string;
+  compile(config: object): HostPredicate;
+}
+
 export type Extension =
+  | RetryHostPredicateExtension
   | ListenerFilterExtension
   | TransportExtension
   | NetworkFilterExtension

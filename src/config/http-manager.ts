@@ -1,3 +1,4 @@
+import { BlockList, isIPv4 } from 'node:net';
 import type { RouteConfiguration } from '#plain/envoy.config.route.v3.ts';
 import type {
   HttpConnectionManager,
@@ -17,6 +18,7 @@ import { newRequestId } from '../http/request-id.ts';
 import type { ConnectionHandler } from '../net/listener.ts';
 import type { Route } from '../route/action.ts';
 import { applyResponseRules } from '../route/response-rules.ts';
+import { streamDuration } from '../route/stream-duration.ts';
 import type { RouteTable } from '../route/table.ts';
 import { ResponseCodes } from '../stats/http-codes.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -28,6 +30,7 @@ import {
   type ListenerContext,
   typedObject,
 } from './context.ts';
+import { compileRange } from './filter-chain-match.ts';
 import { compileHeaderCase } from './header-case.ts';
 import { compileHttp2Server } from './http2-options.ts';
 import { compileNormalize } from './normalize.ts';
@@ -59,6 +62,8 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
   const h1 = compileH1Server(config, ctx.envoyStrict);
   const { random } = ctx;
   const stats = createManagerStats(httpScope);
+  const timeouts = compileTimeouts(config);
+  const { maxStreamDurationMs } = timeouts;
   const options: ManagerOptions = {
     createCodec: compileCodec(config, h1, { ...ctx, httpScope }),
     stats,
@@ -70,7 +75,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
     clock: ctx.clock,
     wheel: ctx.wheel,
     date: ctx.date,
-    timeouts: compileTimeouts(config),
+    timeouts,
     maxRequestsPerConnection: config.commonHttpProtocolOptions?.maxRequestsPerConnection ?? 0,
     rules: compileRules(config, ctx),
     serverName: config.serverName || 'envoy',
@@ -90,6 +95,9 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
       if (route.filters !== null) x.filters = route.filters;
       if (route.kind !== 'forward') return;
       if (route.idleTimeoutMs !== undefined) x.idleTimeoutMs = route.idleTimeoutMs;
+      if (route.maxStreamDuration !== undefined || maxStreamDurationMs > 0) {
+        x.maxDurationMs = streamDuration(route.maxStreamDuration, maxStreamDurationMs, x.request);
+      }
       const pick = route.pickCluster(draw, x.request);
       x.clusterPick = pick;
       if (pick.filters !== null) x.filters = pick.filters;
@@ -156,6 +164,8 @@ function compileRoutes(
     ...(config?.validateClusters === false ? {} : { clusterExists: ctx.clusterExists }),
     runtimeFractions: runtimeFractions(ctx),
     routeFilters,
+    retryExtensions: ctx.extensions,
+    random: ctx.random,
   });
 }
 
@@ -227,5 +237,19 @@ function compileRules(config: HttpConnectionManager, ctx: CompileContext): Reque
     via: config.via ?? '',
     localIp: ctx.localIp,
     newRequestId,
+    isInternal: compileInternal(config.internalAddressConfig),
   };
+}
+
+function compileInternal(
+  config: HttpConnectionManager['internalAddressConfig'],
+): ((ip: string) => boolean) | null {
+  if (config === undefined) return null;
+  const ranges = new BlockList();
+  for (const [i, range] of (config.cidrRanges ?? []).entries()) {
+    const { address, bits } = compileRange(range, `internal_address_config.cidr_ranges[${i}]`);
+    ranges.addSubnet(address, bits, isIPv4(address) ? 'ipv4' : 'ipv6');
+  }
+  const unixSockets = config.unixSockets === true;
+  return (ip) => (ip === '' ? unixSockets : ranges.check(ip, isIPv4(ip) ? 'ipv4' : 'ipv6'));
 }

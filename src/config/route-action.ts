@@ -13,20 +13,17 @@ import { toWire } from '../core/wire.ts';
 import { getHeader } from '../http/headers.ts';
 import type { RequestHead } from '../http/stream.ts';
 import type { ClusterPick, DirectRoute, ForwardRoute, Route, RouteBase } from '../route/action.ts';
-import type { RuntimeFractions } from '../route/match.ts';
 import { compileHeaderMutations, type HeaderMutations, orderMutations } from '../route/policy.ts';
 import { compileLocation, REDIRECT_STATUS } from '../route/redirect.ts';
 import { compileRewrite } from '../route/rewrite.ts';
+import { ANY_HOST, type PickContext } from '../upstream/lb/load-balancer.ts';
+import { MetadataMatch } from '../upstream/lb/metadata-match.ts';
 import { readText } from './data-source.ts';
+import { compileForwardPolicy, compileStreamDuration, type ForwardContext } from './forward-policy.ts';
 import type { CompileRouteFilters, PerFilterLevel } from './per-filter-config.ts';
 
 /** What compiling routes needs from outside. */
-export interface RouteContext<C = unknown> {
-  /** The cell of a cluster, empty until there is one. Also called while serving, for `cluster_header`. */
-  cluster(name: string): Cell<C>;
-  /** Given: a cluster that is not known is an error unless `validate_clusters` is false. */
-  readonly clusterExists?: (name: string) => boolean;
-  readonly runtimeFractions?: RuntimeFractions;
+export interface RouteContext<C = unknown> extends ForwardContext<C> {
   /** Given: routes may configure and disable filters. */
   readonly routeFilters?: CompileRouteFilters;
 }
@@ -55,7 +52,7 @@ export function compileRoute<C>(config: RouteConfig, level: RouteLevel, ctx: Rou
     requestMutations: orderMutations(level.request, wins),
     responseMutations: orderMutations(level.response, wins),
   };
-  if (config.route !== undefined) return compileForward(config.route, base, level, ctx);
+  if (config.route !== undefined) return compileForward(config.route, config, base, level, ctx);
   if (config.redirect !== undefined) {
     const { redirect } = config;
     const status = REDIRECT_STATUS[redirect.responseCode ?? 'MOVED_PERMANENTLY'];
@@ -98,6 +95,7 @@ const NOT_FOUND_STATUS: Readonly<Record<NonNullable<RouteAction['clusterNotFound
 
 function compileForward<C>(
   config: RouteAction,
+  routeConfig: RouteConfig,
   base: RouteBase,
   level: RouteLevel,
   ctx: RouteContext<C>,
@@ -108,7 +106,8 @@ function compileForward<C>(
     ...base,
     pickCluster: compilePick(config, base, level, ctx),
     clusterNotFoundStatus: NOT_FOUND_STATUS[config.clusterNotFoundResponseCode ?? 'SERVICE_UNAVAILABLE'],
-    timeoutMs: config.timeout ?? 15_000,
+    forward: compileForwardPolicy(config, routeConfig, level, ctx),
+    maxStreamDuration: compileStreamDuration(config),
     idleTimeoutMs: config.idleTimeout,
     rewrite: compileRewrite(config, level.matchedLength, at),
     autoHostRewrite: config.autoHostRewrite === true,
@@ -128,14 +127,20 @@ function compilePick<C>(
   ctx: RouteContext<C>,
 ): PickCluster<C> {
   const path = `${level.path}.route`;
-  const shared: PickParts = { ...base, ownRequestMutations: undefined, hostRewriteLiteral: '' };
+  const match = MetadataMatch.merge(null, config.metadataMatch?.filterMetadata?.[BALANCER_METADATA]);
+  const shared: PickParts = {
+    ...base,
+    ownRequestMutations: undefined,
+    hostRewriteLiteral: '',
+    hosts: pickContext(match),
+  };
   if (config.cluster !== undefined) {
     const pick = pickOf(knownCluster(config.cluster, `${path}.cluster`, level, ctx), ctx, shared);
     return () => pick;
   }
   if (config.clusterHeader !== undefined) return pickByHeader(config.clusterHeader, ctx, shared);
   if (config.weightedClusters !== undefined) {
-    return pickByWeight(config.weightedClusters, base, level, ctx);
+    return pickByWeight(config.weightedClusters, match, base, level, ctx);
   }
   if (config.clusterSpecifierPlugin !== undefined || config.inlineClusterSpecifierPlugin !== undefined) {
     throw ConfigError.at(path, 'cluster specifier plugins are not supported');
@@ -149,9 +154,16 @@ function knownCluster<C>(name: string, path: string, level: RouteLevel, ctx: Rou
   return name;
 }
 
+/** The part of `metadata_match` that chooses a subset of hosts. */
+const BALANCER_METADATA = 'envoy.lb';
+
+function pickContext(metadataMatch: MetadataMatch | null): PickContext | null {
+  return metadataMatch === null ? null : { ...ANY_HOST, metadataMatch };
+}
+
 type PickParts = Pick<
   ClusterPick,
-  'ownRequestMutations' | 'requestMutations' | 'responseMutations' | 'hostRewriteLiteral' | 'filters'
+  'ownRequestMutations' | 'requestMutations' | 'responseMutations' | 'hostRewriteLiteral' | 'filters' | 'hosts'
 >;
 
 function pickOf<C>(name: string, ctx: RouteContext<C>, parts: PickParts): ClusterPick<C> {
@@ -163,6 +175,7 @@ function pickOf<C>(name: string, ctx: RouteContext<C>, parts: PickParts): Cluste
     responseMutations: parts.responseMutations,
     hostRewriteLiteral: parts.hostRewriteLiteral,
     filters: parts.filters,
+    hosts: parts.hosts,
   };
 }
 
@@ -179,6 +192,7 @@ function clusterHeader(request: RequestHead, name: string): string {
 
 function pickByWeight<C>(
   config: WeightedCluster,
+  match: MetadataMatch | null,
   base: RouteBase,
   level: RouteLevel,
   ctx: RouteContext<C>,
@@ -190,7 +204,7 @@ function pickByWeight<C>(
   for (const [i, entry] of (config.clusters ?? []).entries()) {
     total += entry.weight ?? 0;
     limits.push(total);
-    picks.push(compileWeight(entry, `${path}.clusters[${i}]`, base, level, ctx));
+    picks.push(compileWeight(entry, `${path}.clusters[${i}]`, match, base, level, ctx));
   }
   if (total === 0) throw ConfigError.at(path, 'the sum of the weights must be greater than 0');
   if (total > 0xffff_ffff) throw ConfigError.at(path, 'the sum of the weights must fit into 32 bits');
@@ -211,15 +225,18 @@ const NO_CLUSTER: ClusterPick<never> = {
   responseMutations: [],
   hostRewriteLiteral: '',
   filters: null,
+  hosts: null,
 };
 
 function compileWeight<C>(
   config: WeightedCluster_ClusterWeight,
   path: string,
+  match: MetadataMatch | null,
   base: RouteBase,
   level: RouteLevel,
   ctx: RouteContext<C>,
 ): PickCluster<C> {
+  const own = config.metadataMatch?.filterMetadata?.[BALANCER_METADATA];
   const { requestHeadersToAdd, requestHeadersToRemove, responseHeadersToAdd, responseHeadersToRemove } =
     config;
   const request = compileHeaderMutations(requestHeadersToAdd, requestHeadersToRemove, `${path}.`, 'request');
@@ -235,6 +252,7 @@ function compileWeight<C>(
     responseMutations:
       response === undefined ? base.responseMutations : [response, ...base.responseMutations],
     hostRewriteLiteral: toWire(config.hostRewriteLiteral ?? ''),
+    hosts: pickContext(MetadataMatch.merge(match, own)),
     filters:
       config.typedPerFilterConfig === undefined
         ? base.filters

@@ -16,6 +16,7 @@ import { echo } from './network/echo.ts';
 import { httpConnectionManager } from './network/http-connection-manager.ts';
 import { sniCluster } from './network/sni-cluster.ts';
 import { tcpProxy } from './network/tcp-proxy.ts';
+import { omitCanaryHosts, omitHostMetadata, previousHosts } from './retry/host-predicates.ts';
 import { rawBuffer } from './transport/raw-buffer.ts';
 
 /** Everything inox can be configured with by type; to add one, add it here. */
@@ -38,4 +39,7 @@ export const EXTENSIONS: readonly Extension[] = [
   faultFilter,
   healthCheckFilter,
   routerFilter,
+  previousHosts,
+  omitCanaryHosts,
+  omitHostMetadata,
 ];

@@ -121,6 +121,8 @@ export class Exchange implements StreamEvents<RequestHead> {
   activeMs: number;
   /** Stream idle timeout in force: the manager's, or the route's; 0 = off. */
   idleTimeoutMs = 0;
+  /** From the start of the request to the end of the exchange: the manager's limit, or the route's; 0 = off. */
+  maxDurationMs = 0;
 
   /** The chain: the manager's, or the route's once that is known. */
   filters: readonly HttpFilter[];

@@ -19,6 +19,25 @@ export const LOCAL_REPLY = {
     'upstream_per_try_timeout',
     FLAG.upstreamRequestTimeout,
   ),
+  perTryIdleTimeout: reply(
+    504,
+    'upstream request timeout',
+    'upstream_per_try_idle_timeout',
+    FLAG.upstreamRequestTimeout,
+  ),
+  upstreamMaxStreamDuration: reply(
+    408,
+    'upstream max stream duration reached',
+    'upstream_max_stream_duration_reached',
+    FLAG.upstreamMaxStreamDurationReached,
+  ),
+  /** The body grew beyond what is kept for a retry, while no attempt was under way. */
+  retryBufferExceeded: reply(
+    507,
+    'exceeded request buffer limit while retrying upstream',
+    'request_payload_exceeded_retry_buffer_limit',
+    0,
+  ),
   streamIdle: reply(504, 'stream timeout', 'stream_idle_timeout', FLAG.streamIdleTimeout),
   streamIdleOpen: reply(408, 'stream timeout', 'stream_idle_timeout', FLAG.streamIdleTimeout),
   maxDuration: reply(504, 'downstream duration timeout', 'max_duration_timeout', 0),

@@ -309,7 +309,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     if (timeouts.requestTimeoutMs > 0 && open && nowMs - x.startMs >= timeouts.requestTimeoutMs) {
       stats.rqTimeout.inc();
       x.reply(LOCAL_REPLY.requestOverall);
-    } else if (timeouts.maxStreamDurationMs > 0 && nowMs - x.startMs >= timeouts.maxStreamDurationMs) {
+    } else if (x.maxDurationMs > 0 && nowMs - x.startMs >= x.maxDurationMs) {
       stats.rqMaxDurationReached.inc();
       x.reply(open ? LOCAL_REPLY.maxDurationOpen : LOCAL_REPLY.maxDuration);
     } else if (x.idleTimeoutMs > 0 && nowMs - x.activeMs >= this.#streamIdleMs(x)) {
@@ -354,7 +354,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     let at = x.idleTimeoutMs > 0 ? x.activeMs + this.#streamIdleMs(x) : Infinity;
     if (timeouts.requestTimeoutMs > 0 && x.requestEndMs < 0)
       at = Math.min(at, x.startMs + timeouts.requestTimeoutMs);
-    if (timeouts.maxStreamDurationMs > 0) at = Math.min(at, x.startMs + timeouts.maxStreamDurationMs);
+    if (x.maxDurationMs > 0) at = Math.min(at, x.startMs + x.maxDurationMs);
     return at;
   }
 
@@ -390,6 +390,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const none = this.#codec.http2 ? NO_H2_REQUEST : NO_REQUEST;
     const x = new Exchange(this, this.#downstream, stream, none, options.clock.wall());
     x.idleTimeoutMs = options.timeouts.streamIdleTimeoutMs;
+    x.maxDurationMs = options.timeouts.maxStreamDurationMs;
     stream.events = x;
     const { summary } = this.#downstream.accepted;
     if (summary !== null) summary.protocol = this.#codec.http2 ? 'HTTP/2' : 'HTTP/1.1';

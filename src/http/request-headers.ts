@@ -15,6 +15,8 @@ export interface RequestHeaderRules {
   /** This machine's address, told to the upstream in place of a loopback peer. */
   readonly localIp: string;
   readonly newRequestId: () => string;
+  /** `internal_address_config`: whether a client is one of ours ('' for a Unix socket); null: nobody is. */
+  readonly isInternal: ((ip: string) => boolean) | null;
 }
 
 /** Set by clients of a trusted mesh only: removed from every request that is not internal. */
@@ -48,7 +50,7 @@ const LETTER_X = 120;
 
 /**
  * Applies Envoy's rules for x-forwarded-*, x-request-id, x-envoy-* and via to a request, and finds the
- * client's address. No request counts as internal: Envoy's default `internal_address_config` is empty.
+ * client's address. Clients are external unless `internal_address_config` says otherwise.
  */
 export function applyRequestHeaderRules(x: Exchange, rules: RequestHeaderRules): void {
   const head = x.request;
@@ -68,13 +70,16 @@ export function applyRequestHeaderRules(x: Exchange, rules: RequestHeaderRules):
       forwardedFor = true;
     } else if (name === 'x-forwarded-client-cert' || name.startsWith('x-envoy-')) untrusted = true;
   }
-  if (untrusted) removeUntrusted(headers, rules.useRemoteAddress);
   if (repeated) setHeader(headers, 'x-forwarded-for', getAllHeaders(headers, 'x-forwarded-for') ?? '');
   findClient(x, rules, forwardedFor);
+  const internal = rules.isInternal !== null && isInternal(x, rules, rules.isInternal, forwardedFor);
+  if (untrusted) removeUntrusted(headers, rules.useRemoteAddress, internal);
+  if (internal) setHeader(headers, 'x-envoy-internal', 'true');
   if (rules.useRemoteAddress && !rules.skipXffAppend) appendForwardedFor(x, rules, forwardedFor);
   forwardProto(head, rules, forwardedProto);
   if (rules.via !== '') appendVia(headers, rules.via);
-  if (rules.useRemoteAddress && x.remoteIp !== '') setHeader(headers, 'x-envoy-external-address', x.remoteIp);
+  if (rules.useRemoteAddress && !internal && x.remoteIp !== '')
+    setHeader(headers, 'x-envoy-external-address', x.remoteIp);
   if (
     rules.generateRequestId &&
     (requestId === '' || (rules.useRemoteAddress && !rules.preserveExternalRequestId))
@@ -87,11 +92,29 @@ export function applyRequestHeaderRules(x: Exchange, rules: RequestHeaderRules):
   x.requestId = requestId;
 }
 
-function removeUntrusted(headers: Headers, edge: boolean): void {
+/** A client counts as internal by its own address only: behind more than one hop nobody vouches for it. */
+function isInternal(
+  x: Exchange,
+  rules: RequestHeaderRules,
+  test: (ip: string) => boolean,
+  forwardedFor: boolean,
+): boolean {
+  if (rules.useRemoteAddress) return !forwardedFor && test(x.remoteIp);
+  if (!forwardedFor) return false;
+  const list = getAllHeaders(x.request.headers, 'x-forwarded-for') ?? '';
+  return !list.includes(',') && isIP(list.trim()) !== 0 && test(x.remoteIp);
+}
+
+function removeUntrusted(headers: Headers, useRemoteAddress: boolean, internal: boolean): void {
+  const edge = useRemoteAddress && !internal;
   let to = 0;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? '';
-    if (name === 'x-forwarded-client-cert' || INTERNAL_ONLY.has(name) || (edge && EDGE_ONLY.has(name)))
+    if (
+      name === 'x-forwarded-client-cert' ||
+      (!internal && INTERNAL_ONLY.has(name)) ||
+      (edge && EDGE_ONLY.has(name))
+    )
       continue;
     headers[to] = name;
     headers[to + 1] = headers[i + 1] ?? '';

@@ -1,8 +1,10 @@
 import type { RouteAction, VirtualHost as VirtualHostConfig } from '#plain/envoy.config.route.v3.ts';
 import type { Cell } from '../core/cell.ts';
+import type { ForwardPolicy } from '../forward/forward-policy.ts';
 import type { AccessLogInfo } from '../http/access-log-info.ts';
 import type { HttpFilter } from '../http/filter.ts';
 import type { RequestHead } from '../http/stream.ts';
+import type { PickContext } from '../upstream/lb/load-balancer.ts';
 import type { HeaderMutations } from './policy.ts';
 import type { RequestRewrite } from './rewrite.ts';
 
@@ -34,6 +36,16 @@ export interface ClusterPick<C = unknown> {
   readonly responseMutations: readonly HeaderMutations[];
   /** The filters of its requests, null: the connection manager's. */
   readonly filters: readonly HttpFilter[] | null;
+  /** What balancing is to know: the `metadata_match` of route and weighted cluster. Null: nothing. */
+  readonly hosts: PickContext | null;
+}
+
+/** `RouteAction.MaxStreamDuration`; milliseconds, undefined: not set, 0: no limit. */
+export interface RouteStreamDuration {
+  readonly maxMs: number | undefined;
+  /** Given: a request's `grpc-timeout` counts, up to this. */
+  readonly grpcMaxMs: number | undefined;
+  readonly grpcOffsetMs: number;
 }
 
 export interface ForwardRoute<C = unknown> extends RouteBase {
@@ -41,8 +53,10 @@ export interface ForwardRoute<C = unknown> extends RouteBase {
   /** `random` is the request's one random number. Never throws, allocates for `cluster_header` alone. */
   readonly pickCluster: (random: number, request: RequestHead) => ClusterPick<C>;
   readonly clusterNotFoundStatus: number;
-  /** Whole request, 0 for none; Envoy's default is 15 s. */
-  readonly timeoutMs: number;
+  /** Timeouts, retries, mirrors. */
+  readonly forward: ForwardPolicy<C>;
+  /** In place of the connection manager's `max_stream_duration`; undefined: that one. */
+  readonly maxStreamDuration: RouteStreamDuration | undefined;
   /** Undefined: the connection manager's stream idle timeout; 0: none. */
   readonly idleTimeoutMs: number | undefined;
   /** Host and path; undefined when neither is touched. */

@@ -122,7 +122,8 @@ export function inFraction(fraction: FractionalPercent, random: number): boolean
   return random % (DENOMINATORS[fraction.denominator ?? 'HUNDRED'] ?? 100) < (fraction.numerator ?? 0);
 }
 
-function compileFraction(
+/** Whether a request is in the fraction, by its random number; the runtime key's value wins over the config's. */
+export function compileFraction(
   config: NonNullable<RouteMatch['runtimeFraction']>,
   fractions?: RuntimeFractions,
 ): RouteCondition {

@@ -321,7 +321,7 @@ t.test('clusters: weighted, by header, missing', async (t) => {
   });
   t.equal(missing.pickCluster(0, get('/')).cell.value, undefined);
   t.equal(missing.clusterNotFoundStatus, 404);
-  t.equal(missing.timeoutMs, 15_000);
+  t.equal(missing.forward.timeouts.globalMs, 15_000);
 });
 
 t.test('host and path rewrites', async (t) => {

@@ -1,7 +1,11 @@
 import type { Router } from '#plain/envoy.extensions.filters.http.router.v3.ts';
 import type { HttpFilterContext, HttpTerminal, HttpTerminalExtension } from '../../config/context.ts';
-import { type Forwarder, forwardHttp } from '../../forward/http.ts';
+import type { Forwarder } from '../../forward/forward-policy.ts';
+import { forwardHttp } from '../../forward/http.ts';
+import { requestTimeouts, type TimeoutHeaderRules } from '../../forward/request-timeouts.ts';
+import { checkStrictly } from '../../forward/strict-headers.ts';
 import type { Exchange } from '../../http/exchange.ts';
+import { setHeader } from '../../http/headers.ts';
 import { clusterNotFound, directResponse, LOCAL_REPLY } from '../../http/local-reply.ts';
 import type { ForwardRoute } from '../../route/action.ts';
 import { pickOf, routeOf } from '../../route/response-rules.ts';
@@ -30,9 +34,16 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
   const config: Router = value;
   const stats = routerStats(ctx.httpScope);
   const envoyHeaders = config.suppressEnvoyHeaders !== true;
+  const timeoutRules: TimeoutHeaderRules = {
+    suppressEnvoyHeaders: !envoyHeaders,
+    respectExpected: config.respectExpectedRqTimeout === true,
+  };
+  const strict = config.strictCheckHeaders;
   const forwarder: Forwarder = {
     wheel: ctx.wheel,
     suppressEnvoyHeaders: !envoyHeaders,
+    envoyStrict: ctx.envoyStrict,
+    wall: () => ctx.clock.wall(),
     onHost: (x, host) => {
       const route = routeOf<Cluster>(x);
       if (route?.kind !== 'forward' || !route.autoHostRewrite || host.hostname === '') return;
@@ -73,11 +84,18 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
       x.reply(clusterNotFound(route.clusterNotFoundStatus));
       return;
     }
-    if (envoyHeaders && route.timeoutMs > 0) {
-      x.request.headers.push('x-envoy-expected-rq-timeout-ms', String(route.timeoutMs));
+    if (strict !== undefined) {
+      const answer = checkStrictly(x.request.headers, strict);
+      if (answer !== null) {
+        x.reply(answer);
+        return;
+      }
     }
+    const policy = route.forward;
+    const timeouts = requestTimeouts(policy, x.request, timeoutRules);
+    if (policy.attemptCountInRequest) setHeader(x.request.headers, 'x-envoy-attempt-count', '1');
     finalizeRequest(route, pick, x, envoyHeaders);
-    forwardHttp(x, cluster, route, forwarder, end);
+    forwardHttp(x, cluster, pick.hosts, policy, timeouts, forwarder, end);
   }
 }
 

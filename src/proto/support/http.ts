@@ -4,6 +4,7 @@ export const httpSupport: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     codec_type: only('AUTO', 'HTTP1', 'HTTP2'),
     stat_prefix: 'implemented',
+    internal_address_config: 'implemented',
     route_config: 'implemented',
     http_filters: 'implemented',
     access_log: 'implemented',
@@ -120,10 +121,16 @@ export const httpSupport: SupportTable = {
     response_mutations: 'implemented',
   },
   'envoy.config.common.mutation_rules.v3.HeaderMutation': { remove: 'implemented', append: 'implemented' },
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig': {
+    unix_sockets: 'implemented',
+    cidr_ranges: 'implemented',
+  },
   'envoy.extensions.filters.http.router.v3.Router': {
     dynamic_stats: 'inert',
     start_child_span: inert('there is no tracing yet'),
     suppress_envoy_headers: 'implemented',
+    respect_expected_rq_timeout: 'implemented',
+    strict_check_headers: 'implemented',
     suppress_grpc_request_failure_code_stats: 'inert',
   },
 };

@@ -1,10 +1,11 @@
-import { inert, only, type SupportTable } from './table.ts';
+import { inert, noted, type SupportTable } from './table.ts';
 
 export const routeSupport: SupportTable = {
   'envoy.config.route.v3.RouteConfiguration': {
     typed_per_filter_config: 'implemented',
     name: 'implemented',
     virtual_hosts: 'implemented',
+    request_mirror_policies: 'implemented',
     request_headers_to_add: 'implemented',
     request_headers_to_remove: 'implemented',
     response_headers_to_add: 'implemented',
@@ -27,8 +28,14 @@ export const routeSupport: SupportTable = {
     response_headers_to_add: 'implemented',
     response_headers_to_remove: 'implemented',
     virtual_clusters: inert('they only count requests'),
-    per_request_buffer_limit_bytes: inert('nothing is buffered for a retry yet'),
-    request_body_buffer_limit: inert('nothing is buffered for a retry yet'),
+    retry_policy: 'implemented',
+    hedge_policy: 'implemented',
+    request_mirror_policies: 'implemented',
+    include_request_attempt_count: 'implemented',
+    include_attempt_count_in_response: 'implemented',
+    include_is_timeout_retry_header: 'implemented',
+    per_request_buffer_limit_bytes: 'implemented',
+    request_body_buffer_limit: 'implemented',
     metadata: 'inert',
   },
   'envoy.config.route.v3.Route': {
@@ -45,8 +52,8 @@ export const routeSupport: SupportTable = {
     decorator: inert('there is no tracing yet'),
     tracing: inert('there is no tracing yet'),
     stat_prefix: inert('routes have no metrics of their own'),
-    per_request_buffer_limit_bytes: inert('nothing is buffered for a retry yet'),
-    request_body_buffer_limit: inert('nothing is buffered for a retry yet'),
+    per_request_buffer_limit_bytes: 'implemented',
+    request_body_buffer_limit: 'implemented',
     metadata: 'inert',
   },
   'envoy.config.route.v3.FilterConfig': {
@@ -98,7 +105,65 @@ export const routeSupport: SupportTable = {
     append_x_forwarded_host: 'implemented',
     timeout: 'implemented',
     idle_timeout: 'implemented',
-    priority: only('DEFAULT'),
+    priority: 'implemented',
+    metadata_match: noted('`envoy.lb`; matches of dynamic metadata do not exist'),
+    retry_policy: 'implemented',
+    hedge_policy: 'implemented',
+    request_mirror_policies: 'implemented',
+    max_stream_duration: 'implemented',
+    max_grpc_timeout: 'implemented',
+    grpc_timeout_offset: 'implemented',
+  },
+  'envoy.config.route.v3.RouteAction.MaxStreamDuration': {
+    max_stream_duration: 'implemented',
+    grpc_timeout_header_max: 'implemented',
+    grpc_timeout_header_offset: 'implemented',
+  },
+  'envoy.config.route.v3.RouteAction.RequestMirrorPolicy': {
+    cluster: 'implemented',
+    cluster_header: 'implemented',
+    runtime_fraction: 'implemented',
+    trace_sampled: inert('there is no tracing yet'),
+    disable_shadow_host_suffix_append: 'implemented',
+  },
+  'envoy.config.route.v3.HedgePolicy': {
+    initial_requests: inert('Envoy has never done anything with it'),
+    additional_request_chance: inert('Envoy has never done anything with it'),
+    hedge_on_per_try_timeout: 'implemented',
+  },
+  'envoy.config.route.v3.RetryPolicy': {
+    retry_on: noted('`http3-post-connect-failure` is accepted and never the case'),
+    num_retries: 'implemented',
+    per_try_timeout: 'implemented',
+    per_try_idle_timeout: 'implemented',
+    retry_host_predicate: 'implemented',
+    host_selection_retry_max_attempts: 'implemented',
+    retriable_status_codes: 'implemented',
+    retry_back_off: 'implemented',
+    rate_limited_retry_back_off: 'implemented',
+    retriable_headers: 'implemented',
+    retriable_request_headers: 'implemented',
+  },
+  'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': {
+    name: inert('the type of `typed_config` decides'),
+    typed_config: 'implemented',
+  },
+  'envoy.config.route.v3.RetryPolicy.RetryBackOff': {
+    base_interval: 'implemented',
+    max_interval: 'implemented',
+  },
+  'envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff': {
+    reset_headers: 'implemented',
+    max_interval: 'implemented',
+  },
+  'envoy.config.route.v3.RetryPolicy.ResetHeader': {
+    name: 'implemented',
+    format: 'implemented',
+  },
+  'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': {},
+  'envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate': {},
+  'envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig': {
+    metadata_match: 'implemented',
   },
   'envoy.config.route.v3.WeightedCluster': {
     clusters: 'implemented',
