@@ -12,7 +12,7 @@ import type { HealthCheckEventFileSink } from '#plain/envoy.extensions.health_ch
 import type { Int64Range } from '#plain/envoy.type.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { AccessLogInfo } from '../http/access-log-info.ts';
-import type { Headers } from '../http/headers.ts';
+import type { RequestHead } from '../http/stream.ts';
 import { ipAddress } from '../net/address.ts';
 import { type Address, PLAIN_ACCEPT } from '../net/connection.ts';
 import { applyHeaderMutations, compileHeaderMutations, type HeaderMutations } from '../route/policy.ts';
@@ -207,17 +207,17 @@ function statusRanges(ranges: readonly Int64Range[], path: string): (status: num
 
 function mutation(mutations: HeaderMutations | undefined): HttpProbeSettings['mutate'] {
   if (mutations === undefined) return null;
-  return (headers: Headers, host: HostSpec) => applyHeaderMutations(mutations, headers, checkInfo(host));
+  return (head, host) => applyHeaderMutations(mutations, head.headers, checkInfo(head, host));
 }
 
-/** What header values may ask of a check: it has a host and nothing else. */
-function checkInfo(host: HostSpec): AccessLogInfo {
+/** What header values may ask of a check. */
+function checkInfo(request: RequestHead, host: HostSpec): AccessLogInfo {
   const loopback = ipAddress('127.0.0.1', 0);
   return {
     downstream: { connectionId: 0, directRemote: loopback, local: loopback, accepted: PLAIN_ACCEPT },
     startWallMs: Date.now(),
     startMs: performance.now(),
-    request: null,
+    request,
     response: null,
     responseTrailers: null,
     remoteIp: loopback.ip,

@@ -22,6 +22,7 @@ import type { StatsMessage } from '../stats/messages.ts';
 import { createServerStats, type ServerState, type ServerStats } from '../stats/process.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
+import type { HostSignal } from '../upstream/health-view.ts';
 import { createHoldingsMemory, releaseHoldings } from '../upstream/holdings.ts';
 import type { DrainOptions } from './admin/context.ts';
 import { startMetrics } from './admin/metrics-server.ts';

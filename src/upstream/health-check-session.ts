@@ -20,20 +20,26 @@ export interface HealthProbe {
 export interface ProbeListener {
   onSuccess(degraded: boolean): void;
   /** Also between checks, when a connection that was to be used again breaks (TCP). */
-  onFailure(type: HealthFailure, retriable: boolean): void;
+  onFailure(type: HealthFailure, retriable: boolean, httpStatus?: number): void;
   /** The answer says so: keep the host out of the counts that cause panic. */
   onImmediateFailure(): void;
 }
 
 /** What happens to a host, for the event log; names are those of `HealthCheckEvent`. */
 export type HealthCheckHappening =
-  | { readonly kind: 'eject_unhealthy_event'; readonly failure: HealthFailure }
+  | {
+      readonly kind: 'eject_unhealthy_event';
+      readonly failure: HealthFailure;
+      /** 0 when no response came. */
+      readonly httpStatus: number;
+    }
   | { readonly kind: 'add_healthy_event'; readonly firstCheck: boolean }
   | { readonly kind: 'successful_health_check_event' }
   | {
       readonly kind: 'health_check_failure_event';
       readonly failure: HealthFailure;
       readonly firstCheck: boolean;
+      readonly httpStatus: number;
     }
   | { readonly kind: 'degraded_healthy_host' }
   | { readonly kind: 'no_longer_degraded_host' };
@@ -133,7 +139,7 @@ export class HealthCheckSession implements TimerOwner, ProbeListener {
   failPassively(): void {
     if (this.#closed) return;
     this.onImmediateFailure();
-    this.#fail('PASSIVE', false);
+    this.#fail('PASSIVE', false, 0);
   }
 
   onTimer(timer: WheelTimer): void {
@@ -176,9 +182,9 @@ export class HealthCheckSession implements TimerOwner, ProbeListener {
     this.#next(true, change);
   }
 
-  onFailure(type: HealthFailure, retriable: boolean): void {
+  onFailure(type: HealthFailure, retriable: boolean, httpStatus = 0): void {
     if (this.#closed) return;
-    const change = this.#fail(type, retriable);
+    const change = this.#fail(type, retriable, httpStatus);
     this.#next(false, change);
   }
 
@@ -193,7 +199,7 @@ export class HealthCheckSession implements TimerOwner, ProbeListener {
     this.#probe.send();
   }
 
-  #fail(type: HealthFailure, retriable: boolean): Change {
+  #fail(type: HealthFailure, retriable: boolean, httpStatus: number): Change {
     const { stats, settings } = this.#parts;
     const network = type === 'NETWORK' || type === 'NETWORK_TIMEOUT';
     this.#successes = 0;
@@ -204,7 +210,7 @@ export class HealthCheckSession implements TimerOwner, ProbeListener {
         this.#owner.flags |= HEALTH_FLAG.failedActiveHc;
         stats.healthy.dec();
         change = 'changed';
-        this.#owner.onHappening({ kind: 'eject_unhealthy_event', failure: type });
+        this.#owner.onHappening({ kind: 'eject_unhealthy_event', failure: type, httpStatus });
       } else change = 'pending';
     }
     if (type === 'NETWORK_TIMEOUT' && this.#has(HEALTH_FLAG.failedActiveHc)) {
@@ -214,7 +220,7 @@ export class HealthCheckSession implements TimerOwner, ProbeListener {
     this.#clear(HEALTH_FLAG.pendingActiveHc);
     if (this.#firstCheck || settings.alwaysLogFailures) {
       const firstCheck = this.#firstCheck;
-      this.#owner.onHappening({ kind: 'health_check_failure_event', failure: type, firstCheck });
+      this.#owner.onHappening({ kind: 'health_check_failure_event', failure: type, firstCheck, httpStatus });
     }
     stats.failure.inc();
     if (network) stats.networkFailure.inc();

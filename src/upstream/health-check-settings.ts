@@ -1,4 +1,4 @@
-import type { Headers } from '../http/headers.ts';
+import type { RequestHead } from '../http/stream.ts';
 import type { HostSpec } from './cluster-hosts.ts';
 
 /** `envoy.config.core.v3.HealthCheck`, compiled; defaults are filled in. */
@@ -38,7 +38,7 @@ export interface HttpProbeSettings {
   /** '' for the cluster's name. */
   readonly host: string;
   /** Adds, changes and removes request headers; null for none. */
-  readonly mutate: ((headers: Headers, host: HostSpec) => void) | null;
+  readonly mutate: ((head: RequestHead, host: HostSpec) => void) | null;
   readonly send: Buffer | null;
   /** Must occur in this order in the body. */
   readonly receive: readonly Buffer[];
@@ -63,5 +63,5 @@ export interface GrpcProbeSettings {
   readonly serviceName: string;
   /** '' for the cluster's name. */
   readonly authority: string;
-  readonly mutate: ((headers: Headers, host: HostSpec) => void) | null;
+  readonly mutate: ((head: RequestHead, host: HostSpec) => void) | null;
 }

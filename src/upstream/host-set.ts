@@ -1,5 +1,5 @@
 import type { Locality } from './cluster-hosts.ts';
-import { HEALTH_FLAG, type Host } from './host.ts';
+import type { Host } from './host.ts';
 
 /** Hosts sorted out by health. */
 export interface HostGroup {
@@ -54,7 +54,7 @@ export function createHostSet(
 
 /** Envoy counts draining hosts as excluded: they are on their way out, and no sign of trouble. */
 export function isDraining(host: Host): boolean {
-  return (host.healthFlags & HEALTH_FLAG.edsStatusDraining) !== 0;
+  return host.excluded;
 }
 
 export function sameLocality(a: Locality, b: Locality): boolean {

@@ -140,8 +140,11 @@ function healthJson(flags: readonly HealthFlagName[]): JsonObject {
     failed_active_health_check: flag('failed_active_hc'),
     failed_outlier_check: flag('failed_outlier_check'),
     failed_active_degraded_check: flag('degraded_active_hc'),
-    pending_active_hc: flag('pending_active_hc'),
     eds_health_status: edsHealth(flags),
+    pending_dynamic_removal: flag('pending_dynamic_removal'),
+    pending_active_hc: flag('pending_active_hc'),
+    excluded_via_immediate_hc_fail: flag('excluded_via_immediate_hc_fail'),
+    active_hc_timeout: flag('active_hc_timeout'),
   };
 }
 

@@ -44,9 +44,10 @@ export function eventAddress(address: Address): object {
     socket_address: {
       protocol: 'TCP',
       address: address.ip,
+      port_value: address.port,
       resolver_name: '',
       ipv4_compat: false,
-      port_value: address.port,
+      network_namespace_filepath: '',
     },
   };
 }

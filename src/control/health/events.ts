@@ -105,7 +105,9 @@ export function healthCheckEvent(
     ...(early ? event : {}),
     timestamp: timestampJson(wallMs),
     ...(early ? {} : event),
-    metadata: { filter_metadata: host.metadata ?? {}, typed_filter_metadata: {} },
+    ...(host.metadata === null
+      ? {}
+      : { metadata: { filter_metadata: host.metadata, typed_filter_metadata: {} } }),
     locality: {
       region: host.locality.region,
       zone: host.locality.zone,
@@ -117,11 +119,19 @@ export function healthCheckEvent(
 function happeningJson(happening: HealthCheckHappening): object {
   switch (happening.kind) {
     case 'eject_unhealthy_event':
-      return { [happening.kind]: { failure_type: happening.failure } };
+      return {
+        [happening.kind]: { failure_type: happening.failure, http_status_code: happening.httpStatus },
+      };
     case 'add_healthy_event':
       return { [happening.kind]: { first_check: happening.firstCheck } };
     case 'health_check_failure_event':
-      return { [happening.kind]: { failure_type: happening.failure, first_check: happening.firstCheck } };
+      return {
+        [happening.kind]: {
+          failure_type: happening.failure,
+          first_check: happening.firstCheck,
+          http_status_code: happening.httpStatus,
+        },
+      };
     default:
       return { [happening.kind]: {} };
   }

@@ -71,10 +71,10 @@ export class GrpcProbe implements HealthProbe, ProbeRequest, StreamEvents<Respon
       'user-agent',
       HEALTH_CHECK_AGENT,
     ];
-    settings.mutate?.(headers, host);
-    headers.push('grpc-timeout', grpcTimeout(timeoutMs));
     const head = new RequestHead('POST', '/grpc.health.v1.Health/Check', authority, headers);
     head.protocol = 'HTTP/2';
+    settings.mutate?.(head, host);
+    headers.push('grpc-timeout', grpcTimeout(timeoutMs));
     head.contentLength = -1;
     if (target.secure) head.scheme = 'https';
     stream.sendHead(head, false);
@@ -98,9 +98,15 @@ export class GrpcProbe implements HealthProbe, ProbeRequest, StreamEvents<Respon
 
   onData(chunk: Buffer, end: boolean): void {
     if (this.#stream === null) return;
-    // Without trailers there is no status.
-    if (end || this.#answer.length + chunk.length > LONGEST_ANSWER) this.#refuse();
-    else this.#answer = Buffer.concat([this.#answer, chunk]);
+    if (end) {
+      // Without trailers there is no status.
+      this.#stream = null;
+      this.#complete(undefined);
+      return;
+    }
+    this.#answer = Buffer.concat([this.#answer, chunk]);
+    if (this.#answer.length > 5 && this.#answer.length > 5 + this.#answer.readUInt32BE(1)) this.#refuse();
+    else if (this.#answer.length > LONGEST_ANSWER) this.#refuse();
   }
 
   onTrailers(trailers: Headers): void {

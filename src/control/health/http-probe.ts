@@ -61,7 +61,8 @@ export class HttpProbe implements HealthProbe, ProbeRequest, StreamEvents<Respon
       HEALTH_CHECK_AGENT,
     ]);
     if (target.secure) head.scheme = 'https';
-    settings.mutate?.(head.headers, host);
+    if (settings.http2) head.protocol = 'HTTP/2';
+    settings.mutate?.(head, host);
     const { send } = settings;
     if (send === null) {
       stream.sendHead(head, true);
@@ -121,7 +122,7 @@ export class HttpProbe implements HealthProbe, ProbeRequest, StreamEvents<Respon
     if (!this.#parts.reuse || this.#client.retiring) this.#client.close();
     const verdict = this.#judge(head);
     if (verdict === 'failed' || verdict === 'retriable') {
-      this.#listener.onFailure('ACTIVE', verdict === 'retriable');
+      this.#listener.onFailure('ACTIVE', verdict === 'retriable', head.status);
     } else this.#listener.onSuccess(verdict === 'degraded');
   }
 

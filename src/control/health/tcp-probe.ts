@@ -43,7 +43,7 @@ export class TcpProbe implements HealthProbe, DialListener {
     this.#dial = null;
     const connection = this.#connection;
     this.#connection = null;
-    connection?.destroy(true);
+    connection?.destroy();
   }
 
   onConnected(connection: Connection): void {

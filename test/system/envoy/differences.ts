@@ -216,7 +216,8 @@ export const DIFFERENCES: readonly Explained[] = [
     cases: ['chains: a client that resets before it said enough'],
   },
   {
-    reason: 'what a refused TCP client sent is read, so that it sees a FIN; in Envoy unread bytes make an RST of it',
+    reason:
+      'what a refused TCP client sent is read, so that it sees a FIN; in Envoy unread bytes make an RST of it',
     path: /^client\[1\]\.closed$/,
     cases: ['network: sni_cluster'],
   },
@@ -340,7 +341,6 @@ export const DIFFERENCES: readonly Explained[] = [
       'http2: a frame that is too long',
       'http2: WINDOW_UPDATE of zero on the connection',
       'http2: PUSH_PROMISE',
-      'http2: head of 70 KB',
     ],
   },
   {
@@ -348,6 +348,7 @@ export const DIFFERENCES: readonly Explained[] = [
     path: /streams\.1\[2\]$/,
     cases: [
       'http2: head of 150 fields',
+      'http2: head of 70 KB',
       'http2: no answer in time',
       'http2: client leaves',
       'http2: answer before the request has ended',
@@ -366,14 +367,20 @@ export const DIFFERENCES: readonly Explained[] = [
     cases: ['http2: DATA before the head'],
   },
   {
-    reason: 'a head over the limit counts as a message that breaks the rules',
-    path: /rx_messaging_error$/,
-    cases: ['http2: head of 70 KB'],
-  },
-  {
     reason:
       'a connection whose host allows no stream is of no use and closed; Envoy keeps it until the host leaves',
     path: /closed$|upstream_cx_/,
     cases: ['http2: h2 to h2, a host that allows no stream'],
+  },
+  {
+    reason:
+      'a gRPC health check that is not wanted any more is cancelled (CANCEL), Envoy says INTERNAL_ERROR',
+    path: /^backends\.backend\.http2/,
+    cases: ['health check: gRPC with another content type', 'health check: gRPC two messages'],
+  },
+  {
+    reason: 'the scheme is that of the connection, whatever the client says it is',
+    path: /streams\.1\[0\]$/,
+    cases: ['http2: h2 to h2, scheme https'],
   },
 ];

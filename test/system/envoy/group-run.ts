@@ -168,7 +168,11 @@ export class GroupRun {
     }
     const admin: Record<string, unknown> = {};
     for (const one of live.case.admin ?? [])
-      admin[`${one.method ?? 'GET'} ${one.path}`] = await this.#page(one);
+      admin[`${one.method ?? 'GET'} ${one.path}`] = await this.#page({
+        ...one,
+        path: fill(one.path, live),
+        ...filledLines(one, live),
+      });
     return { counters, admin };
   }
 
@@ -192,6 +196,10 @@ function filled(connection: Connection, live: LiveCase): Connection {
     ...connection,
     acts: connection.acts.map((act) => (typeof act === 'string' ? fill(act, live) : act)),
   };
+}
+
+function filledLines({ lines }: AdminRequest, live: LiveCase): Pick<AdminRequest, 'lines'> {
+  return lines === undefined ? {} : { lines: fill(lines, live) };
 }
 
 function named<T>(value: T, live: LiveCase): T {

@@ -8,9 +8,11 @@ import { h1 } from './h1.ts';
 import { hcm } from './hcm.ts';
 import { headerCases } from './header-case.ts';
 import { headers } from './headers.ts';
+import { healthChecks } from './health-checks.ts';
 import { http2Downstream } from './http2-downstream.ts';
 import { http2Upstream } from './http2-upstream.ts';
 import { origins } from './origin.ts';
+import { outliers } from './outlier.ts';
 import { overloads } from './overload.ts';
 import { processes } from './process.ts';
 import { routes } from './routes.ts';
@@ -36,4 +38,6 @@ export const GROUPS: readonly Group[] = [
   ...http2Downstream,
   ...http2Upstream,
   ...headerCases,
+  ...outliers,
+  ...healthChecks,
 ];
