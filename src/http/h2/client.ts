@@ -153,16 +153,16 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
     }
     const head = session.heads.response();
     if (head === null) {
-      if (session.heads.tooMany) this.#tooMany(stream);
+      if (session.heads.tooMany || session.heads.tooLarge) this.#tooMuch(stream);
       else session.malformed(stream);
     } else if (head.status < 200) this.#interim(stream, head, end);
     else this.#response(stream, head, end);
     return 0;
   }
 
-  /** As Envoy: too many fields are no breach of the protocol, its stream is given up. */
-  #tooMany(stream: Stream): void {
-    this.#options.stats.headerOverflow.inc();
+  /** As Envoy: a head over our limits is no breach of the protocol, its stream is given up. */
+  #tooMuch(stream: Stream): void {
+    if (this.#session.heads.tooMany) this.#options.stats.headerOverflow.inc();
     stream.reset(OVERFLOWN);
     stream.events.onReset(this.reasons.reset);
   }

@@ -66,6 +66,7 @@ const typed = (text: string): string =>
 
 const status = (code: string, ...more: Fields): Fields => [[':status', code], ...more];
 const head = (fields: Fields, end: boolean): string => headers(THIS, fields, end);
+const SEVENTY_KB: Fields = Array.from({ length: 20 }, (_, i) => [`x-${i}`, 'x'.repeat(3500)]);
 const OK = head(status('200'), false) + data(THIS, 'ok', true);
 
 function backend(send: Reply['send'], more: Partial<Reply> = {}): Readonly<Record<string, Backend>> {
@@ -250,7 +251,7 @@ const ends: readonly Case[] = [
       cluster: 'http2_protocol_options: {override_stream_error_on_invalid_http_message: true}',
     },
   ),
-  up('head of 70 KB', [head(status('200', ['x-big', 'x'.repeat(70_000)]), true)]),
+  up('head of 70 KB', [head(status('200', ...SEVENTY_KB), true)]),
   up('head of 50 KB', [head(status('200', ['x-big', 'x'.repeat(50_000)]), true)]),
   up('head of 150 fields', [
     head(status('200', ...Array.from({ length: 150 }, (_, i): [string, string] => [`x-${i}`, 'v'])), true),
@@ -265,6 +266,11 @@ const ends: readonly Case[] = [
       ),
     },
   ),
+  up('head of 70 KB that is allowed', [head(status('200', ...SEVENTY_KB), true)], get('/'), {
+    cluster: typed(
+      'explicit_http_config: {http2_protocol_options: {}}, common_http_protocol_options: {max_response_headers_kb: 96}',
+    ),
+  }),
   up('no answer in time', [2000], get('/'), {
     routes: '[{match: {prefix: /}, route: {cluster: "{{id}}", timeout: 0.2s}}]',
   }),
