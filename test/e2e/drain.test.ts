@@ -1,4 +1,5 @@
 import { Agent, createServer, request as httpRequest, type IncomingMessage } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -103,6 +104,41 @@ t.test('SIGTERM under load fails no request of a client that honours connection:
   t.ok(Number(closed) >= 25, `${closed} closed`);
   t.equal(cut, '0');
   t.match(output(), /listener {2}requests {2}accepted {2}closed {2}cut\n.*http +\d+ +1 +\d+ +0\n/);
+});
+
+t.test('HTTP/2 clients are told by GOAWAY, and what they have sent is answered', async (t) => {
+  const backend = await slowBackend(t, 600);
+  const { inox, output } = await start(t, backend, ['--lame-duck-time-s', '0']);
+  const session = connectHttp2(`http://127.0.0.1:${inox.port}`);
+  t.teardown(() => session.destroy());
+  const statuses: Promise<number>[] = [];
+  const send = (): void => {
+    const stream = session.request({ ':path': '/' });
+    statuses.push(
+      new Promise((resolve, reject) => {
+        stream.once('response', (headers) => resolve(Number(headers[':status'])));
+        stream.once('error', reject);
+        stream.resume();
+      }),
+    );
+  };
+  const lastIds: number[] = [];
+  session.on('goaway', (_code, lastId) => lastIds.push(lastId));
+  for (let i = 0; i < 10; i++) send();
+  await eventually(
+    'the requests',
+    async () => (await inox.stats('downstream_rq_active'))['http.test.downstream_rq_active'] === 10,
+  );
+  inox.child.kill('SIGTERM');
+  await eventually('both phases', () => lastIds.length >= 2);
+  t.equal(lastIds[0], 2 ** 31 - 1, 'first: what is on its way is still taken');
+  t.same(
+    await Promise.all(statuses),
+    Array.from({ length: 10 }, () => 200),
+  );
+  await eventually('gone', () => inox.exit !== null);
+  t.same(inox.exit, { code: 0, signal: null });
+  t.match(output(), /10 requests finished, 1 connections closed gently, 0 cut/);
 });
 
 t.test('what does not end by the deadline is cut and counted', async (t) => {
