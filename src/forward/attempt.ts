@@ -238,6 +238,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     this.#ended = end;
     this.#timers?.endPerTry();
     if (!this.#judged) this.host.onResponse(end ? statusOf(head) : head.status, nowMs - this.#sentMs);
+    if (this.host.check !== null) this.host.check.onResponse(head.headers);
     this.#owner.onAttemptHead(this, head, end);
   }
 

@@ -38,6 +38,8 @@ export interface Forwarder {
   readonly suppressEnvoyHeaders: boolean;
   /** Nothing that Envoy does not do: no replay on a connection that died. */
   readonly envoyStrict: boolean;
+  /** This machine's address, which mirrored requests come from. */
+  readonly localIp: string;
   /** Wall clock, for reset headers. */
   readonly wall: () => number;
   /** Told the chosen host before the request head is sent (host rewriting). */

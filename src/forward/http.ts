@@ -217,7 +217,11 @@ export class ForwardedRequest implements RequestSink, AttemptOwner, RetryOwner, 
       stats.rqMaxDurationReached.inc();
       attempt.abort();
       if (this.#retries(attempt, LOCAL_RESET, false)) return;
-      this.#fail(attempt, LOCAL_REPLY.upstreamMaxStreamDuration);
+      const ended = this.#requestEnded;
+      this.#fail(
+        attempt,
+        ended ? LOCAL_REPLY.upstreamMaxStreamDuration : LOCAL_REPLY.upstreamMaxStreamDurationOpen,
+      );
       return;
     }
     if (what === 'per-try' && this.#responseStarted) return;

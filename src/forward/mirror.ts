@@ -2,7 +2,7 @@ import type { Cell } from '../core/cell.ts';
 import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { Headers } from '../http/headers.ts';
+import { getAllHeaders, type Headers, setHeader } from '../http/headers.ts';
 import { upstreamReset } from '../http/local-reply.ts';
 import { type ClientStream, RequestHead, type ResponseHead, type StreamEvents } from '../http/stream.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -108,7 +108,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
   ) {
     const { x, forwarder, headEnds } = source;
     this.#cluster = cluster;
-    this.#head = copyOf(x.request, policy.renamesHost);
+    this.#head = copyOf(x.request, policy.renamesHost, forwarder.localIp);
     this.#headEnds = headEnds;
     this.#requestEnded = headEnds;
     this.#wheel = forwarder.wheel;
@@ -259,9 +259,14 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
   }
 }
 
-function copyOf(request: RequestHead, renamesHost: boolean): RequestHead {
+/** It is the proxy's own request, and says so as Envoy does. */
+function copyOf(request: RequestHead, renamesHost: boolean, localIp: string): RequestHead {
   const host = renamesHost ? shadowHost(request.authority) : request.authority;
-  const copy = new RequestHead(request.method, request.path, host, request.headers.slice());
+  const headers = request.headers.slice();
+  setHeader(headers, 'x-envoy-internal', 'true');
+  const through = getAllHeaders(headers, 'x-forwarded-for');
+  setHeader(headers, 'x-forwarded-for', through === undefined ? localIp : `${through},${localIp}`);
+  const copy = new RequestHead(request.method, request.path, host, headers);
   copy.scheme = request.scheme;
   copy.protocol = request.protocol;
   copy.contentLength = request.contentLength;

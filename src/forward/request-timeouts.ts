@@ -78,11 +78,10 @@ function fromHeaders(
   let globalMs = globalTimeout(policy, request);
   const expected = rules.respectExpected ? getHeader(headers, 'x-envoy-expected-rq-timeout-ms') : undefined;
   if (expected !== undefined) globalMs = milliseconds(expected) ?? globalMs;
-  else globalMs = takeMilliseconds(headers, 'x-envoy-upstream-rq-timeout-ms', true) ?? globalMs;
-  let perTryMs =
-    takeMilliseconds(headers, 'x-envoy-upstream-rq-per-try-timeout-ms', false) ?? timeouts.perTryMs;
+  else globalMs = takeMilliseconds(headers, 'x-envoy-upstream-rq-timeout-ms') ?? globalMs;
+  let perTryMs = takeMilliseconds(headers, 'x-envoy-upstream-rq-per-try-timeout-ms') ?? timeouts.perTryMs;
   if (globalMs !== 0 && perTryMs >= globalMs) perTryMs = 0;
-  const maxStreamMs = takeMilliseconds(headers, 'x-envoy-upstream-stream-duration-ms', false);
+  const maxStreamMs = takeMilliseconds(headers, 'x-envoy-upstream-stream-duration-ms');
   const alternative = getHeader(headers, 'x-envoy-upstream-rq-timeout-alt-response') !== undefined;
   if (alternative) removeHeader(headers, 'x-envoy-upstream-rq-timeout-alt-response');
   return {
@@ -140,12 +139,11 @@ export function milliseconds(value: string): number | undefined {
   return /^\s*\+?\d{1,15}\s*$/.test(value) ? Number(value) : undefined;
 }
 
-function takeMilliseconds(headers: Headers, name: string, keepInvalid: boolean): number | undefined {
+function takeMilliseconds(headers: Headers, name: string): number | undefined {
   const value = getHeader(headers, name);
   if (value === undefined) return undefined;
-  const ms = milliseconds(value);
-  if (ms !== undefined || !keepInvalid) removeHeader(headers, name);
-  return ms;
+  removeHeader(headers, name);
+  return milliseconds(value);
 }
 
 function takeFlag(headers: Headers, name: string, otherwise: boolean): boolean {

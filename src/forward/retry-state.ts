@@ -61,9 +61,13 @@ export class RetryState implements TimerOwner {
   readonly #timer: WheelTimer;
   #nextMs: number;
   #afterTimeout = false;
+  /** The response said how long to wait. */
+  #asked = false;
   /** A unit of the limit is held: from scheduling to the outcome. */
   #holds = false;
   #waiting = false;
+  /** At least one retry was made. */
+  #made = false;
 
   /** Undefined: nothing that this request may be retried for. Takes the headers about retries out of it. */
   static of(
@@ -169,7 +173,13 @@ export class RetryState implements TimerOwner {
   }
 
   onTimer(): void {
+    const { stats } = this.#parts;
     this.#waiting = false;
+    this.#made = true;
+    // Counted when they are made: a client that leaves meanwhile leaves no trace, as in Envoy.
+    stats.rqRetry.inc();
+    if (this.#asked) stats.rqRetryBackoffRatelimited.inc();
+    else stats.rqRetryBackoffExponential.inc();
     this.#owner.onRetryDue(this.#afterTimeout);
   }
 
@@ -187,11 +197,11 @@ export class RetryState implements TimerOwner {
 
   #decide(wanted: boolean, afterTimeout: boolean, askedMs: number): RetryVerdict {
     const { stats, limit } = this.#parts;
-    if (this.#holds) {
-      if (!wanted) stats.rqRetrySuccess.inc();
-      this.release();
+    this.release();
+    if (!wanted) {
+      if (this.#made) stats.rqRetrySuccess.inc();
+      return 'no';
     }
-    if (!wanted) return 'no';
     if (this.#left === 0) {
       stats.rqRetryLimitExceeded.inc();
       return 'limit';
@@ -205,19 +215,17 @@ export class RetryState implements TimerOwner {
     this.#holds = true;
     this.#waiting = true;
     this.#afterTimeout = afterTimeout;
-    stats.rqRetry.inc();
     this.#schedule(askedMs);
     return 'retry';
   }
 
   #schedule(askedMs: number): void {
-    const { stats, random, wheel } = this.#parts;
+    const { random, wheel } = this.#parts;
+    this.#asked = askedMs >= 0;
     if (askedMs >= 0) {
-      stats.rqRetryBackoffRatelimited.inc();
       wheel.schedule(this.#timer, askedMs + Math.floor(random.float() * (askedMs >> 1)));
       return;
     }
-    stats.rqRetryBackoffExponential.inc();
     const bound = this.#nextMs;
     this.#nextMs = Math.min(bound * 2, this.policy.maxMs);
     wheel.schedule(this.#timer, Math.floor(random.float() * bound));

@@ -26,6 +26,12 @@ export const LOCAL_REPLY = {
     FLAG.upstreamRequestTimeout,
   ),
   upstreamMaxStreamDuration: reply(
+    504,
+    'upstream max stream duration reached',
+    'upstream_max_stream_duration_reached',
+    FLAG.upstreamMaxStreamDurationReached,
+  ),
+  upstreamMaxStreamDurationOpen: reply(
     408,
     'upstream max stream duration reached',
     'upstream_max_stream_duration_reached',
@@ -40,8 +46,8 @@ export const LOCAL_REPLY = {
   ),
   streamIdle: reply(504, 'stream timeout', 'stream_idle_timeout', FLAG.streamIdleTimeout),
   streamIdleOpen: reply(408, 'stream timeout', 'stream_idle_timeout', FLAG.streamIdleTimeout),
-  maxDuration: reply(504, 'downstream duration timeout', 'max_duration_timeout', 0),
-  maxDurationOpen: reply(408, 'downstream duration timeout', 'max_duration_timeout', 0),
+  maxDuration: { ...reply(504, 'downstream duration timeout', 'max_duration_timeout', 0), grpcStatus: 4 },
+  maxDurationOpen: { ...reply(408, 'downstream duration timeout', 'max_duration_timeout', 0), grpcStatus: 4 },
   requestOverall: reply(408, 'request timeout', 'request_overall_timeout', 0),
   requestHeaders: reply(408, 'request header timeout', 'request_header_timeout', 0),
   upgradeFailed: reply(403, '', 'upgrade_failed', 0),

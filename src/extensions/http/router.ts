@@ -43,6 +43,7 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
     wheel: ctx.wheel,
     suppressEnvoyHeaders: !envoyHeaders,
     envoyStrict: ctx.envoyStrict,
+    localIp: ctx.localIp,
     wall: () => ctx.clock.wall(),
     onHost: (x, host) => {
       const route = routeOf<Cluster>(x);
