@@ -6,7 +6,8 @@ import { ENTRY_OVERHEAD } from './hpack-table.ts';
 import type { UnderscoreAction } from './options.ts';
 
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
-const PATH = /^[\x21-\x7e\x80-\xff]+$/;
+/** ASCII alone, as on HTTP/1: what is behind us may read anything else in ways of its own. */
+const PATH = /^[\x21-\x7e]+$/;
 const AUTHORITY =
   /^(?:\[[0-9a-fA-F:.]+(?:%25[0-9A-Za-z\-._~%]+)?\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
