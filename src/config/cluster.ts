@@ -1,6 +1,7 @@
 import type { CircuitBreakers_Thresholds, Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { DialOptions } from '../net/dial.ts';
+import type { ClientTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
 import { type Breaker, type BreakerLimits, createBreaker, DEFAULT_LIMITS } from '../upstream/breaker.ts';
 import { Cluster } from '../upstream/cluster.ts';
@@ -67,7 +68,7 @@ function compileHealth(config: ClusterConfig, { health }: ClusterContext): Healt
   const check = compileHealthCheck(config, runtime);
   compileHostTurnover(config);
   if (health === undefined || (outlier === null && check === null)) return null;
-  return new HealthView(config.name ?? '', health, outlier);
+  return new HealthView(config.name ?? '', health, outlier, check !== null);
 }
 
 function checkSupported(config: ClusterConfig): void {
@@ -77,10 +78,6 @@ function checkSupported(config: ClusterConfig): void {
   const type = config.type ?? 'STATIC';
   if (UNSUPPORTED_TYPES.includes(type)) {
     throw ConfigError.at('type', `${type} is not supported yet; STATIC and STRICT_DNS are`);
-  }
-  const socket = config.transportSocket?.typedConfig?.type;
-  if (socket !== undefined && socket !== RAW_BUFFER) {
-    throw ConfigError.at('transport_socket.typed_config', `${socket} is not supported yet`);
   }
   if ((config.transportSocketMatches?.length ?? 0) > 0) {
     throw ConfigError.at('transport_socket_matches', 'is not supported yet');
@@ -95,7 +92,7 @@ function compileShared(
 ): PoolShared {
   const protocol = clusterProtocol(config);
   const { common } = protocol;
-  const dialOptions = compileDial(config);
+  const dialOptions = { ...compileDial(config), transport: compileTransport(config, scope, context) };
   const { http, forHttp2 } = compilePoolProtocols(protocol, dialOptions, scope, context);
   const shared: PoolShared = {
     clock: context.clock,
@@ -113,6 +110,20 @@ function compileShared(
     maxConnectionMs: common?.maxConnectionDuration ?? 0,
   };
   return { ...shared, high: { ...shared, breaker: breakers.high } };
+}
+
+function compileTransport(
+  { transportSocket: socket }: ClusterConfig,
+  scope: StatScope,
+  context: ClusterContext,
+): ClientTransport | null {
+  if (socket === undefined) return null;
+  if (context.compileTransport !== undefined) return context.compileTransport(socket, scope);
+  const type = socket.typedConfig?.type;
+  if (type !== RAW_BUFFER) {
+    throw ConfigError.at('transport_socket.typed_config', `${type} is not supported here`);
+  }
+  return null;
 }
 
 function compileDial(config: ClusterConfig): DialOptions {

@@ -1,3 +1,4 @@
+import { type Headers, hasHeader } from '../http/headers.ts';
 import { HEALTH_FLAG, type Host } from './host.ts';
 import { OutlierMonitor, type OutlierSignal } from './outlier-monitor.ts';
 import type { OutlierSettings } from './outlier-settings.ts';
@@ -23,6 +24,11 @@ export interface HealthContext {
   signal(cluster: string, host: string, signal: HostSignal): void;
 }
 
+/** What a response may say about the health of its host. */
+export interface ResponseCheck {
+  onResponse(headers: Headers): void;
+}
+
 /** Decided by the control thread; the rest of a host's flags is what discovery says. */
 const CONTROL_FLAGS =
   HEALTH_FLAG.failedActiveHc |
@@ -40,12 +46,15 @@ export class HealthView {
   readonly #cluster: string;
   readonly #context: HealthContext;
   readonly #outlier: OutlierSettings | null;
+  readonly #checked: boolean;
   readonly #known = new Map<string, HostHealth>();
 
-  constructor(cluster: string, context: HealthContext, outlier: OutlierSettings | null) {
+  /** `checked`: there are active health checks. */
+  constructor(cluster: string, context: HealthContext, outlier: OutlierSettings | null, checked: boolean) {
     this.#cluster = cluster;
     this.#context = context;
     this.#outlier = outlier;
+    this.#checked = checked;
     for (const health of context.hosts(cluster) ?? []) this.#known.set(health.key, health);
   }
 
@@ -54,6 +63,7 @@ export class HealthView {
     const health = this.#known.get(host.key);
     if (health === undefined) return;
     host.healthFlags = (host.healthFlags & ~CONTROL_FLAGS) | health.flags;
+    if (this.#checked) host.check = this.#responseCheck(host.key);
     const { record } = health;
     const outlier = this.#outlier;
     if (record === null || outlier === null) return;
@@ -90,5 +100,14 @@ export class HealthView {
   admit(host: Host): boolean {
     host.healthFlags = (host.healthFlags & ~HEALTH_FLAG.onProbation) | HEALTH_FLAG.failedOutlierCheck;
     return host.monitor?.takeProbe() === true;
+  }
+
+  #responseCheck(key: string): ResponseCheck {
+    return {
+      onResponse: (headers) => {
+        if (!hasHeader(headers, 'x-envoy-immediate-health-check-fail')) return;
+        this.#context.signal(this.#cluster, key, 'immediate-failure');
+      },
+    };
   }
 }

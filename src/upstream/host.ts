@@ -1,6 +1,7 @@
 import type { Protocol } from '../http/stream.ts';
 import type { Address } from '../net/connection.ts';
 import type { HostSpec, Locality } from './cluster-hosts.ts';
+import type { ResponseCheck } from './health-view.ts';
 import type { PeakEwma } from './lb/peak-ewma-estimator.ts';
 import type { OutlierMonitor } from './outlier-monitor.ts';
 import { HttpPool } from './pools/http-pool.ts';
@@ -68,6 +69,8 @@ export class Host {
   healthFlags: number;
   /** Takes the results of requests when the cluster has outlier detection. */
   monitor: OutlierMonitor | null;
+  /** Looks for what a response says about the host's health when the cluster has active checks. */
+  check: ResponseCheck | null;
   /** Since when active health checks found it well; kept for slow start only, NaN while they do not. */
   wellSinceMs: number;
   /** Requests that were given to this host and have not ended, waiting for a connection included. */
@@ -93,6 +96,7 @@ export class Host {
     this.metadata = spec.metadata;
     this.healthFlags = edsFlags(spec);
     this.monitor = null;
+    this.check = null;
     this.wellSinceMs = Number.NaN;
     this.inflight = 0;
     this.#shared = shared;
