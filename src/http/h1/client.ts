@@ -7,7 +7,7 @@ import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
 import { type ClientStreamOwner, H1ClientStream } from './client-stream.ts';
 import { HeadFields } from './head-fields.ts';
 import { HeadReader } from './head-reader.ts';
-import { writtenNames } from './header-case.ts';
+import { keepNames } from './header-case.ts';
 import type { H1ClientOptions } from './options.ts';
 import { Output, type OutputOwner } from './output.ts';
 import { RequestWriter } from './request-writer.ts';
@@ -44,7 +44,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
   readonly connection: Connection;
   readonly http2 = false;
   opened: number;
-  endedHere: boolean;
+  endedHere = false;
   readonly #options: H1ClientOptions;
   readonly #events: ClientConnectionEvents;
   readonly #output: Output;
@@ -72,15 +72,10 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
   constructor(connection: Connection, options: H1ClientOptions, events: ClientConnectionEvents) {
     this.connection = connection;
     this.opened = 0;
-    this.endedHere = false;
     this.#options = options;
     this.#events = events;
     this.#output = new Output(connection, this);
-    this.#writer = new RequestWriter(
-      this.#output,
-      options.enableTrailers,
-      options.headerCase?.fallback ?? null,
-    );
+    this.#writer = new RequestWriter(this.#output, options);
     this.#heads = new HeadReader(matchResponseHead, options.maxHeaderBytes, false);
     this.#fields = new HeadFields();
     this.#body = new BodyReader(this, options);
@@ -235,8 +230,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
       const next = heads.next;
       const head = parseResponseHead(text, heads.end, this.#fields, this.#options);
       this.#fields.release();
-      const preserve = this.#options.headerCase?.preserve;
-      if (head !== null && preserve) head.names = writtenNames(text, heads.end, preserve);
+      if (head !== null) keepNames(head, text, heads.end, this.#options.headerCase);
       return head !== null && this.#begin(head) ? next : this.#fail(chunk);
     }
     if (result !== 'incomplete' || (text !== '' && refusesPartialResponse(text))) return this.#fail(chunk);

@@ -1,4 +1,5 @@
 import type { NameFormat } from '../headers.ts';
+import type { RequestHead, ResponseHead } from '../stream.ts';
 
 /** `header_key_format`, compiled. */
 export interface HeaderCase {
@@ -51,6 +52,18 @@ class WrittenNames implements NameFormat {
 
   format(name: string): string {
     return this.#byName.get(name) ?? (this.#properOthers ? properCase(name) : name);
+  }
+}
+
+/** Gives `head` the names that `text` has up to `end`, when they are to be kept. */
+export function keepNames(
+  head: RequestHead | ResponseHead,
+  text: string,
+  end: number,
+  headerCase: HeaderCase | null,
+): void {
+  if (headerCase !== null && headerCase.preserve !== null) {
+    head.names = writtenNames(text, end, headerCase.preserve);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Headers, NameFormat } from '../headers.ts';
 import type { RequestHead } from '../stream.ts';
 import { fieldLine, HeadWriter, lastChunk, upgradeLines } from './head-writer.ts';
+import type { H1Options } from './options.ts';
 import type { Output } from './output.ts';
 
 /** How the body of the current request goes out. */
@@ -13,17 +14,17 @@ export class RequestWriter {
   readonly #output: Output;
   readonly #enableTrailers: boolean;
   readonly #heads: HeadWriter;
+  /** Of heads that bring none. */
   readonly #names: NameFormat | null;
   #framing: Framing;
   #remaining: number;
 
-  /** `names`: of heads that bring none. */
-  constructor(output: Output, enableTrailers: boolean, names: NameFormat | null) {
+  constructor(output: Output, options: H1Options) {
     this.done = true;
     this.#output = output;
-    this.#enableTrailers = enableTrailers;
+    this.#enableTrailers = options.enableTrailers;
     this.#heads = new HeadWriter();
-    this.#names = names;
+    this.#names = options.headerCase?.fallback ?? null;
     this.#framing = 'none';
     this.#remaining = 0;
   }

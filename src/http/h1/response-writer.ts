@@ -1,6 +1,7 @@
 import type { Headers, NameFormat } from '../headers.ts';
 import type { RequestHead, ResponseHead } from '../stream.ts';
 import { fieldLine, HeadWriter, lastChunk, statusLine, upgradeLines } from './head-writer.ts';
+import type { H1Options } from './options.ts';
 import type { Output } from './output.ts';
 
 /** How the body of the current response goes out. */
@@ -24,6 +25,7 @@ export class ResponseWriter {
   readonly #output: Output;
   readonly #enableTrailers: boolean;
   readonly #heads: HeadWriter;
+  /** Of heads that bring none. */
   readonly #names: NameFormat | null;
   #framing: Framing;
   #remaining: number;
@@ -31,15 +33,14 @@ export class ResponseWriter {
   #http10: boolean;
   #upgrade: string;
 
-  /** `names`: of heads that bring none. */
-  constructor(output: Output, enableTrailers: boolean, names: NameFormat | null) {
+  constructor(output: Output, options: H1Options) {
     this.begun = false;
     this.done = false;
     this.closes = false;
     this.#output = output;
-    this.#enableTrailers = enableTrailers;
+    this.#enableTrailers = options.enableTrailers;
     this.#heads = new HeadWriter();
-    this.#names = names;
+    this.#names = options.headerCase?.fallback ?? null;
     this.#framing = 'none';
     this.#remaining = 0;
     this.#method = '';

@@ -7,7 +7,7 @@ import type { ResponseHead } from '../stream.ts';
 import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
 import { type HeadFault, HeadFields } from './head-fields.ts';
 import { HeadReader } from './head-reader.ts';
-import { writtenNames } from './header-case.ts';
+import { keepNames } from './header-case.ts';
 import type { H1ServerOptions } from './options.ts';
 import { Output, type OutputOwner } from './output.ts';
 import { PendingBytes } from './pending-bytes.ts';
@@ -69,11 +69,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     this.#options = options;
     this.#events = events;
     this.#output = new Output(connection, this);
-    this.#writer = new ResponseWriter(
-      this.#output,
-      options.enableTrailers,
-      options.headerCase?.fallback ?? null,
-    );
+    this.#writer = new ResponseWriter(this.#output, options);
     this.#heads = new HeadReader(matchRequestHead, options.maxHeaderBytes, true);
     this.#fields = new HeadFields();
     this.#body = new BodyReader(this, options);
@@ -218,8 +214,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   #begin(text: string, end: number): void {
     const fields = this.#fields;
     const head = parseRequestHead(text, end, fields, this.#options);
-    const preserve = this.#options.headerCase?.preserve;
-    if (preserve) head.names = writtenNames(text, end, preserve);
+    keepNames(head, text, end, this.#options.headerCase);
     fields.release();
     if (fields.fault !== null) {
       this.#refuse(fields.fault);

@@ -383,9 +383,4 @@ export const DIFFERENCES: readonly Explained[] = [
     path: /streams\.1\[0\]$/,
     cases: ['http2: h2 to h2, scheme https'],
   },
-  {
-    reason: 'the scheme is that of the connection, whatever the client says it is',
-    path: /streams\.1\[0\]$/,
-    cases: ['http2: h2 to h2, scheme https'],
-  },
 ];
