@@ -4,6 +4,8 @@ import type {
   ScaleTimersOverloadActionConfig,
   Trigger,
 } from '#plain/envoy.config.overload.v3.ts';
+import type { CgroupMemoryConfig } from '#plain/envoy.extensions.resource_monitors.cgroup_memory.v3.ts';
+import type { CpuUtilizationConfig } from '#plain/envoy.extensions.resource_monitors.cpu_utilization.v3.ts';
 import type { DownstreamConnectionsConfig } from '#plain/envoy.extensions.resource_monitors.downstream_connections.v3.ts';
 import type { FixedHeapConfig } from '#plain/envoy.extensions.resource_monitors.fixed_heap.v3.ts';
 import type { InjectedResourceConfig } from '#plain/envoy.extensions.resource_monitors.injected_resource.v3.ts';
@@ -16,6 +18,9 @@ export interface MonitorPlan {
   readonly name: string;
   readonly source: /** Memory of the whole process. */
     | { readonly kind: 'heap'; readonly maxBytes: number }
+    /** Memory of the container, of its limit or of `maxBytes` (Infinity for none). */
+    | { readonly kind: 'cgroup-memory'; readonly maxBytes: number }
+    | { readonly kind: 'cpu'; readonly mode: 'HOST' | 'CONTAINER' }
     /** A file with a number, for tests. */
     | { readonly kind: 'file'; readonly path: string };
 }
@@ -133,6 +138,14 @@ function compileMonitor(monitor: ResourceMonitor): MonitorPlan['source'] | numbe
       const { maxHeapSizeBytes: maxBytes = 0 }: FixedHeapConfig = value;
       if (maxBytes === 0) throw ConfigError.at('typed_config.max_heap_size_bytes', 'must be greater than 0');
       return { kind: 'heap', maxBytes };
+    }
+    case `${MONITORS}.cgroup_memory.v3.CgroupMemoryConfig`: {
+      const { maxMemoryBytes: maxBytes = Infinity }: CgroupMemoryConfig = value;
+      return { kind: 'cgroup-memory', maxBytes };
+    }
+    case `${MONITORS}.cpu_utilization.v3.CpuUtilizationConfig`: {
+      const { mode = 'HOST' }: CpuUtilizationConfig = value;
+      return { kind: 'cpu', mode };
     }
     case `${MONITORS}.injected_resource.v3.InjectedResourceConfig`: {
       const { filename: path = '' }: InjectedResourceConfig = value;

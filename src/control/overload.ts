@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { type ActionPlan, type MonitorPlan, type OverloadPlan, triggerState } from '../config/overload.ts';
 import { SIGNAL } from '../core/signals.ts';
 import type { Counter, Gauge, StatScope } from '../stats/scope.ts';
+import { createMonitor, type LookUp, type ResourceSources } from './resource-monitors.ts';
 
 /** Envoy's `shrink_heap` interval. */
 const SHRINK_MS = 10_000;
@@ -15,12 +15,12 @@ export interface OverloadParts {
   /** Timers that run already may be due earlier, or later, than they were. */
   readonly timeoutsChanged: () => void;
   readonly log: (message: string) => void;
-  /** Resident memory of the process in bytes. */
-  readonly memoryBytes: () => number;
+  readonly sources: ResourceSources;
 }
 
 interface Monitor {
   readonly plan: MonitorPlan;
+  readonly lookUp: LookUp;
   readonly pressure: Gauge;
   readonly failedUpdates: Counter;
   /** Undefined until the first look. */
@@ -55,6 +55,7 @@ export class OverloadController {
       own.counter('skipped_updates');
       return {
         plan: monitor,
+        lookUp: createMonitor(monitor.source, parts.sources),
         pressure: own.gauge('pressure'),
         failedUpdates: own.counter('failed_updates'),
         value: undefined,
@@ -97,7 +98,7 @@ export class OverloadController {
   }
 
   #look(monitor: Monitor): void {
-    const value = pressureOf(monitor.plan, this.#parts.memoryBytes);
+    const value = monitor.lookUp();
     if (value === undefined) {
       monitor.failedUpdates.inc();
       return;
@@ -122,25 +123,5 @@ export class OverloadController {
     this.#parts.signals[signal] = state;
     if (signal === SIGNAL.reduceTimeouts) this.#parts.timeoutsChanged();
     if (signal === SIGNAL.shrinkHeap && state === 1) this.#parts.shrinkHeap();
-  }
-}
-
-/** Undefined when the resource cannot be read. */
-function pressureOf(plan: MonitorPlan, memoryBytes: () => number): number | undefined {
-  const { source } = plan;
-  switch (source.kind) {
-    case 'heap':
-      return memoryBytes() / source.maxBytes;
-    case 'file': {
-      try {
-        const value = Number(readFileSync(source.path, 'utf8').trim() || Number.NaN);
-        return value >= 0 && value <= 1 ? value : undefined;
-      } catch {
-        // Counted as a failed update.
-        return undefined;
-      }
-    }
-    default:
-      return source satisfies never;
   }
 }

@@ -36,6 +36,7 @@ import { claimAddresses, explainListenError } from './listen-check.ts';
 import type { ServableConfig } from './load-config.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { OverloadController } from './overload.ts';
+import { systemSources } from './resource-monitors.ts';
 import { Supervisor } from './supervisor.ts';
 
 const CONTROL_THREAD = 0;
@@ -268,7 +269,7 @@ export class ControlPlane {
       shrinkHeap: () => this.supervisor.broadcast({ type: 'shrink-heap' }),
       timeoutsChanged: () => this.supervisor.broadcast({ type: 'timeouts-changed' }),
       log: (message) => this.options.log.log('warning', 'main', message),
-      memoryBytes: () => process.memoryUsage.rss(),
+      sources: systemSources(),
     });
     controller.start();
     this.store.flush();

@@ -5,6 +5,7 @@ import t from 'tap';
 import type { OverloadManager } from '#plain/envoy.config.overload.v3.ts';
 import { compileOverload, triggerState } from '../../src/config/overload.ts';
 import { OverloadController } from '../../src/control/overload.ts';
+import { systemSources } from '../../src/control/resource-monitors.ts';
 import { ConfigError } from '../../src/core/errors.ts';
 import { createSignals, reducedTimeout, SIGNAL } from '../../src/core/signals.ts';
 import { StatAggregator } from '../../src/stats/aggregator.ts';
@@ -43,7 +44,7 @@ function controller(config: OverloadManager, memoryBytes = () => 0) {
     shrinkHeap: () => shrunk++,
     timeoutsChanged: () => log.push('timeouts changed'),
     log: (message) => log.push(message),
-    memoryBytes,
+    sources: { ...systemSources(), memoryBytes },
   });
   const stat = (name: string): number | undefined => {
     store.flush();

@@ -47,7 +47,9 @@ export const resilienceSupport: SupportTable = {
   },
   'envoy.config.overload.v3.OverloadManager': {
     refresh_interval: 'implemented',
-    resource_monitors: noted('fixed_heap, injected_resource and global_downstream_max_connections'),
+    resource_monitors: noted(
+      'fixed_heap, cgroup_memory, cpu_utilization, injected_resource and global_downstream_max_connections',
+    ),
     actions: 'implemented',
     loadshed_points: 'implemented',
     buffer_factory_config: inert('buffers are not accounted to streams'),
@@ -83,6 +85,10 @@ export const resilienceSupport: SupportTable = {
   'envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig': {
     max_heap_size_bytes: noted('compared with the resident memory of the process: heaps, buffers and code'),
   },
+  'envoy.extensions.resource_monitors.cgroup_memory.v3.CgroupMemoryConfig': {
+    max_memory_bytes: 'implemented',
+  },
+  'envoy.extensions.resource_monitors.cpu_utilization.v3.CpuUtilizationConfig': { mode: 'implemented' },
   'envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig': {
     filename: 'implemented',
   },

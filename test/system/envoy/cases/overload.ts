@@ -250,6 +250,28 @@ export const overloads: readonly Group[] = [
     ],
   ),
   overload(
+    'cgroup',
+    `overload_manager: {refresh_interval: 0.05s, resource_monitors: [{name: envoy.resource_monitors.cgroup_memory, typed_config: {"@type": ${MONITORS}.cgroup_memory.v3.CgroupMemoryConfig, max_memory_bytes: 1000}}], actions: [{name: envoy.overload_actions.stop_accepting_requests, triggers: [{name: envoy.resource_monitors.cgroup_memory, threshold: {value: 0.9}}]}]}\n`,
+    [
+      under(
+        'cgroup_memory',
+        [later(request('GET', '/'))],
+        ['overload.envoy.overload_actions.stop_accepting_requests.active'],
+      ),
+    ],
+  ),
+  overload(
+    'cpu',
+    `overload_manager: {refresh_interval: 0.05s, resource_monitors: [{name: envoy.resource_monitors.cpu_utilization, typed_config: {"@type": ${MONITORS}.cpu_utilization.v3.CpuUtilizationConfig, mode: CONTAINER}}], actions: [{name: envoy.overload_actions.stop_accepting_requests, triggers: [{name: envoy.resource_monitors.cpu_utilization, threshold: {value: 1}}]}]}\n`,
+    [
+      under(
+        'cpu_utilization',
+        [later(request('GET', '/'))],
+        ['overload.envoy.overload_actions.stop_accepting_requests.active'],
+      ),
+    ],
+  ),
+  overload(
     'connections',
     `overload_manager: {resource_monitors: [{name: envoy.resource_monitors.global_downstream_max_connections, typed_config: {"@type": ${MONITORS}.downstream_connections.v3.DownstreamConnectionsConfig, max_active_downstream_connections: 1}}]}\n`,
     [
