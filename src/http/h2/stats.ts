@@ -5,7 +5,6 @@ export interface H2Stats {
   readonly droppedHeadersWithUnderscores: Counter;
   readonly goawaySent: Counter;
   readonly headerOverflow: Counter;
-  readonly headersCbNoStream: Counter;
   readonly inboundEmptyFramesFlood: Counter;
   readonly inboundPriorityFramesFlood: Counter;
   readonly inboundWindowUpdateFramesFlood: Counter;
@@ -30,7 +29,6 @@ export function createH2Stats(scope: StatScope): H2Stats {
     droppedHeadersWithUnderscores: scope.counter('dropped_headers_with_underscores'),
     goawaySent: scope.counter('goaway_sent'),
     headerOverflow: scope.counter('header_overflow'),
-    headersCbNoStream: scope.counter('headers_cb_no_stream'),
     inboundEmptyFramesFlood: scope.counter('inbound_empty_frames_flood'),
     inboundPriorityFramesFlood: scope.counter('inbound_priority_frames_flood'),
     inboundWindowUpdateFramesFlood: scope.counter('inbound_window_update_frames_flood'),
@@ -59,7 +57,6 @@ export const NO_H2_STATS: H2Stats = {
   droppedHeadersWithUnderscores: NO_STAT,
   goawaySent: NO_STAT,
   headerOverflow: NO_STAT,
-  headersCbNoStream: NO_STAT,
   inboundEmptyFramesFlood: NO_STAT,
   inboundPriorityFramesFlood: NO_STAT,
   inboundWindowUpdateFramesFlood: NO_STAT,

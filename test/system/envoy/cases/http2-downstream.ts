@@ -273,6 +273,7 @@ const bad: readonly Case[] = [
   malformed('space in a name', [...GET, ['x y', 'a']]),
   malformed('empty name', [...GET, ['', 'a']]),
   malformed('space in the path', pseudo('GET', '/a b')),
+  malformed('byte above 0x7f in the path', pseudo('GET', '/\xe9')),
   malformed('space in the method', pseudo('GE T', '/')),
   malformed('two lengths', [...pseudo('POST', '/'), ['content-length', '3'], ['content-length', '3']], false),
   malformed('length that is no number', [...pseudo('POST', '/'), ['content-length', 'x']], false),
