@@ -17,11 +17,13 @@ import { httpConnectionManager } from './network/http-connection-manager.ts';
 import { sniCluster } from './network/sni-cluster.ts';
 import { tcpProxy } from './network/tcp-proxy.ts';
 import { omitCanaryHosts, omitHostMetadata, previousHosts } from './retry/host-predicates.ts';
+import { proxyProtocolTransport } from './transport/proxy-protocol.ts';
 import { rawBuffer } from './transport/raw-buffer.ts';
 
 /** Everything inox can be configured with by type; to add one, add it here. */
 export const EXTENSIONS: readonly Extension[] = [
   rawBuffer,
+  proxyProtocolTransport,
   tlsInspector,
   httpInspector,
   proxyProtocol,

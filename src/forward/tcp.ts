@@ -57,6 +57,7 @@ export function forwardTcp(connection: Connection, plan: TcpPlan): void {
 /** One proxied connection; also what its access log entry is made of. */
 export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, AccessLogInfo {
   readonly downstream: DownstreamInfo;
+  readonly client: Connection;
   readonly startWallMs: number;
   readonly startMs: number;
   readonly request: RequestHead | null = null;
@@ -99,6 +100,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
   constructor(connection: Connection, plan: TcpPlan) {
     this.#plan = plan;
     this.#down = connection;
+    this.client = connection;
     this.downstream = {
       connectionId: connection.id,
       directRemote: connection.remote,

@@ -1,5 +1,6 @@
 import type { ResetReason } from '../core/errors.ts';
 import type { Address, Connection } from './connection.ts';
+import type { ClientTransport } from './transport.ts';
 
 export interface DialOptions {
   readonly connectTimeoutMs: number;
@@ -7,6 +8,10 @@ export interface DialOptions {
   readonly bufferLimitBytes?: number;
   /** Protocols to offer in a TLS handshake, most wanted first. */
   readonly alpn?: readonly string[];
+  /** The transport socket; null or left out: the bytes as they are. */
+  readonly transport?: ClientTransport | null;
+  /** Whom the connection is for, as far as it is for one client. */
+  readonly client?: { readonly remote: Address; readonly local: Address };
   readonly tcpKeepalive?: { readonly idleMs: number } | undefined;
 }
 

@@ -1,11 +1,12 @@
 import { connect, type Socket } from 'node:net';
 import type { ResetReason } from '../core/errors.ts';
 import { socketPath } from './address.ts';
-import type { Address } from './connection.ts';
+import type { Address, Connection } from './connection.ts';
 import type { Dial, DialListener, DialOptions, PendingDial } from './dial.ts';
 import { connectFailure } from './node-errors.ts';
 import type { ReadArena } from './read-arena.ts';
 import { ArenaReader, SocketConnection } from './socket-connection.ts';
+import type { PendingTransport, TransportListener } from './transport.ts';
 
 const TIMED_OUT: ResetReason = {
   kind: 'connection-timeout',
@@ -19,8 +20,9 @@ export function createTcpDial(nextId: () => number, arena: ReadArena): Dial {
   return (host, options, listener) => new TcpDial(host, options, listener, nextId, arena);
 }
 
-class TcpDial implements PendingDial {
+class TcpDial implements PendingDial, TransportListener {
   #listener: DialListener | null;
+  #securing: PendingTransport | null = null;
   readonly #socket: Socket;
   readonly #timer: NodeJS.Timeout;
 
@@ -32,6 +34,7 @@ class TcpDial implements PendingDial {
     arena: ReadArena,
   ) {
     const reader = new ArenaReader(arena);
+    const transport = options.transport ?? null;
     this.#listener = listener;
     const limit =
       options.bufferLimitBytes === undefined || options.bufferLimitBytes === 0
@@ -53,18 +56,29 @@ class TcpDial implements PendingDial {
     const onError = (error: NodeJS.ErrnoException): void => this.#fail(connectFailure(error));
     socket.once('error', onError);
     socket.once('connect', () => {
-      clearTimeout(this.#timer);
+      const facts = { id: nextId(), peer: 'upstream', unixPath: host.path, observer: null } as const;
       socket.off('error', onError);
-      const to = this.#listener;
-      this.#listener = null;
-      if (to === null) return;
-      to.onConnected(
-        new SocketConnection(
-          { socket, reader },
-          { id: nextId(), peer: 'upstream', unixPath: host.path, observer: null },
-        ),
-      );
+      if (transport === null) {
+        this.onReady(new SocketConnection({ socket, reader }, facts));
+        return;
+      }
+      // What the host says first belongs to the transport socket.
+      socket.pause();
+      const pending = transport.connect({ socket, reader }, facts, host, options, this);
+      if (this.#listener !== null) this.#securing = pending;
     });
+  }
+
+  onReady(connection: Connection): void {
+    clearTimeout(this.#timer);
+    const to = this.#listener;
+    this.#listener = null;
+    if (to === null) connection.destroy();
+    else to.onConnected(connection);
+  }
+
+  onFailed(reason: ResetReason): void {
+    this.#fail(reason);
   }
 
   cancel(): void {
@@ -82,6 +96,7 @@ class TcpDial implements PendingDial {
 
   #dispose(): void {
     clearTimeout(this.#timer);
+    this.#securing?.cancel();
     this.#socket.on('error', () => {
       // The outcome was told already; a late error of the abandoned socket concerns nobody.
     });

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { ResetReason } from '../core/errors.ts';
 import type { Address, Connection } from './connection.ts';
 import type { DialOptions } from './dial.ts';
-import type { ConnectionFacts } from './socket-connection.ts';
+import type { ConnectionFacts, ReadingSocket } from './socket-connection.ts';
 
 /** What a TLS handshake agreed on and proved; names are those of Envoy's access log operators and XFCC. */
 export interface TlsInfo {
@@ -66,8 +66,10 @@ export interface ServerTransport {
 
 /** The transport socket of a cluster, compiled: makes the Connection that pools see from a socket that just connected. */
 export interface ClientTransport {
+  /** It tells the host about the client: `DialOptions.client` is wanted, where there is one client. */
+  readonly perClient?: boolean;
   connect(
-    socket: Socket,
+    reading: ReadingSocket,
     facts: ConnectionFacts,
     host: Address,
     options: DialOptions,

@@ -1,3 +1,4 @@
+import type { TransportSocket } from '#plain/envoy.config.core.v3.ts';
 import type { Cell } from '../core/cell.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Random } from '../core/random.ts';
@@ -7,6 +8,7 @@ import type { H1ClientOptions } from '../http/h1/options.ts';
 import type { H2ClientOptions } from '../http/h2/options.ts';
 import type { Connection } from '../net/connection.ts';
 import type { Dial } from '../net/dial.ts';
+import type { ClientTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { HealthContext } from './health-view.ts';
 import type { Holdings } from './holdings.ts';
@@ -38,6 +40,8 @@ export interface ClusterContext {
   readonly dial: Dial;
   readonly createHttp1: CreateHttp1Client;
   readonly createHttp2: CreateHttp2Client;
+  /** The `transport_socket` of a cluster, which counts in `scope`; left out: `raw_buffer` alone is known. */
+  compileTransport?(config: TransportSocket, scope: StatScope): ClientTransport | null;
   /** Left out where no control thread watches hosts: nothing is ever ejected there. */
   readonly health?: HealthContext;
   /** The cell of another cluster, for aggregate clusters; left out where there are no others. */

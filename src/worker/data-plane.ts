@@ -1,5 +1,6 @@
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
+import { compileClientTransport } from '../config/client-transport.ts';
 import {
   PROMOTE_ENVIRONMENT,
   PROMOTE_RUNTIME_KEY,
@@ -107,6 +108,8 @@ export function createDataPlane(
       dial: parts.dial,
       createHttp1: createH1Client,
       createHttp2: createH2Client,
+      compileTransport: (config, clusterScope) =>
+        compileClientTransport(config, { dry, stats, clusterScope, extensions: base.extensions }, 'transport_socket'),
       health: {
         worker: init.index,
         runtime,

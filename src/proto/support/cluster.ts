@@ -29,7 +29,7 @@ export const clusterSupport: SupportTable = {
     dns_resolution_config: 'implemented',
     typed_dns_resolver_config: noted('c-ares and getaddrinfo'),
     upstream_connection_options: 'implemented',
-    transport_socket: noted('raw_buffer only'),
+    transport_socket: 'implemented',
     wait_for_warm_on_init: 'inert',
     cleanup_interval: inert('only read by ORIGINAL_DST clusters'),
     ignore_health_on_host_removal: 'implemented',

@@ -23,6 +23,13 @@ export const commonSupport: SupportTable = {
     typed_config: 'implemented',
   },
   'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer': {},
+  'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport': {
+    config: noted('connections of HTTP pools say LOCAL (V2) or their own ends (V1)'),
+    transport_socket: 'implemented',
+  },
+  'envoy.config.core.v3.ProxyProtocolConfig': {
+    version: 'implemented',
+  },
   'envoy.config.core.v3.DataSource': {
     filename: 'implemented',
     inline_bytes: 'implemented',

@@ -1,11 +1,13 @@
 import type { ResetReason } from '../../core/errors.ts';
 import type { Connection } from '../../net/connection.ts';
-import type { DialListener, PendingDial } from '../../net/dial.ts';
+import type { DialListener, DialOptions, PendingDial } from '../../net/dial.ts';
 import type { Host } from '../host.ts';
 import { countDestroy, HOST_REMOVED, mayConnect, OVERFLOW, type PoolShared } from './pool-shared.ts';
 
 /** Who wants a raw upstream connection. Exactly one callback is called, unless it is cancelled before. */
 export interface TcpRequest {
+  /** Whom the connection is for. */
+  readonly client?: DialOptions['client'];
   /** Set `connection.events` before returning, and call `upstream.onClosed` from their `onClose`. */
   onTcpReady(connection: Connection, upstream: TcpUpstream): void;
   onTcpFailure(reason: ResetReason): void;
@@ -71,6 +73,11 @@ export class TcpPool {
   }
 }
 
+/** A transport socket may tell the host about the client. */
+function optionsFor(options: DialOptions, { client }: TcpRequest): DialOptions {
+  return options.transport?.perClient === true && client !== undefined ? { ...options, client } : options;
+}
+
 /** One raw upstream connection and its accounts. */
 export class TcpUpstream implements DialListener {
   readonly pool: TcpPool;
@@ -108,7 +115,7 @@ export class TcpUpstream implements DialListener {
     host.stats.rqPendingActive++;
     host.inflight++;
     this.#startedMs = shared.clock.now();
-    this.#dial = shared.dial(host.address, shared.dialOptions, this);
+    this.#dial = shared.dial(host.address, optionsFor(shared.dialOptions, this.#request), this);
   }
 
   /** Gives up a dial; no callback follows. Harmless afterwards. */

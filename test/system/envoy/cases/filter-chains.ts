@@ -715,6 +715,26 @@ const logs: readonly Case[] = [
   },
 ];
 
+const sends = (version: string): string =>
+  `transport_socket: {name: proxy, typed_config: {"@type": ${TYPE}.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport, config: {version: ${version}}, transport_socket: {name: raw, typed_config: {"@type": ${TYPE}.transport_sockets.raw_buffer.v3.RawBuffer}}}}`;
+
+/** PROXY headers towards hosts. */
+const upstreamProxy: readonly Case[] = (['V1', 'V2'] as const).flatMap((version) => [
+  {
+    ...proxied(
+      `PROXY ${version} from client to host`,
+      [echoed(`${V1}hello`), echoed(`${V2_SIX}hello`)],
+      own(''),
+    ),
+    cluster: sends(version),
+  },
+  {
+    ...proxied(`PROXY ${version} to a host that says nothing`, [echoed(`${V1}hello`)], own('')),
+    backends: { backend: { kind: 'tcp', replies: [{ send: ['bye'], closes: 'end' }] } },
+    cluster: sends(version),
+  },
+]);
+
 const limits: readonly Case[] = [
   {
     ...chains(
@@ -749,6 +769,7 @@ export const filterChains: readonly Group[] = [
       ...networkFilters,
       ...refusals,
       ...logs,
+      ...upstreamProxy,
       ...limits,
     ],
   },
