@@ -31,6 +31,8 @@ export interface AccessLogInfo {
   readonly upstreamCluster: string;
   readonly upstreamHost: Address | null;
   readonly upstreamLocal: Address | null;
+  /** The request went out over HTTP/2; left out where nothing goes out over HTTP. */
+  readonly upstreamHttp2?: boolean;
   readonly upstreamTransportFailure: string;
   readonly upstreamAttempts: number;
   readonly bytesReceived: number;

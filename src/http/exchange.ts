@@ -98,6 +98,7 @@ export class Exchange implements StreamEvents<RequestHead> {
   upstreamCluster = '';
   upstreamHost: Address | null = null;
   upstreamLocal: Address | null = null;
+  upstreamHttp2 = false;
   upstreamTransportFailure = '';
   upstreamAttempts = 0;
   /** What we answer a gRPC request is plain text: a filter makes of it what the client understands. */

@@ -116,6 +116,11 @@ const upstreamRemote: AddressOf = (x) => (x.upstreamLocal === null ? null : x.up
 const downstreamLocal: AddressOf = (x) => x.downstream.local;
 const socketLocal: AddressOf = (x) => x.downstream.accepted.directLocal ?? x.downstream.local;
 
+function upstreamProtocol(x: AccessLogInfo): string | undefined {
+  if (x.request === null || x.upstreamFirstTxMs < 0) return undefined;
+  return x.upstreamHttp2 === true ? 'HTTP/2' : 'HTTP/1.1';
+}
+
 const OPERATORS: Readonly<Record<string, Compile>> = {
   START_TIME: (argument) => {
     const format = compileTimeFormat(orNone(argument ?? '') ?? DEFAULT_TIME_FORMAT);
@@ -191,7 +196,7 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   TLS_JA3_FINGERPRINT: plain((x) => orNone(x.downstream.accepted.ja3)),
   UNIQUE_ID: plain(() => randomUUID()),
   // Upstreams speak HTTP/1.1 alone for now.
-  UPSTREAM_PROTOCOL: plain((x) => (x.request === null || x.upstreamFirstTxMs < 0 ? undefined : 'HTTP/1.1')),
+  UPSTREAM_PROTOCOL: plain(upstreamProtocol),
   // Only filters that do not exist here, tracing and HTTP/3 could give these a value.
   DYNAMIC_METADATA: constant(undefined),
   FILTER_STATE: constant(undefined),

@@ -626,6 +626,8 @@ const selection: readonly Case[] = [
       counters: COUNTERS.filter((name) => !name.includes('.http2.')),
     }),
   ),
+  up('protocols in the log', null, get('/'), { format: '%PROTOCOL% %UPSTREAM_PROTOCOL%' }),
+  both('protocols in the log', null, one(), { format: '%PROTOCOL% %UPSTREAM_PROTOCOL%' }),
   up('explicit_http_config', null, get('/'), {
     cluster: typed('explicit_http_config: {http2_protocol_options: {}}'),
   }),
