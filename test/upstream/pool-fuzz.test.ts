@@ -1,4 +1,4 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { createRandom } from '../../src/core/random.ts';
 import { createLocalHoldings, HOLDING, type Holdings } from '../../src/upstream/holdings.ts';
 import { createWorld, FakeRequest, REMOTE_CLOSE, staticCluster, type World } from './fakes.ts';
@@ -6,7 +6,7 @@ import { createWorld, FakeRequest, REMOTE_CLOSE, staticCluster, type World } fro
 const KINDS = [HOLDING.connections, HOLDING.pendingRequests, HOLDING.requests] as const;
 
 /** Does `steps` random things to a cluster, then lets everything end. */
-function run(seed: number, steps: number) {
+function run(seed: number, steps: number, http2: boolean) {
   const world: World = createWorld(seed);
   const random = createRandom(seed * 7 + 1);
   const choose = <T>(list: readonly T[]): T | undefined => list[Math.floor(random.float() * list.length)];
@@ -17,7 +17,8 @@ function run(seed: number, steps: number) {
   const cluster = world.cluster(
     staticCluster([{ port: 1 }, { port: 2 }, { port: 3 }], {
       lbPolicy: 'LEAST_REQUEST',
-      maxRequestsPerConnection: 4,
+      maxRequestsPerConnection: http2 ? 9 : 4,
+      ...(http2 ? { http2ProtocolOptions: { maxConcurrentStreams: 3 } } : {}),
       commonHttpProtocolOptions: { idleTimeout: 500 },
       circuitBreakers: { thresholds: [{ maxConnections: 4, maxPendingRequests: 5, maxRequests: 6 }] },
     }),
@@ -33,8 +34,20 @@ function run(seed: number, steps: number) {
     else world.refuse(i);
   };
   const busy = () => world.clients.filter((client) => client.active > 0);
+  const running = () => world.clients.reduce((sum, client) => sum + client.active, 0);
+  /** What an HTTP/2 peer does beside: another limit, or a farewell. */
+  const disturb = (): void => {
+    const client = choose(world.clients.filter((one) => one.available && !one.destroyed));
+    if (client === undefined) return;
+    if (random.float() < 0.3) client.goaway();
+    else {
+      client.limit = Math.floor(random.float() * 4);
+      client.events.onChanged();
+    }
+  };
   for (let step = 0; step < steps; step++) {
     const dice = random.float();
+    if (http2 && random.float() < 0.1) disturb();
     if (dice < 0.4) {
       const host = choose(hosts);
       const request = new FakeRequest();
@@ -47,7 +60,9 @@ function run(seed: number, steps: number) {
     } else if (dice < 0.8) choose(busy())?.complete();
     else if (dice < 0.85) choose(busy())?.fail(random.float() < 0.5 ? REMOTE_CLOSE : undefined);
     else if (dice < 0.9) {
-      const idle = world.clients.filter((client) => client.available && !client.destroyed);
+      const idle = world.clients.filter(
+        (client) => client.available && !client.destroyed && client.active === 0,
+      );
       choose(idle)?.fail(undefined);
     } else if (dice < 0.95) {
       const request = choose(requests);
@@ -57,7 +72,7 @@ function run(seed: number, steps: number) {
   const inflight = hosts.reduce((sum, host) => sum + host.inflight, 0);
   const consistent =
     inflight === holdings.total(HOLDING.requests) + holdings.total(HOLDING.pendingRequests) &&
-    holdings.total(HOLDING.requests) === busy().length &&
+    holdings.total(HOLDING.requests) === running() &&
     holdings.total(HOLDING.connections) === hosts.reduce((sum, host) => sum + host.stats.cxActive, 0);
   while (openDials().length > 0 || busy().length > 0) {
     for (const i of openDials()) settle(i, true);
@@ -67,9 +82,9 @@ function run(seed: number, steps: number) {
   return { world, hosts, holdings, requests, consistent };
 }
 
-t.test('whatever happens, every account returns to zero and no request is told twice', async (t) => {
+function accounts(t: Test, http2: boolean): void {
   for (let seed = 1; seed <= 60; seed++) {
-    const { world, hosts, holdings, requests, consistent } = run(seed, 300);
+    const { world, hosts, holdings, requests, consistent } = run(seed, 300, http2);
     const left = [
       ...hosts.map((host) => host.inflight + host.http.connections + host.http.pending),
       ...hosts.map((host) => host.stats.cxActive + host.stats.rqActive + host.stats.rqPendingActive),
@@ -86,4 +101,9 @@ t.test('whatever happens, every account returns to zero and no request is told t
     t.ok(requests.every((request) => request.calls <= 1));
     world.close();
   }
+}
+
+t.test('whatever happens, every account returns to zero and no request is told twice', async (t) => {
+  t.test('HTTP/1', async (t) => accounts(t, false));
+  t.test('HTTP/2', async (t) => accounts(t, true));
 });
