@@ -234,6 +234,15 @@ t.test('/drain_listeners closes listeners at once, or asks clients to leave firs
   t.equal(inox.exit, null);
 });
 
+t.test('a graceful /drain_listeners closes listeners when the drain time is over', async (t) => {
+  const { inox } = await start(t, await slowBackend(t, 0), ['--drain-time-s', '1']);
+  await fetch(`http://${inox.admin}/drain_listeners?graceful`, { method: 'POST' });
+  t.equal(await refused(inox.port), false, 'open at first');
+  await eventually('closed', () => refused(inox.port));
+  t.equal(await readiness(inox), '200 LIVE');
+  t.equal(inox.exit, null);
+});
+
 /** A connection attempt fails. */
 function refused(port: number): Promise<boolean> {
   return new Promise((resolve) => {

@@ -26,7 +26,7 @@ export const httpSupport: SupportTable = {
     stream_idle_timeout: 'implemented',
     request_timeout: 'implemented',
     request_headers_timeout: 'implemented',
-    drain_timeout: noted('for connections that are idle or old; a process drains by its own deadline'),
+    drain_timeout: noted('how long a connection that is idle, old or drained still takes a request'),
     delayed_close_timeout: 'implemented',
     max_request_headers_kb: 'implemented',
     common_http_protocol_options: 'implemented',
