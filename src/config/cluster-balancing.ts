@@ -84,7 +84,11 @@ export function compileBalancing(config: ClusterConfig, context: ClusterContext)
 
 function compileAlgorithm(config: ClusterConfig, context: ClusterContext): Algorithm {
   if (config.loadBalancingPolicy !== undefined) {
-    const { loadBalancingPolicy } = config;
+    const { loadBalancingPolicy, commonLbConfig: common } = config;
+    if (common?.zoneAwareLbConfig !== undefined || common?.localityWeightedLbConfig !== undefined) {
+      const where = 'common_lb_config';
+      throw ConfigError.at(where, 'localities and zones of a load_balancing_policy belong into the policy');
+    }
     return at('load_balancing_policy', () => compileTyped(loadBalancingPolicy, context));
   }
   const older = { ...compileOlder(config, context), localities: config.commonLbConfig };

@@ -163,7 +163,12 @@ function pickContext(metadataMatch: MetadataMatch | null): PickContext | null {
 
 type PickParts = Pick<
   ClusterPick,
-  'ownRequestMutations' | 'requestMutations' | 'responseMutations' | 'hostRewriteLiteral' | 'filters' | 'hosts'
+  | 'ownRequestMutations'
+  | 'requestMutations'
+  | 'responseMutations'
+  | 'hostRewriteLiteral'
+  | 'filters'
+  | 'hosts'
 >;
 
 function pickOf<C>(name: string, ctx: RouteContext<C>, parts: PickParts): ClusterPick<C> {

@@ -23,6 +23,7 @@ export function checkConfig(config: LoadedConfig): void {
       {
         clusters: bootstrap.staticResources?.clusters ?? [],
         listeners: bootstrap.staticResources?.listeners ?? [],
+        localCluster: bootstrap.clusterManager?.localClusterName ?? '',
         runtime: at('layered_runtime', () => flattenRuntime(bootstrap.layeredRuntime)),
         holdings: {},
         index: 0,

@@ -283,6 +283,7 @@ export class ControlPlane {
       concurrency: options.concurrency,
       logLevel: options.log.level,
       envoyStrict: options.envoyStrict,
+      localCluster: this.bootstrap.clusterManager?.localClusterName ?? '',
       node: nodeIdentity(bootstrap),
       listeners: this.listeners,
       clusters: this.clusters,

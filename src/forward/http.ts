@@ -208,7 +208,10 @@ export class ForwardedRequest implements RequestSink, AttemptOwner, RetryOwner, 
     if (!this.#responseStarted) this.#cluster.stats.codes.count(answer.status);
     this.#drop(attempt);
     if (!this.#responseStarted && this.#expectsMore()) return;
-    this.#reply(answer);
+    const overloaded = answer.headers !== undefined;
+    this.#reply(
+      overloaded && this.forwarder.suppressEnvoyHeaders ? { ...answer, headers: undefined } : answer,
+    );
   }
 
   onAttemptTimeout(attempt: HttpAttempt, what: AttemptTimeout): void {
@@ -353,7 +356,8 @@ export class ForwardedRequest implements RequestSink, AttemptOwner, RetryOwner, 
     this.#retry = RetryState.of(policy.retry, request, asks, parts, this);
     if (this.#retry === null) return;
     this.#keepsBody = this.#retry.enabled && !this.headEnds;
-    if (this.#retry.policy.hostPredicates.length > 0) this.#tried = [];
+    const { hostPredicates, priorityFrequency } = this.#retry.policy;
+    if (hostPredicates.length > 0 || priorityFrequency > 0) this.#tried = [];
   }
 
   /** The answer is not for the client: there will be another attempt, or there is one. */

@@ -1,4 +1,5 @@
 import { accessLogSupport } from './support/access-log.ts';
+import { balancingSupport } from './support/balancing.ts';
 import { bootstrapSupport } from './support/bootstrap.ts';
 import { clusterSupport } from './support/cluster.ts';
 import { commonSupport } from './support/common.ts';
@@ -15,7 +16,7 @@ export const supportGroups: readonly { readonly title: string; readonly table: S
   { title: 'Listeners and TCP', table: listenerSupport },
   { title: 'HTTP', table: httpSupport },
   { title: 'Routes', table: routeSupport },
-  { title: 'Clusters and load balancing', table: clusterSupport },
+  { title: 'Clusters and load balancing', table: { ...clusterSupport, ...balancingSupport } },
   { title: 'Faults, health and overload', table: resilienceSupport },
   { title: 'Health', table: healthSupport },
   { title: 'Access logs', table: accessLogSupport },

@@ -80,7 +80,14 @@ export class Cluster {
     this.#balancer = null;
     const { balancing, random } = settings;
     this.#parts = { create: balancing.create, random, options: balancing.priorities, stats: this.stats };
-    this.#subsets = balancing.subsets === null ? null : new SubsetIndex(balancing.subsets, this.stats);
+    this.#subsets =
+      balancing.subsets === null
+        ? null
+        : new SubsetIndex(
+            balancing.subsets,
+            this.stats,
+            settings.scope.gauge('lb_subsets_single_host_per_subset_duplicate', 'max'),
+          );
     this.#byKey = new Map();
   }
 

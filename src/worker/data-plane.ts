@@ -57,7 +57,7 @@ export interface DataPlane extends CompiledResources {
 export function createDataPlane(
   init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'> &
     Partial<Pick<WorkerInit, 'health'>> &
-    Partial<Pick<WorkerInit, 'signals' | 'counts'>>,
+    Partial<Pick<WorkerInit, 'localCluster' | 'signals' | 'counts'>>,
   parts: DataPlaneParts,
 ): DataPlane {
   const { clock, random, stats, dry } = parts;
@@ -109,7 +109,11 @@ export function createDataPlane(
       createHttp1: createH1Client,
       createHttp2: createH2Client,
       compileTransport: (config, clusterScope) =>
-        compileClientTransport(config, { dry, stats, clusterScope, extensions: base.extensions }, 'transport_socket'),
+        compileClientTransport(
+          config,
+          { dry, stats, clusterScope, extensions: base.extensions },
+          'transport_socket',
+        ),
       health: {
         worker: init.index,
         runtime,
@@ -123,6 +127,7 @@ export function createDataPlane(
         const part = priority === 'default' ? memory.subarray(0, half) : memory.subarray(half);
         return createHoldings(part, init.index);
       },
+      localCluster: init.localCluster ?? '',
       addedViaApi: false,
       envoyStrict: init.envoyStrict,
       primary: init.index === 0,

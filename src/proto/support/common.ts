@@ -50,6 +50,10 @@ export const commonSupport: SupportTable = {
     default_value: 'implemented',
     runtime_key: 'implemented',
   },
+  'envoy.config.core.v3.Metadata': {
+    filter_metadata: noted('`envoy.lb` chooses subsets'),
+    typed_filter_metadata: inert('nothing reads it'),
+  },
   'envoy.config.core.v3.RuntimeDouble': {
     default_value: 'implemented',
     runtime_key: inert('the default value counts'),

@@ -3,6 +3,7 @@ import { inert, noted, only, type SupportTable } from './table.ts';
 export const healthSupport: SupportTable = {
   'envoy.config.bootstrap.v3.ClusterManager': {
     outlier_detection: 'implemented',
+    local_cluster_name: 'implemented',
   },
   'envoy.config.bootstrap.v3.ClusterManager.OutlierDetection': {
     event_log_path: 'implemented',

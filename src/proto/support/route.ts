@@ -136,6 +136,7 @@ export const routeSupport: SupportTable = {
     num_retries: 'implemented',
     per_try_timeout: 'implemented',
     per_try_idle_timeout: 'implemented',
+    retry_priority: 'implemented',
     retry_host_predicate: 'implemented',
     host_selection_retry_max_attempts: 'implemented',
     retriable_status_codes: 'implemented',
@@ -147,6 +148,13 @@ export const routeSupport: SupportTable = {
   'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': {
     name: inert('the type of `typed_config` decides'),
     typed_config: 'implemented',
+  },
+  'envoy.config.route.v3.RetryPolicy.RetryPriority': {
+    name: inert('the type of `typed_config` decides'),
+    typed_config: 'implemented',
+  },
+  'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig': {
+    update_frequency: 'implemented',
   },
   'envoy.config.route.v3.RetryPolicy.RetryBackOff': {
     base_interval: 'implemented',
@@ -179,6 +187,7 @@ export const routeSupport: SupportTable = {
     response_headers_to_add: 'implemented',
     response_headers_to_remove: 'implemented',
     host_rewrite_literal: 'implemented',
+    metadata_match: 'implemented',
   },
   'envoy.config.route.v3.RedirectAction': {
     https_redirect: 'implemented',

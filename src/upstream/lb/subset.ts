@@ -1,3 +1,4 @@
+import type { Gauge } from '../../stats/scope.ts';
 import type { Host } from '../host.ts';
 import { createHostSet, type HostSet, localityKey, type WeighLocality } from '../host-set.ts';
 import type { BalancingStats } from './balancing-stats.ts';
@@ -51,12 +52,13 @@ export class SubsetIndex {
   readonly options: SubsetOptions;
   readonly stats: BalancingStats;
   /** Hosts that shared a subset meant for one. */
-  duplicates = 0;
+  readonly #duplicates: Gauge;
   #subsets: ReadonlyMap<string, Members> = new Map();
   #default: readonly Host[] = [];
   readonly #fallbacks = new Map<string, SubsetSelector>();
 
-  constructor(options: SubsetOptions, stats: BalancingStats) {
+  constructor(options: SubsetOptions, stats: BalancingStats, duplicates: Gauge) {
+    this.#duplicates = duplicates;
     this.options = options;
     this.stats = stats;
     for (const selector of options.selectors) {
@@ -81,27 +83,32 @@ export class SubsetIndex {
   /** To be called when hosts came, went, or changed their metadata. */
   update(hosts: readonly Host[]): void {
     const subsets = new Map<string, Members>();
-    this.duplicates = 0;
+    let duplicates = 0;
     for (const host of hosts) {
       const fields = balancerMetadata(host);
       if (fields === undefined) continue;
-      for (const selector of this.options.selectors) this.#sort(host, fields, selector, subsets);
+      for (const selector of this.options.selectors) {
+        duplicates += this.#sort(host, fields, selector, subsets);
+      }
     }
+    this.#duplicates.set(duplicates);
     this.#default = hosts.filter((host) => this.#inDefault(host));
     this.#count(subsets);
     this.#subsets = subsets;
   }
 
-  #sort(host: Host, fields: object, selector: SubsetSelector, subsets: Map<string, Members>): void {
+  #sort(host: Host, fields: object, selector: SubsetSelector, subsets: Map<string, Members>): number {
+    let duplicates = 0;
     for (const id of idsOf(fields, selector.keys, this.options.listAsAny)) {
       let members = subsets.get(id);
       if (members === undefined) {
         members = { hosts: [], singleHost: selector.singleHost };
         subsets.set(id, members);
       }
-      if (members.singleHost && members.hosts.length > 0) this.duplicates++;
+      if (members.singleHost && members.hosts.length > 0) duplicates++;
       else if (members.hosts.at(-1) !== host) members.hosts.push(host);
     }
+    return duplicates;
   }
 
   #inDefault(host: Host): boolean {

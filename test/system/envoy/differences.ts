@@ -13,6 +13,11 @@ const REFUSED = /^rejected$/;
 /** Every difference that the run may find; one that it no longer finds is an error too. */
 export const DIFFERENCES: readonly Explained[] = [
   {
+    reason: 'any inner policy may take part in wrr_locality; Envoy knows client-side weights alone',
+    path: REFUSED,
+    cases: ['failover: wrr_locality'],
+  },
+  {
     reason:
       'who says connection: close must close after that answer (RFC 9112 §9.6); Envoy waits for the client or 5 s',
     path: /^client\[0\]\.closed$/,

@@ -2,8 +2,10 @@ import type { Group } from '../case.ts';
 import { accessLogs } from './access-log.ts';
 import { clusters } from './clusters.ts';
 import { faults } from './fault.ts';
+import { failover } from './failover.ts';
 import { fields } from './fields.ts';
 import { filterChains } from './filter-chains.ts';
+import { grpc } from './grpc.ts';
 import { h1 } from './h1.ts';
 import { hcm } from './hcm.ts';
 import { headerCases } from './header-case.ts';
@@ -15,8 +17,11 @@ import { origins } from './origin.ts';
 import { outliers } from './outlier.ts';
 import { overloads } from './overload.ts';
 import { processes } from './process.ts';
+import { retries } from './retries.ts';
 import { routes } from './routes.ts';
+import { shadows } from './shadow.ts';
 import { tcpProxy } from './tcp.ts';
+import { timeouts } from './timeouts.ts';
 import { vectors } from './vectors.ts';
 
 /** All groups, in the order in which they run. */
@@ -33,11 +38,16 @@ export const GROUPS: readonly Group[] = [
   ...processes,
   ...fields,
   ...filterChains,
+  ...failover,
   ...faults,
   ...overloads,
   ...http2Downstream,
   ...http2Upstream,
   ...headerCases,
+  ...grpc,
   ...outliers,
   ...healthChecks,
+  ...retries,
+  ...timeouts,
+  ...shadows,
 ];
