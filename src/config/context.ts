@@ -181,7 +181,16 @@ export interface RetryHostPredicateExtension {
   compile(config: object): HostPredicate;
 }
 
+/** `retry_priority`: compiles to the attempts after which the priorities that failed are left out. */
+export interface RetryPriorityExtension {
+  readonly kind: 'retry-priority';
+  readonly name: string;
+  readonly type: string;
+  compile(config: object): number;
+}
+
 export type Extension =
+  | RetryPriorityExtension
   | RetryHostPredicateExtension
   | ListenerFilterExtension
   | TransportExtension

@@ -12,7 +12,7 @@ import {
 } from '../forward/retry-policy.ts';
 import { RequestHead, type ResponseHead } from '../http/stream.ts';
 import { compileHeaderMatcher } from '../route/header-matcher.ts';
-import { at, type ExtensionRegistry, typedObject } from './context.ts';
+import { type ExtensionRegistry, at as prefixed, typedObject } from './context.ts';
 
 /** Where `retry_host_predicate` and `retry_priority` are found by the type of their configuration. */
 export type RetryExtensions = Pick<ExtensionRegistry, 'find'>;
@@ -41,7 +41,7 @@ export function compileRetryPolicy(
       compilePredicate(one.typedConfig, `${path}.retry_host_predicate[${i}]`, extensions),
     ),
     hostAttempts: config.hostSelectionRetryMaxAttempts ?? DEFAULT_RETRY_POLICY.hostAttempts,
-    priorityFrequency: compilePriority(config, path),
+    priorityFrequency: compilePriority(config, path, extensions),
   };
 }
 
@@ -95,14 +95,26 @@ function compilePredicate(
   if (extension?.kind !== 'retry-host-predicate') {
     throw ConfigError.at(`${path}.typed_config`, `'${typed.type}' is not a predicate that inox knows`);
   }
-  return at(`${path}.typed_config`, () => extension.compile(typedObject(typed.value)));
+  return prefixed(`${path}.typed_config`, () => extension.compile(typedObject(typed.value)));
 }
 
-function compilePriority(config: RetryPolicyConfig, path: string): number {
+/** Attempts after which the priorities that failed are left out; 0: never. */
+function compilePriority(
+  config: RetryPolicyConfig,
+  path: string,
+  extensions: RetryExtensions | undefined,
+): number {
   const predicates = config.retryOptionsPredicates ?? [];
   if (predicates.length > 0) {
     throw ConfigError.at(`${path}.retry_options_predicates`, 'there are none that inox knows');
   }
   if (config.retryPriority === undefined) return 0;
-  throw ConfigError.at(`${path}.retry_priority`, 'is not supported yet');
+  const at = `${path}.retry_priority.typed_config`;
+  const typed = config.retryPriority.typedConfig;
+  if (typed === undefined) throw ConfigError.at(at, 'is required');
+  const extension = extensions?.find(typed.type);
+  if (extension?.kind !== 'retry-priority') {
+    throw ConfigError.at(at, `'${typed.type}' is not a retry priority that inox knows`);
+  }
+  return prefixed(at, () => extension.compile(typedObject(typed.value)));
 }

@@ -17,6 +17,7 @@ import { httpConnectionManager } from './network/http-connection-manager.ts';
 import { sniCluster } from './network/sni-cluster.ts';
 import { tcpProxy } from './network/tcp-proxy.ts';
 import { omitCanaryHosts, omitHostMetadata, previousHosts } from './retry/host-predicates.ts';
+import { previousPriorities } from './retry/previous-priorities.ts';
 import { proxyProtocolTransport } from './transport/proxy-protocol.ts';
 import { rawBuffer } from './transport/raw-buffer.ts';
 
@@ -42,6 +43,7 @@ export const EXTENSIONS: readonly Extension[] = [
   healthCheckFilter,
   routerFilter,
   previousHosts,
+  previousPriorities,
   omitCanaryHosts,
   omitHostMetadata,
 ];

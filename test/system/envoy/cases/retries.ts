@@ -161,7 +161,7 @@ const predicate = (text: string): string =>
   `retry_on: 5xx, host_selection_retry_max_attempts: 30, retry_host_predicate: [{name: p, typed_config: {"@type": ${PREDICATES}.${text}}}]`;
 const TEN = [{ acts: Array.from({ length: 10 }, () => request('GET', '/')), responses: 10 }];
 
-const limits: readonly Case[] = [
+const limits: Case[] = [
   retry('num_retries is 1 by default', 'retry_on: 5xx', [FAIL]),
   retry('num_retries 0', 'retry_on: 5xx, num_retries: 0', [FAIL, OK]),
   retry('num_retries 3', 'retry_on: 5xx, num_retries: 3', [FAIL, FAIL, FAIL, OK]),
@@ -247,6 +247,18 @@ const limits: readonly Case[] = [
     { ...PAIR, connections: TEN, sharesWithinPercent: 100, counters: [] },
   ),
 ];
+
+const PRIORITIES = {
+  backends: PAIR.backends,
+  cluster:
+    'load_assignment: {cluster_name: x, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{backend}}}}}}]}, {priority: 1, lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{good}}}}}}]}]}',
+} as const;
+const priorities = (frequency: number): string =>
+  `retry_on: 5xx, num_retries: 3, retry_priority: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig, update_frequency: ${frequency}}}`;
+limits.push(
+  retry('previous_priorities', priorities(1), [], PRIORITIES),
+  retry('previous_priorities after every two attempts', priorities(2), [], PRIORITIES),
+);
 
 const post = (body: string): Case['connections'] => [{ acts: [request('POST', '/', [], body)] }];
 const bodies: readonly Case[] = [
