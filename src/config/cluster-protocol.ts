@@ -18,7 +18,6 @@ import { compileHeaderCase } from './header-case.ts';
 import { compileHttp2Client } from './http2-options.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
-const TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
 const ALPN_H1 = ['http/1.1'];
 const ALPN_H2 = ['h2'];
 const ALPN_BOTH = ['h2', 'http/1.1'];
@@ -29,6 +28,8 @@ export interface ClusterProtocol {
   /** `auto_sni`, `auto_san_validation`: for the transport socket. */
   readonly upstream: UpstreamHttpProtocolOptions | undefined;
   readonly selection: Selection;
+  /** Where that is written. */
+  readonly selectionPath: string;
   readonly http1: Http1ProtocolOptions | undefined;
   readonly http2: Http2ProtocolOptions | undefined;
   readonly http1Path: string;
@@ -44,7 +45,7 @@ export function clusterProtocol(config: ClusterConfig): ClusterProtocol {
   for (const [key, any] of Object.entries(config.typedExtensionProtocolOptions ?? {})) {
     const path = `typed_extension_protocol_options[${JSON.stringify(key)}]`;
     if (any.type !== HTTP_OPTIONS) throw ConfigError.at(path, `${any.type} is not supported`);
-    return typedProtocol(any.value as HttpProtocolOptions, path, config);
+    return typedProtocol(any.value as HttpProtocolOptions, path);
   }
   const downstream = config.protocolSelection === 'USE_DOWNSTREAM_PROTOCOL';
   const one = config.http2ProtocolOptions === undefined ? 'http1' : 'http2';
@@ -52,6 +53,7 @@ export function clusterProtocol(config: ClusterConfig): ClusterProtocol {
     common: config.commonHttpProtocolOptions,
     upstream: config.upstreamHttpProtocolOptions,
     selection: downstream ? 'downstream' : one,
+    selectionPath: 'protocol_selection',
     http1: config.httpProtocolOptions,
     http2: config.http2ProtocolOptions,
     http1Path: 'http_protocol_options',
@@ -59,7 +61,7 @@ export function clusterProtocol(config: ClusterConfig): ClusterProtocol {
   };
 }
 
-function typedProtocol(options: HttpProtocolOptions, path: string, config: ClusterConfig): ClusterProtocol {
+function typedProtocol(options: HttpProtocolOptions, path: string): ClusterProtocol {
   const explicit = options.explicitHttpConfig;
   const downstream = options.useDownstreamProtocolConfig;
   const auto = options.autoConfig;
@@ -72,12 +74,6 @@ function typedProtocol(options: HttpProtocolOptions, path: string, config: Clust
   if (chosen?.http3ProtocolOptions !== undefined) {
     throw ConfigError.at(`${path}.${name}.http3_protocol_options`, 'HTTP/3 to upstreams is not supported');
   }
-  if (auto !== undefined && config.transportSocket?.typedConfig?.type !== TLS) {
-    throw ConfigError.at(
-      `${path}.auto_config`,
-      'needs a transport socket with ALPN: configure TLS for the cluster',
-    );
-  }
   let selection: Selection = chosen?.http2ProtocolOptions === undefined ? 'http1' : 'http2';
   if (downstream !== undefined) selection = 'downstream';
   else if (auto !== undefined) selection = 'alpn';
@@ -85,6 +81,7 @@ function typedProtocol(options: HttpProtocolOptions, path: string, config: Clust
     common: options.commonHttpProtocolOptions,
     upstream: options.upstreamHttpProtocolOptions,
     selection,
+    selectionPath: `${path}.${name}`,
     http1: chosen?.httpProtocolOptions,
     http2: chosen?.http2ProtocolOptions,
     http1Path: `${path}.${name}.http_protocol_options`,
@@ -123,6 +120,9 @@ export function compilePoolProtocols(
     case 'downstream':
       return { http: http1, forHttp2: http2 };
     case 'alpn':
+      if (dialOptions.transport?.alpn !== true) {
+        throw ConfigError.at(protocol.selectionPath, 'needs a transport socket with ALPN, which is TLS');
+      }
       return {
         http: {
           createClient: (connection, events) =>

@@ -68,6 +68,8 @@ export interface ServerTransport {
 export interface ClientTransport {
   /** It tells the host about the client: `DialOptions.client` is wanted, where there is one client. */
   readonly perClient?: boolean;
+  /** It agrees with the host on one of `DialOptions.alpn`, and says on which in `Connection.tls`. */
+  readonly alpn?: boolean;
   connect(
     reading: ReadingSocket,
     facts: ConnectionFacts,

@@ -12,7 +12,7 @@ import {
   type ConnectionEvents,
   PLAIN_ACCEPT,
 } from '../../src/net/connection.ts';
-import type { DialListener } from '../../src/net/dial.ts';
+import type { DialListener, DialOptions } from '../../src/net/dial.ts';
 import type { TlsInfo } from '../../src/net/transport.ts';
 import { StatAggregator } from '../../src/stats/aggregator.ts';
 import { StatStore } from '../../src/stats/store.ts';
@@ -42,6 +42,18 @@ const NO_EVENTS: ConnectionEvents & StreamEvents<ResponseHead> = {
   onTrailers() {},
   onReset() {},
   onBlocked() {},
+};
+
+/** A handshake that said nothing but the protocol. */
+const TLS: TlsInfo = {
+  version: 'TLSv1.3',
+  cipher: '',
+  alpn: '',
+  serverName: '',
+  peer: null,
+  own: null,
+  sessionId: '',
+  peerValidated: false,
 };
 
 let nextId = 1;
@@ -146,6 +158,7 @@ export class FakeClient implements ClientConnection {
 
 export interface FakeDialled {
   readonly address: Address;
+  readonly options: DialOptions;
   readonly listener: DialListener;
   cancelled: boolean;
 }
@@ -195,8 +208,8 @@ export function createWorld(seed = 1) {
     clock,
     random: createRandom(seed),
     timers,
-    dial(address, _options, listener) {
-      const dialled: FakeDialled = { address, listener, cancelled: false };
+    dial(address, options, listener) {
+      const dialled: FakeDialled = { address, options, listener, cancelled: false };
       dials.push(dialled);
       return {
         cancel() {
@@ -229,10 +242,12 @@ export function createWorld(seed = 1) {
     context,
     cluster: (config: ClusterConfig): Cluster => compileCluster(config, context),
     /** Lets dial `i` succeed; returns its client. */
-    connect(i: number): FakeClient {
+    connect(i: number, alpn = ''): FakeClient {
       const dialled = dials[i];
       if (dialled === undefined) throw new Error(`no dial ${i}`);
-      dialled.listener.onConnected(new FakeConnection(dialled.address));
+      const connection = new FakeConnection(dialled.address);
+      if (alpn !== '') connection.tls = { ...TLS, alpn };
+      dialled.listener.onConnected(connection);
       const client = clients.at(-1);
       if (client === undefined) throw new Error('no client');
       return client;

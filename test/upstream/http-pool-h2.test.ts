@@ -1,7 +1,10 @@
 import t, { type Test } from 'tap';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import { compileCluster } from '../../src/config/cluster.ts';
+import type { ClientTransport } from '../../src/net/transport.ts';
+import type { ClusterContext } from '../../src/upstream/context.ts';
 import { poolConformance, poolSetting } from '../conformance/http-pool.ts';
-import { FakeRequest, REMOTE_CLOSE } from './fakes.ts';
+import { createWorld, FakeRequest, onlyHost, REMOTE_CLOSE, staticCluster } from './fakes.ts';
 
 const HTTP2: ClusterConfig = { http2ProtocolOptions: {} };
 const setUp = (t: Test, more: ClusterConfig = {}) => poolSetting(t, { ...HTTP2, ...more });
@@ -134,4 +137,43 @@ t.test('USE_DOWNSTREAM_PROTOCOL has a pool for each version', async (t) => {
   host.drain();
   host.close();
   t.equal(host.httpFor('HTTP/2').connections, 1, 'busy');
+});
+
+t.test('auto_config: what ALPN agrees on is spoken, and both are offered', async (t) => {
+  const world = createWorld();
+  t.teardown(world.close);
+  const transport: ClientTransport = {
+    alpn: true,
+    connect: () => {
+      throw new Error('not dialled here');
+    },
+  };
+  const context: ClusterContext = { ...world.context, compileTransport: () => transport };
+  const config = staticCluster([{ port: 1 }], {
+    transportSocket: { name: 'tls' },
+    typedExtensionProtocolOptions: {
+      http: {
+        type: 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        value: { autoConfig: { http2ProtocolOptions: { maxConcurrentStreams: 2 } } },
+      },
+    },
+  });
+  const host = onlyHost(compileCluster(config, context));
+  const open = (): FakeRequest => {
+    const request = new FakeRequest();
+    host.http.open(request);
+    return request;
+  };
+  const requests = [open(), open(), open()];
+  t.strictSame(world.dials[0]?.options.alpn, ['h2', 'http/1.1']);
+  t.equal(world.dials.length, 2, 'HTTP/2 is expected');
+  t.equal(world.stat('upstream_cx_http2_total'), 0, 'not known yet');
+  t.equal(world.connect(0, 'http/1.1').http2, false);
+  t.equal(requests[1]?.calls, 0);
+  t.equal(world.connect(1, 'h2').http2, true);
+  t.equal(requests[2]?.calls, 1);
+  t.match(world.stats('upstream_cx_http1_total', 'upstream_cx_http2_total'), {
+    upstream_cx_http1_total: 1,
+    upstream_cx_http2_total: 1,
+  });
 });

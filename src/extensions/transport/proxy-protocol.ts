@@ -28,6 +28,7 @@ function compileProxyProtocol(value: object, ctx: ClientTransportContext): Clien
   const version = config.config?.version ?? 'V1';
   return {
     perClient: true,
+    alpn: inner?.alpn === true,
     connect: (reading, facts, host, options, listener) => {
       const { socket } = reading;
       const own = { ip: socket.localAddress ?? '', port: socket.localPort ?? 0, path: host.path };
