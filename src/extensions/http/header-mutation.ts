@@ -1,6 +1,10 @@
 import type { HeaderMutation as Mutation } from '#plain/envoy.config.common.mutation_rules.v3.ts';
-import type { HeaderMutation } from '#plain/envoy.extensions.filters.http.header_mutation.v3.ts';
-import type { HttpFilterExtension } from '../../config/context.ts';
+import type {
+  HeaderMutation,
+  HeaderMutationPerRoute,
+  Mutations,
+} from '#plain/envoy.extensions.filters.http.header_mutation.v3.ts';
+import type { CompiledHttpFilter, HttpFilterExtension } from '../../config/context.ts';
 import type { Exchange } from '../../http/exchange.ts';
 import type { HttpFilter } from '../../http/filter.ts';
 import type { Headers } from '../../http/headers.ts';
@@ -11,13 +15,41 @@ export const headerMutationFilter: HttpFilterExtension = {
   kind: 'http',
   name: 'envoy.filters.http.header_mutation',
   type: 'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation',
+  routeTypes: ['envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute'],
   compile: compileHeaderMutation,
 };
 
-function compileHeaderMutation(value: object): HttpFilter {
-  const { mutations }: HeaderMutation = value;
-  const request = compileList(mutations?.requestMutations, 'mutations.request_mutations', 'request');
-  const response = compileList(mutations?.responseMutations, 'mutations.response_mutations', 'response');
+interface Lists {
+  readonly request: readonly HeaderMutations[];
+  readonly response: readonly HeaderMutations[];
+}
+
+/** A route's levels come after the filter's own, the most specific of them last only when it is to win. */
+function compileHeaderMutation(value: object): CompiledHttpFilter {
+  const { mutations, mostSpecificHeaderMutationsWins = false }: HeaderMutation = value;
+  const own = compileLists(mutations);
+  return {
+    ...createFilter([own]),
+    forRoute: (configs) => {
+      const levels = configs.map((config) => {
+        const { mutations: ofRoute }: HeaderMutationPerRoute = config;
+        return compileLists(ofRoute);
+      });
+      return createFilter([own, ...(mostSpecificHeaderMutationsWins ? levels.toReversed() : levels)]);
+    },
+  };
+}
+
+function compileLists(mutations: Mutations | undefined): Lists {
+  return {
+    request: compileList(mutations?.requestMutations, 'mutations.request_mutations', 'request'),
+    response: compileList(mutations?.responseMutations, 'mutations.response_mutations', 'response'),
+  };
+}
+
+function createFilter(levels: readonly Lists[]): HttpFilter {
+  const request = levels.flatMap((level) => level.request);
+  const response = levels.flatMap((level) => level.response);
   return {
     ...(request.length === 0
       ? {}

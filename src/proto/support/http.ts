@@ -115,7 +115,11 @@ export const httpSupport: SupportTable = {
   'envoy.config.core.v3.GrpcMethodList': { services: 'implemented' },
   'envoy.config.core.v3.GrpcMethodList.Service': { name: 'implemented', method_names: 'implemented' },
   'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': {},
-  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': { mutations: 'implemented' },
+  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': {
+    mutations: 'implemented',
+    most_specific_header_mutations_wins: 'implemented',
+  },
+  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute': { mutations: 'implemented' },
   'envoy.extensions.filters.http.header_mutation.v3.Mutations': {
     request_mutations: 'implemented',
     response_mutations: 'implemented',

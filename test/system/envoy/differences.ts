@@ -90,7 +90,6 @@ export const DIFFERENCES: readonly Explained[] = [
       'hcm: stream_error_on_invalid_http_message',
       'hcm: http1 override_stream_error_on_invalid_http_message',
       'listener: bind_to_port false',
-      'filter: header_mutation on a local reply',
       'pipe: upstream over a Unix socket, to a listener on it',
       'field: route priority HIGH',
       'hcm: proxy_status',

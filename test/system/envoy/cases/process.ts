@@ -79,6 +79,18 @@ const filters: readonly Case[] = [
   },
 ];
 
+const levelled = (value: string): string =>
+  `typed_per_filter_config: {m: {"@type": ${FILTERS}.http.header_mutation.v3.HeaderMutationPerRoute, mutations: {request_mutations: [{append: {header: {key: x-a, value: ${value}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}, {append: {header: {key: x-all, value: ${value}}}}], response_mutations: [{append: {header: {key: x-r, value: ${value}}}}]}}}`;
+const levels = (wins: boolean): Case => ({
+  name: `filter: header_mutation of a route, a virtual host and a table, ${wins ? 'most specific wins' : 'least specific wins'}`,
+  hcm: `http_filters: [{name: m, typed_config: {"@type": ${FILTERS}.http.header_mutation.v3.HeaderMutation, most_specific_header_mutations_wins: ${wins}, mutations: {request_mutations: [{append: {header: {key: x-a, value: filter}}}], response_mutations: [{append: {header: {key: x-r, value: filter}}}]}}}, ${ROUTER}]`,
+  routeConfig: levelled('table'),
+  vhost: levelled('vhost'),
+  routes: `[{match: {prefix: /a}, route: {cluster: "{{id}}"}, ${levelled('route')}}, {match: {prefix: /}, route: {cluster: "{{id}}"}}]`,
+  connections: [get('/a'), get('/b')],
+  backends: { backend: { kind: 'http' } },
+});
+
 const sources: readonly Case[] = [
   {
     name: 'source: environment_variable',
@@ -205,7 +217,7 @@ const runtime: readonly Case[] = [
 
 export const processes: readonly Group[] = [
   { name: 'listeners', cases: listeners },
-  { name: 'filters', cases: filters },
+  { name: 'filters', cases: [...filters, levels(true), levels(false)] },
   { name: 'sources', cases: sources },
   { name: 'pipes', cases: pipes },
   { name: 'admin-pages', cases: pages },
