@@ -57,7 +57,8 @@ t.test('mutations apply one after the other, to requests and to responses', (t) 
 });
 
 t.test('a filter without mutations has no hooks', (t) => {
-  t.same(Object.keys(compile({})), []);
+  const hooks = Object.keys(compile({})).filter((key) => key.startsWith('on'));
+  t.same(hooks, []);
   t.end();
 });
 
