@@ -198,7 +198,7 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   // Upstreams speak HTTP/1.1 alone for now.
   UPSTREAM_PROTOCOL: plain(upstreamProtocol),
   // Only filters that do not exist here, tracing and HTTP/3 could give these a value.
-  DYNAMIC_METADATA: constant(undefined),
+  DYNAMIC_METADATA: (argument, path) => metadataOperator(argument ?? '', path),
   FILTER_STATE: constant(undefined),
   TRACE_ID: constant(undefined),
   ROUNDTRIP_DURATION: constant(undefined),
@@ -206,6 +206,25 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   REQUEST_HEADERS_BYTES: numeric(requestBytes),
   RESPONSE_HEADERS_BYTES: numeric((x) => (x.response === null ? 0 : 10 + byteSize(x.response.headers))),
 };
+
+/** `namespace:key`, as listener filters note it for a connection; requests have no metadata of their own yet. */
+function metadataOperator(argument: string, path: string): Operator {
+  const [namespace = '', key, more] = argument.split(':');
+  if (namespace === '') throw ConfigError.at(path, 'DYNAMIC_METADATA needs a namespace');
+  if (key === undefined) {
+    return {
+      text: (x) => (x.request === null ? jsonOf(x.downstream.accepted.metadata?.[namespace]) : undefined),
+    };
+  }
+  if (more !== undefined) return { text: () => undefined };
+  return {
+    text: (x) => (x.request === null ? x.downstream.accepted.metadata?.[namespace]?.[key] : undefined),
+  };
+}
+
+function jsonOf(values: Readonly<Record<string, string>> | undefined): string | undefined {
+  return values === undefined ? undefined : JSON.stringify(values);
+}
 
 /** Names and values as they are in the end, rewritten and with what was added: Envoy's size of the header map. */
 function requestBytes(x: AccessLogInfo): number {

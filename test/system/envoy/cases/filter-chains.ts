@@ -735,6 +735,33 @@ const upstreamProxy: readonly Case[] = (['V1', 'V2'] as const).flatMap((version)
   },
 ]);
 
+const TLV_RULES =
+  'rules: [{tlv_type: 2, on_tlv_present: {key: authority, metadata_namespace: mine}}, {tlv_type: 234, on_tlv_present: {key: empty}}]';
+const notes = tcpProxy(
+  '%DYNAMIC_METADATA(mine:authority)% %DYNAMIC_METADATA(mine:other)% %DYNAMIC_METADATA(none:x)%',
+);
+
+const noted: readonly Case[] = [
+  {
+    ...proxied('PROXY v2: TLVs are noted', [echoed(`${V2_TLVS}hello`), echoed(`${V2}hello`)]),
+    listener: `
+listener_filters: [${proxyFilter(TLV_RULES)}]
+filter_chains: [{filters: [${notes}], transport_socket_connect_timeout: 5s}]`,
+    counters: [],
+  },
+  {
+    ...proxied('JA3 fingerprint', [
+      echoed(hello({ serverName: 'a.example', protocols: ['h2'] })),
+      echoed('no TLS'),
+    ]),
+    listener: `
+listener_filters: [${listenerFilter('tls_inspector', 'TlsInspector', 'enable_ja3_fingerprinting: true')}]
+filter_chains: [{filters: [${tcpProxy('%TLS_JA3_FINGERPRINT% %REQUESTED_SERVER_NAME%')}]}]`,
+    counters: [],
+    maskLogNumbers: false,
+  },
+];
+
 const limits: readonly Case[] = [
   {
     ...chains(
@@ -770,6 +797,7 @@ export const filterChains: readonly Group[] = [
       ...refusals,
       ...logs,
       ...upstreamProxy,
+      ...noted,
       ...limits,
     ],
   },
