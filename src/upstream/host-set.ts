@@ -52,7 +52,7 @@ export function createHostSet(
   return { hosts, priorities, overprovisioningFactor };
 }
 
-/** Envoy counts draining hosts as excluded: they are on their way out, and no sign of trouble. */
+/** Draining hosts among others: Envoy calls them excluded, they are no sign of trouble. */
 export function isDraining(host: Host): boolean {
   return host.excluded;
 }

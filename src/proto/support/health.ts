@@ -91,9 +91,6 @@ export const healthSupport: SupportTable = {
     receive: 'implemented',
     proxy_protocol_config: noted('without TLVs'),
   },
-  'envoy.config.core.v3.ProxyProtocolConfig': {
-    version: 'implemented',
-  },
   'envoy.config.core.v3.HealthCheck.GrpcHealthCheck': {
     service_name: 'implemented',
     authority: 'implemented',

@@ -17,6 +17,13 @@ const EXEMPT: Readonly<Record<string, string>> = {
   'envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.PeakEwma.decay_time': 'not in the Envoy binary',
   'envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.PeakEwma.default_rtt':
     'not in the Envoy binary',
+  ...Object.fromEntries(
+    ['max_failures', 'min_penalty', 'max_penalty', 'jitter_ratio'].map((field) => [
+      `inox.outlier_detection_monitors.failure_accrual.v1.FailureAccrual.${field}`,
+      "inox's own",
+    ]),
+  ),
+  'envoy.config.cluster.v3.OutlierDetection.monitors': "inox's own monitor is the only one",
 };
 
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json };

@@ -150,6 +150,15 @@ const consecutive: readonly Case[] = [
     { kind: 'http', replies: [{ send: [], closes: 'end' }] },
     times(4),
   ),
+  outlier(
+    'reset within the body',
+    'consecutive_5xx: 2',
+    {
+      kind: 'http',
+      replies: [{ send: ['HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf'], closes: 'reset' }],
+    },
+    times(4),
+  ),
   outlier('nobody listens', 'consecutive_5xx: 2', { kind: 'refused' }, times(4)),
   outlier('connect timeout', 'consecutive_5xx: 2', { kind: 'silent' }, times(3), {
     common: 'connect_timeout: 0.2s',
@@ -213,8 +222,8 @@ const FIVE_ENDPOINTS = `load_assignment: {cluster_name: x, endpoints: [{lb_endpo
 ).join(', ')}]}]}`;
 
 /** 25 requests at once over five hosts, of which the first fails, and one that waits for the sweep. */
-function rates(name: string, settings: string): Case {
-  const backends = Object.fromEntries(FIVE.map((host, i) => [host, statuses(i === 0 ? 500 : 200)]));
+function rates(name: string, settings: string, failing: Backend = statuses(500)): Case {
+  const backends = Object.fromEntries(FIVE.map((host, i) => [host, i === 0 ? failing : statuses(200)]));
   return {
     name: `outlier: ${name}`,
     cluster: `lb_policy: ROUND_ROBIN\ncommon_lb_config: {healthy_panic_threshold: {value: 0}, update_merge_window: 0s}\noutlier_detection: {interval: 1.6s, max_ejection_percent: 100, consecutive_5xx: 0, consecutive_gateway_failure: 0, ${settings}}\n${FIVE_ENDPOINTS}`,
@@ -225,11 +234,13 @@ function rates(name: string, settings: string): Case {
     ],
     parallel: true,
     unorderedClient: true,
-    sharesWithinPercent: 50,
+    sharesWithinPercent: 100,
     counters: COUNTERS,
     admin: [{ path: '/clusters?filter=^{{id}}$', compare: 'exact', lines: 'health_flags' }],
   };
 }
+
+const SPLIT_RATES = 'split_external_local_origin_errors: true, consecutive_local_origin_failure: 0';
 
 const statistics: readonly Case[] = [
   rates('success rate', 'success_rate_request_volume: 4, success_rate_minimum_hosts: 5'),
@@ -244,6 +255,16 @@ const statistics: readonly Case[] = [
   rates(
     'failure percentage, not enforced',
     'failure_percentage_request_volume: 4, failure_percentage_minimum_hosts: 5',
+  ),
+  rates(
+    'local origin success rate',
+    `${SPLIT_RATES}, success_rate_request_volume: 4, enforcing_local_origin_success_rate: 100`,
+    { kind: 'refused' },
+  ),
+  rates(
+    'local origin failure percentage',
+    `${SPLIT_RATES}, failure_percentage_request_volume: 4, failure_percentage_threshold: 90, enforcing_failure_percentage_local_origin: 100`,
+    { kind: 'refused' },
   ),
 ];
 
@@ -283,7 +304,7 @@ export const outliers: readonly Group[] = [
   {
     name: 'outlier-runtime',
     bootstrap:
-      'layered_runtime: {layers: [{name: s, static_layer: {outlier_detection: {consecutive_5xx: 3, base_ejection_time_ms: 400, interval_ms: 100}}}]}',
+      'cluster_manager: {outlier_detection: {event_log_path: /dev/null}}\nlayered_runtime: {layers: [{name: s, static_layer: {outlier_detection: {consecutive_5xx: 3, base_ejection_time_ms: 400, interval_ms: 100}}}]}',
     cases: [
       outlier('runtime overrides', 'consecutive_5xx: 9', statuses(500, 500, 500, 200), [
         ...times(4),
