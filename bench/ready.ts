@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import http2 from 'node:http2';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Running } from './process.ts';
@@ -28,6 +29,32 @@ export async function untilAnswers(
   }
   const log = readFileSync(logFile, 'utf8').trim().split('\n').slice(-8).join('\n');
   throw new Error(`${running.alive() ? 'does not answer' : 'ended'}:\n${log}`);
+}
+
+/** The same over HTTP/2 by prior knowledge. */
+export async function untilHttp2Answers(port: number, running: Running, logFile: string): Promise<void> {
+  const giveUp = Date.now() + 20_000;
+  while (Date.now() < giveUp && running.alive()) {
+    if ((await http2StatusOf(port)) === 200) return;
+    await sleep(30);
+  }
+  const log = readFileSync(logFile, 'utf8').trim().split('\n').slice(-8).join('\n');
+  throw new Error(`${running.alive() ? 'does not answer' : 'ended'}:\n${log}`);
+}
+
+function http2StatusOf(port: number): Promise<number> {
+  return new Promise((resolve) => {
+    const session = http2.connect(`http://127.0.0.1:${port}`);
+    const done = (status: number): void => {
+      session.destroy();
+      resolve(status);
+    };
+    session.on('error', () => done(0));
+    session.setTimeout(1000, () => done(0));
+    const stream = session.request({ ':path': '/' });
+    stream.on('response', (headers) => done(headers[':status'] ?? 0));
+    stream.on('error', () => done(0));
+  });
 }
 
 function statusOf(port: number, path: string): Promise<number> {

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { start } from './process.ts';
-import { assertFree, untilAnswers } from './ready.ts';
+import { assertFree, untilAnswers, untilHttp2Answers } from './ready.ts';
 import type { CaseResult, PeerResult } from './report.ts';
 import type { BenchCase, MeasureOptions, Peer, Sample, Target } from './topology.ts';
 
@@ -12,6 +12,7 @@ export interface RunOptions {
   readonly dir: string;
   readonly basePort: number;
   readonly backendPort: number;
+  readonly h2BackendPort: number;
   readonly proxyCore: number;
   readonly generatorCore: number;
   /** Told of each step, for the person who waits. */
@@ -96,14 +97,16 @@ async function startPeer(bench: BenchCase, peer: Peer, index: number, options: R
   const dir = join(options.dir, bench.name, peer.name.replaceAll(/\W+/g, '-'));
   mkdirSync(dir, { recursive: true });
   const port = options.basePort + index * 2;
-  const place = { dir, port, adminPort: port + 1, backendPort: options.backendPort };
+  const { upstream, downstream } = bench.topology;
+  const backendPort = upstream === 'h2' ? options.h2BackendPort : options.backendPort;
+  const place = { dir, port, adminPort: port + 1, backendPort };
   const argv = peer.prepare(bench.topology, place);
-  if (argv === undefined) return { name: peer.name, port: options.backendPort, process: undefined };
+  if (argv === undefined) return { name: peer.name, port: backendPort, process: undefined };
   await assertFree(port);
   const log = join(dir, 'log');
   const running = start(argv, options.proxyCore, log);
   try {
-    await untilAnswers(port, running, log);
+    await (downstream === 'h2' ? untilHttp2Answers : untilAnswers)(port, running, log);
   } catch (error) {
     await running.stop();
     throw error;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startBackend } from './backend.ts';
 import { cases } from './cases/all.ts';
+import { startH2Backend } from './h2-backend.ts';
 import { peers } from './peers/all.ts';
 import { stopAllOnSignals } from './process.ts';
 import { type CaseResult, caseTable, writeJson } from './report.ts';
@@ -52,6 +53,9 @@ async function main(): Promise<void> {
   chmodSync(dir, 0o755);
   const options = runOptions(dir);
   const backend = await startBackend(dir, options.backendPort, options.generatorCore);
+  const h2Backend = chosenCases.some((one) => one.topology.upstream === 'h2')
+    ? await startH2Backend(dir, options.h2BackendPort, options.generatorCore)
+    : undefined;
   const results: CaseResult[] = [];
   try {
     for (const bench of chosenCases) {
@@ -64,6 +68,7 @@ async function main(): Promise<void> {
     }
   } finally {
     await backend.stop();
+    await h2Backend?.stop();
     rmSync(dir, { recursive: true, force: true });
   }
   process.stdout.write(`All samples: ${values.json}\n`);
@@ -94,6 +99,7 @@ function runOptions(dir: string): RunOptions {
     dir,
     basePort: basePort + 1,
     backendPort: basePort,
+    h2BackendPort: basePort + 100,
     // The measured proxy has a core to itself; generator and backend share another.
     proxyCore: 0,
     generatorCore: availableParallelism() > 1 ? 1 : 0,

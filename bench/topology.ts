@@ -9,6 +9,9 @@ export interface Topology {
   readonly clusters: number;
   /** One line per request into `access.log`. */
   readonly accessLog: boolean;
+  /** HTTP/1 when left out; HTTP/2 is by prior knowledge. */
+  readonly downstream?: 'h2';
+  readonly upstream?: 'h2';
 }
 
 export const PLAIN_HTTP: Topology = { protocol: 'http', routes: 1, clusters: 1, accessLog: false };

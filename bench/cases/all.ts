@@ -6,6 +6,8 @@ import { h1ThousandRoutes } from './h1-1000-routes.ts';
 import { h1AccessLog } from './h1-access-log.ts';
 import { h1Large } from './h1-large.ts';
 import { h1NewConnection } from './h1-new-connection.ts';
+import { h2FourTimesSixteen, h2ToH2FourTimesSixteen } from './h2-4x16.ts';
+import { h2ThirtyTwoTimesOne } from './h2-32x1.ts';
 import { latencyThousand } from './latency-1000.ts';
 import { memoryClusters } from './memory-clusters.ts';
 import { memoryConnections } from './memory-connections.ts';
@@ -21,6 +23,9 @@ export const cases: readonly BenchCase[] = [
   h1NewConnection,
   h1ThousandRoutes,
   h1AccessLog,
+  h2FourTimesSixteen,
+  h2ToH2FourTimesSixteen,
+  h2ThirtyTwoTimesOne,
   tcpThirtyTwo,
   tcpBulk,
   latencyThousand,

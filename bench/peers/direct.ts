@@ -4,6 +4,7 @@ import type { Peer } from '../topology.ts';
 export const direct: Peer = {
   name: 'direct',
   absent: () => undefined,
-  unsupported: () => undefined,
+  unsupported: ({ downstream, upstream }) =>
+    downstream === upstream ? undefined : 'the backend does not speak the version of the generator',
   prepare: () => undefined,
 };

@@ -5,6 +5,15 @@ const HCM =
   'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
 const TCP_PROXY = 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 const ROUTER = 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router';
+const UPSTREAM_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+const HTTP2 = {
+  typed_extension_protocol_options: {
+    [UPSTREAM_OPTIONS]: {
+      '@type': `type.googleapis.com/${UPSTREAM_OPTIONS}`,
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+};
 const FILE_LOG = 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog';
 
 /** The bootstrap that Envoy and inox share, as JSON. */
@@ -15,7 +24,7 @@ export function envoyConfig(topology: Topology, place: PeerPlace): string {
     admin: { address: socketAddress(place.adminPort) },
     static_resources: {
       listeners: [{ name: 'in', address: socketAddress(place.port), filter_chains: [{ filters: [filter] }] }],
-      clusters: Array.from({ length: topology.clusters }, (_, i) => cluster(i, place)),
+      clusters: Array.from({ length: topology.clusters }, (_, i) => cluster(i, topology, place)),
     },
   });
 }
@@ -24,12 +33,13 @@ function socketAddress(port: number): object {
   return { socket_address: { address: '127.0.0.1', port_value: port } };
 }
 
-function cluster(index: number, place: PeerPlace): object {
+function cluster(index: number, topology: Topology, place: PeerPlace): object {
   const name = `backend_${index}`;
   return {
     name,
     type: 'STATIC',
     connect_timeout: '5s',
+    ...(topology.upstream === 'h2' ? HTTP2 : {}),
     load_assignment: {
       cluster_name: name,
       endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(place.backendPort) } }] }],

@@ -7,7 +7,7 @@ import { type Peer, type PeerPlace, routePath, type Topology } from '../topology
 export const haproxy: Peer = {
   name: 'haproxy',
   absent: () => (findCommand('haproxy') === undefined ? 'apt install haproxy' : undefined),
-  unsupported: () => undefined,
+  unsupported: ({ upstream }) => (upstream === 'h2' ? 'not set up for HTTP/2 hosts' : undefined),
   prepare: (topology, place) => {
     const file = join(place.dir, 'haproxy.cfg');
     writeFileSync(file, topology.protocol === 'tcp' ? tcpConfig(place) : httpConfig(topology, place));

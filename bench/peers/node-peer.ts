@@ -5,6 +5,7 @@ import { type Peer, type PeerPlace, routePath, type Topology } from '../topology
 export interface NodeProxyConfig {
   readonly port: number;
   readonly backendPort: number;
+  readonly upstream: 'h1' | 'h2';
   /** Prefixes in order; the rest goes to the same backend. */
   readonly prefixes: readonly string[];
   /** '' for none. */
@@ -12,11 +13,19 @@ export interface NodeProxyConfig {
 }
 
 /** A baseline written in a few lines on Node's own modules, run by the Node that runs the benchmark. */
-export function nodePeer(name: string, program: string, protocol: Topology['protocol']): Peer {
+export function nodePeer(
+  name: string,
+  program: string,
+  protocol: Topology['protocol'],
+  downstream?: 'h2',
+): Peer {
   return {
     name,
     absent: () => undefined,
-    unsupported: (topology) => (topology.protocol === protocol ? undefined : `${protocol} only`),
+    unsupported: (topology) => {
+      if (topology.downstream !== downstream) return downstream === 'h2' ? 'HTTP/2 only' : 'no HTTP/2';
+      return topology.protocol === protocol ? undefined : `${protocol} only`;
+    },
     prepare: (topology, place) => [
       ...[process.execPath, join(import.meta.dirname, program)],
       JSON.stringify(config(topology, place)),
@@ -28,6 +37,7 @@ function config(topology: Topology, place: PeerPlace): NodeProxyConfig {
   return {
     port: place.port,
     backendPort: place.backendPort,
+    upstream: topology.upstream ?? 'h1',
     prefixes: Array.from({ length: topology.routes > 1 ? topology.routes : 0 }, (_, i) => routePath(i)),
     accessLog: topology.accessLog ? join(place.dir, 'access.log') : '',
   };
