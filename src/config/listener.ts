@@ -26,6 +26,7 @@ const DEFAULT_FILTERS_TIMEOUT_MS = 15_000;
 export interface CompiledListener {
   readonly name: string;
   readonly address: Address;
+  readonly ipv4Compat: boolean;
   readonly reusePort: boolean;
   readonly backlog: number;
   readonly bufferLimitBytes: number;
@@ -50,6 +51,7 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
   return {
     name,
     address,
+    ipv4Compat: ipv4Compat(config),
     reusePort: config.enableReusePort ?? true,
     backlog: config.tcpBacklogSize ?? DEFAULT_BACKLOG,
     bufferLimitBytes: config.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
@@ -188,6 +190,11 @@ function soleChain(
 /** What stands between `listener.` and the name of a metric. */
 export function listenerStatPrefix(config: ListenerConfig): string {
   return config.statPrefix || formatAddress(listenAddress(config.address)).replaceAll(':', '_');
+}
+
+/** Whether a listener on `::` takes IPv4 as well; Envoy's default is that it does not. */
+export function ipv4Compat(config: Pick<ListenerConfig, 'address'>): boolean {
+  return config.address?.socketAddress?.ipv4Compat ?? false;
 }
 
 /** Reads `address`: an IP and port, or a Unix socket. */

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { listenAddress } from '../config/listener.ts';
+import { ipv4Compat, listenAddress } from '../config/listener.ts';
 import { formatAddress } from '../net/address.ts';
 import { removeStaleSocket } from './stale-socket.ts';
 
@@ -18,7 +18,7 @@ export async function claimAddresses(listeners: readonly ListenerConfig[]): Prom
       claimed.push(listener);
       continue;
     }
-    const port = await probe(address.ip, address.port).catch((error: unknown) => {
+    const port = await probe(address.ip, address.port, ipv4Compat(listener)).catch((error: unknown) => {
       const where = `listener '${listener.name ?? ''}' on ${formatAddress(address)}`;
       throw new Error(`${where}: ${explainListenError(error)}`, { cause: error });
     });
@@ -28,11 +28,11 @@ export async function claimAddresses(listeners: readonly ListenerConfig[]): Prom
   return claimed;
 }
 
-function probe(ip: string, port: number): Promise<number> {
+function probe(ip: string, port: number, ipv4Compat: boolean): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
-    server.listen({ host: ip, port, ipv6Only: ip.includes(':') }, () => {
+    server.listen({ host: ip, port, ipv6Only: ip.includes(':') && !ipv4Compat }, () => {
       const bound = server.address();
       server.close(() => resolve(typeof bound === 'object' && bound !== null ? bound.port : port));
     });

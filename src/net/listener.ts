@@ -11,6 +11,8 @@ export type ConnectionHandler = (connection: Connection) => void;
 
 export interface ListenOptions {
   readonly address: Address;
+  /** `::` takes connections over IPv4 too. */
+  readonly ipv4Compat?: boolean;
   /** Several workers listen on the address and the kernel spreads the connections. */
   readonly reusePort: boolean;
   readonly backlog: number;
@@ -74,7 +76,7 @@ export function listen(options: ListenOptions): Promise<Listener> {
         backlog: options.backlog,
         reusePort: options.reusePort && address.path === '',
         // `::` also takes IPv4 when the config says `ipv4_compat`; Envoy's default is off.
-        ipv6Only: address.ip.includes(':'),
+        ipv6Only: address.ip.includes(':') && options.ipv4Compat !== true,
       },
       () => {
         server.off('error', reject);

@@ -90,6 +90,7 @@ async function openListeners(
     try {
       const listener = await listen({
         address: compiled.address,
+        ipv4Compat: compiled.ipv4Compat,
         reusePort: shared,
         backlog: compiled.backlog,
         bufferLimitBytes: compiled.bufferLimitBytes,

@@ -10,6 +10,7 @@ export const commonSupport: SupportTable = {
     protocol: only('TCP'),
     address: 'implemented',
     port_value: 'implemented',
+    ipv4_compat: noted('of listeners'),
   },
   'envoy.config.core.v3.Pipe': {
     path: 'implemented',

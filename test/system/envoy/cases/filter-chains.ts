@@ -762,6 +762,14 @@ filter_chains: [{filters: [${tcpProxy('%TLS_JA3_FINGERPRINT% %REQUESTED_SERVER_N
   },
 ];
 
+const onIpv6 = (compat: boolean): Case => ({
+  ...chains(`IPv4 to a listener on ::, ipv4_compat ${compat}`, [], [says()]),
+  listener: `
+stat_prefix: "{{id}}"
+address: {socket_address: {address: "::", port_value: {{port}}, ipv4_compat: ${compat}}}
+filter_chains: [${chain('near', 'source_type: SAME_IP_OR_LOOPBACK')}, ${chain('v4', `prefix_ranges: [${range('127.0.0.0', 8)}]`)}, ${chain('rest')}]`,
+});
+
 const limits: readonly Case[] = [
   {
     ...chains(
@@ -798,6 +806,8 @@ export const filterChains: readonly Group[] = [
       ...logs,
       ...upstreamProxy,
       ...noted,
+      onIpv6(true),
+      onIpv6(false),
       ...limits,
     ],
   },
