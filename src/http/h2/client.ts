@@ -221,7 +221,8 @@ class H2Client implements ClientConnection, Side<RequestHead, ResponseHead> {
 
   onFailed(): void {
     this.endedHere = true;
-    this.#events.onChanged();
+    // A peer that is gone leaves its streams to `onClosed`, which follows at once: they count as cut short.
+    if (this.#session.reason?.kind === 'protocol-error') this.#events.onChanged();
   }
 
   onClosed(reason: ResetReason | undefined): void {

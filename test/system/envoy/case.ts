@@ -107,6 +107,8 @@ export interface Backend {
   readonly replies?: readonly Reply[];
   /** HTTP/2: frames that are sent on connect instead of empty SETTINGS. */
   readonly settings?: string;
+  /** HTTP/2: acknowledge nothing. */
+  readonly silent?: true;
 }
 
 /** Bytes with pauses (ms) between them, then what happens to the socket. */

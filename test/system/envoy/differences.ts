@@ -363,7 +363,11 @@ export const DIFFERENCES: readonly Explained[] = [
   {
     reason: 'a connection that ends with its last stream broke no protocol; Envoy counts it as if it had',
     path: /upstream_cx_protocol_error$/,
-    cases: ['http2: GOAWAY that includes the stream', 'http2: h2 to h2, max_requests_per_connection'],
+    cases: [
+      'http2: GOAWAY that includes the stream',
+      'http2: h2 to h2, max_requests_per_connection',
+      'http2: max_connection_duration of a busy connection',
+    ],
   },
   {
     reason: 'DATA before a head ends its stream, not those beside it',

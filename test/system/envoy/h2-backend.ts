@@ -25,7 +25,11 @@ export class H2Served {
   constructor(socket: Socket, spec: Backend, nextReply: () => Reply | undefined) {
     this.#socket = socket;
     this.#nextReply = nextReply;
-    this.#reader = new H2Reader({ acknowledge: (bytes) => this.#write(bytes) });
+    this.#reader = new H2Reader({
+      acknowledge: (bytes) => {
+        if (spec.silent !== true) this.#write(bytes);
+      },
+    });
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     this.#write(Buffer.from(spec.settings ?? settings(), 'latin1'));
   }

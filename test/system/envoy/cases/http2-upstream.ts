@@ -605,6 +605,41 @@ const downstream: readonly Case[] = [
   ),
 ];
 
+const TWICE: Connection = {
+  acts: [request('GET', '/one'), { responses: 1 }, { wait: 600 }, request('GET', '/two')],
+  responses: 2,
+};
+const times: readonly Case[] = [
+  up('idle_timeout', null, TWICE, {
+    cluster: typed(
+      'explicit_http_config: {http2_protocol_options: {}}, common_http_protocol_options: {idle_timeout: 0.2s}',
+    ),
+    counters: [...COUNTERS, 'cluster.{{id}}.upstream_cx_idle_timeout'],
+  }),
+  up('max_connection_duration of an idle connection', null, TWICE, {
+    cluster: typed(
+      'explicit_http_config: {http2_protocol_options: {}}, common_http_protocol_options: {max_connection_duration: 0.3s}',
+    ),
+    counters: [...COUNTERS, 'cluster.{{id}}.upstream_cx_max_duration_reached'],
+  }),
+  up('max_connection_duration of a busy connection', [600, OK], get('/'), {
+    cluster: typed(
+      'explicit_http_config: {http2_protocol_options: {}}, common_http_protocol_options: {max_connection_duration: 0.3s}',
+    ),
+    counters: [...COUNTERS, 'cluster.{{id}}.upstream_cx_max_duration_reached'],
+  }),
+  up('a host that does not answer PING', [1500, OK], get('/'), {
+    cluster: 'http2_protocol_options: {connection_keepalive: {interval: 0.1s, timeout: 0.1s}}',
+    backends: { backend: { kind: 'http2', silent: true, replies: [{ send: [1500, OK] }] } },
+    counters: [...COUNTERS, 'cluster.{{id}}.http2.keepalive_timeout'],
+  }),
+  up('connect timeout', null, get('/'), {
+    cluster: `${H2}\nconnect_timeout: 0.2s`,
+    backends: { backend: { kind: 'silent' } },
+    counters: COUNTERS.filter((name) => !name.includes('.http2.')),
+  }),
+];
+
 const selection: readonly Case[] = [
   ...(['http1', 'http2'] as const).map(
     (version): Case => ({
@@ -641,5 +676,5 @@ const selection: readonly Case[] = [
 ];
 
 export const http2Upstream: readonly Group[] = [
-  { name: 'http2', cases: [...conversions, ...ends, ...pairs, ...downstream, ...selection] },
+  { name: 'http2', cases: [...conversions, ...ends, ...pairs, ...downstream, ...times, ...selection] },
 ];
