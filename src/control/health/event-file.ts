@@ -1,6 +1,9 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
 import type { Address } from '../../net/connection.ts';
 
+/** The process may have no right to open its own descriptors anew. */
+const DESCRIPTORS: Readonly<Record<string, number>> = { '/dev/stdout': 1, '/dev/stderr': 2 };
+
 /** Files that events are appended to, one JSON object a line. */
 export class EventFiles {
   readonly #streams = new Map<string, WriteStream>();
@@ -14,7 +17,8 @@ export class EventFiles {
   write(path: string, event: object): void {
     let stream = this.#streams.get(path);
     if (stream === undefined) {
-      stream = createWriteStream(path, { flags: 'a' });
+      const fd = DESCRIPTORS[path];
+      stream = createWriteStream(path, fd === undefined ? { flags: 'a' } : { fd, autoClose: false });
       stream.on('error', (error) => this.#onError(path, error));
       this.#streams.set(path, stream);
     }
