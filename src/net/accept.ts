@@ -6,6 +6,7 @@ import { type AcceptInfo, type Address, type Connection, PLAIN_ACCEPT } from './
 import type { FilterChain } from './filter-chain.ts';
 import type { Accepted, ListenerFilter } from './listener-filter.ts';
 import { descriptorOf } from './original-dst.ts';
+import type { Tlv } from './proxy-protocol.ts';
 import {
   type ConnectionFacts,
   type ConnectionObserver,
@@ -76,6 +77,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   transportProtocol = '';
   applicationProtocols: readonly string[] = [];
   ja3 = '';
+  tlvs: readonly Tlv[] = [];
   metadata: Record<string, Record<string, string>> | null = null;
   readonly id: number;
   readonly startMs: number;
@@ -251,6 +253,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
       directRemote: restored ? this.directRemote : null,
       directLocal: restored ? this.directLocal : null,
       ja3: this.ja3,
+      tlvs: this.tlvs,
       metadata: this.metadata,
     };
     return {

@@ -1,4 +1,5 @@
 import type { ResetReason } from '../core/errors.ts';
+import type { Tlv } from './proxy-protocol.ts';
 import type { TlsInfo } from './transport.ts';
 
 /** An IP address and port, or a Unix socket path (port 0). */
@@ -22,6 +23,8 @@ export interface AcceptInfo {
   readonly ja3: string;
   /** What listener filters noted, by namespace; null for nothing. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, string>>>> | null;
+  /** TLVs of a PROXY header that upstreams are to be told. */
+  readonly tlvs: readonly Tlv[];
   /** For the access log of the listener, null when it has none. */
   readonly summary: ConnectionSummary | null;
   /** Cluster that a network filter chose in place of the configured one (`sni_cluster`), '' for none. */
@@ -49,6 +52,7 @@ export const PLAIN_ACCEPT: AcceptInfo = {
   directLocal: null,
   ja3: '',
   metadata: null,
+  tlvs: [],
   summary: null,
   cluster: '',
 };

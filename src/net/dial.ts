@@ -11,7 +11,7 @@ export interface DialOptions {
   /** The transport socket; null or left out: the bytes as they are. */
   readonly transport?: ClientTransport | null;
   /** Whom the connection is for, as far as it is for one client. */
-  readonly client?: { readonly remote: Address; readonly local: Address };
+  readonly client?: Pick<Connection, 'remote' | 'local' | 'accepted'>;
   readonly tcpKeepalive?: { readonly idleMs: number } | undefined;
 }
 

@@ -1,4 +1,5 @@
 import type { Address } from './connection.ts';
+import type { Tlv } from './proxy-protocol.ts';
 
 /**
  * What is known of an accepted connection before its filter chain is chosen. Listener filters write here what they
@@ -21,6 +22,8 @@ export interface Accepted {
   ja3: string;
   /** What filters note for logs and matchers, by namespace; null for nothing. */
   metadata: Record<string, Record<string, string>> | null;
+  /** TLVs of a PROXY header that upstreams are to be told. */
+  tlvs: readonly Tlv[];
   /** Descriptor of the socket, −1 when it is closed. */
   descriptor(): number;
 }

@@ -1,5 +1,6 @@
 import type { ProxyProtocol } from '#plain/envoy.extensions.filters.listener.proxy_protocol.v3.ts';
 import type { ListenerContext, ListenerFilterExtension } from '../../config/context.ts';
+import { compileTlvs } from '../../config/pass-through-tlvs.ts';
 import type { Accepted, ListenerFilter, Verdict } from '../../net/listener-filter.ts';
 import { mayBecome, type ProxyHeader, readProxyHeader } from '../../net/proxy-protocol.ts';
 import type { Counter, StatScope } from '../../stats/scope.ts';
@@ -75,12 +76,14 @@ function compileRestore(config: ProxyProtocol): (accepted: Accepted, header: Pro
     const namespace = onTlvPresent?.metadataNamespace || NAMESPACE;
     rules.set(0xff & tlvType, { namespace, key: onTlvPresent?.key ?? '' });
   }
+  const passed = compileTlvs(config.passThroughTlvs);
   return (accepted, header) => {
     const { source, destination } = header;
     if (source !== null && destination !== null) {
       accepted.remote = source;
       accepted.local = destination;
     }
+    accepted.tlvs = header.tlvs.filter(passed);
     for (const { type, value } of header.tlvs) {
       const to = rules.get(type);
       if (to === undefined) continue;

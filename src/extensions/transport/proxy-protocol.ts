@@ -1,9 +1,9 @@
 import type { ProxyProtocolUpstreamTransport } from '#plain/envoy.extensions.transport_sockets.proxy_protocol.v3.ts';
 import { compileClientTransport } from '../../config/client-transport.ts';
 import type { ClientTransportContext, TransportExtension } from '../../config/context.ts';
+import { compileTlvs } from '../../config/pass-through-tlvs.ts';
 import { ConfigError } from '../../core/errors.ts';
 import type { Address } from '../../net/connection.ts';
-import type { DialOptions } from '../../net/dial.ts';
 import { writeProxyHeader } from '../../net/proxy-protocol.ts';
 import { SocketConnection } from '../../net/socket-connection.ts';
 import type { ClientTransport } from '../../net/transport.ts';
@@ -26,13 +26,18 @@ function compileProxyProtocol(value: object, ctx: ClientTransportContext): Clien
   }
   const inner = compileClientTransport(config.transportSocket, ctx, 'transport_socket');
   const version = config.config?.version ?? 'V1';
+  const passed = compileTlvs(config.config?.passThroughTlvs);
   return {
     perClient: true,
     alpn: inner?.alpn === true,
     connect: (reading, facts, host, options, listener) => {
       const { socket } = reading;
       const own = { ip: socket.localAddress ?? '', port: socket.localPort ?? 0, path: host.path };
-      socket.write(headerFor(version, options, own, host));
+      const { client } = options;
+      if (client !== undefined) {
+        const tlvs = client.accepted.tlvs.filter(passed);
+        socket.write(writeProxyHeader(version, client.remote, client.local, tlvs));
+      } else socket.write(clientlessHeader(version, own, host));
       if (inner !== null) return inner.connect(reading, facts, host, options, listener);
       const connection = new SocketConnection(reading, facts);
       socket.resume();
@@ -42,8 +47,7 @@ function compileProxyProtocol(value: object, ctx: ClientTransportContext): Clien
   };
 }
 
-function headerFor(version: 'V1' | 'V2', { client }: DialOptions, own: Address, host: Address): Buffer {
-  if (client !== undefined) return writeProxyHeader(version, client.remote, client.local);
+function clientlessHeader(version: 'V1' | 'V2', own: Address, host: Address): Buffer {
   // Ends of two families make it LOCAL.
   return version === 'V2' ? writeProxyHeader(version, NOBODY, NOBODY) : writeProxyHeader(version, own, host);
 }

@@ -28,8 +28,13 @@ export const commonSupport: SupportTable = {
     config: noted('connections of HTTP pools say LOCAL (V2) or their own ends (V1)'),
     transport_socket: 'implemented',
   },
+  'envoy.config.core.v3.ProxyProtocolPassThroughTLVs': {
+    match_type: 'implemented',
+    tlv_type: 'implemented',
+  },
   'envoy.config.core.v3.ProxyProtocolConfig': {
     version: 'implemented',
+    pass_through_tlvs: 'implemented',
   },
   'envoy.config.core.v3.DataSource': {
     filename: 'implemented',

@@ -79,6 +79,7 @@ export const listenerSupport: SupportTable = {
     rules: 'implemented',
     allow_requests_without_proxy_protocol: 'implemented',
     disallowed_versions: 'implemented',
+    pass_through_tlvs: 'implemented',
     stat_prefix: 'implemented',
   },
   'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule': {

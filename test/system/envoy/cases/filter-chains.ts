@@ -762,6 +762,20 @@ filter_chains: [{filters: [${tcpProxy('%TLS_JA3_FINGERPRINT% %REQUESTED_SERVER_N
   },
 ];
 
+const passing = (name: string, keeps: string, sent: string): Case => {
+  const spec = proxied(`TLVs from client to host: ${name}`, [echoed(`${V2_TLVS}hello`)], own(keeps));
+  return { ...spec, cluster: sends(`V2${sent}`) };
+};
+const tlvs = (text: string): string => `, pass_through_tlvs: {${text}}`;
+
+const passedTlvs: readonly Case[] = [
+  passing('all', tlvs('').slice(2), tlvs('')),
+  passing('none', '', ''),
+  passing('kept, not sent', tlvs('').slice(2), ''),
+  passing('one of them', tlvs('match_type: INCLUDE, tlv_type: [2]').slice(2), tlvs('')),
+  passing('another of them', tlvs('').slice(2), tlvs('match_type: INCLUDE, tlv_type: [234]')),
+];
+
 const onIpv6 = (compat: boolean): Case => ({
   ...chains(`IPv4 to a listener on ::, ipv4_compat ${compat}`, [], [says()]),
   listener: `
@@ -806,6 +820,7 @@ export const filterChains: readonly Group[] = [
       ...logs,
       ...upstreamProxy,
       ...noted,
+      ...passedTlvs,
       onIpv6(true),
       onIpv6(false),
       ...limits,
