@@ -145,6 +145,7 @@ function compileH1({ common, http1, http1Path }: ClusterProtocol, envoyStrict: b
     maxHeaderBytes: responseHeaderBytes(common) ?? H1_CLIENT_DEFAULTS.maxHeaderBytes,
     maxHeaderCount: common?.maxHeadersCount ?? H1_CLIENT_DEFAULTS.maxHeaderCount,
     headerCase: at(http1Path, () => compileHeaderCase(http1)),
+    sendFullyQualifiedUrl: http1?.sendFullyQualifiedUrl ?? false,
     enableTrailers: http1?.enableTrailers ?? H1_CLIENT_DEFAULTS.enableTrailers,
     allowChunkedLength: http1?.allowChunkedLength ?? H1_CLIENT_DEFAULTS.allowChunkedLength,
   };

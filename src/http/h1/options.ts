@@ -36,6 +36,8 @@ export interface H1ServerOptions extends H1Options {
 export interface H1ClientOptions extends H1Options {
   /** Interim (1xx) responses accepted before the final one, 16; Envoy has no limit. */
   readonly maxInterim: number;
+  /** `send_fully_qualified_url`: requests name scheme and host in their first line. */
+  readonly sendFullyQualifiedUrl: boolean;
 }
 
 const SHARED: H1Options = {
@@ -57,4 +59,8 @@ export const H1_SERVER_DEFAULTS: H1ServerOptions = {
   delayedCloseMs: 1000,
 };
 
-export const H1_CLIENT_DEFAULTS: H1ClientOptions = { ...SHARED, maxInterim: 16 };
+export const H1_CLIENT_DEFAULTS: H1ClientOptions = {
+  ...SHARED,
+  maxInterim: 16,
+  sendFullyQualifiedUrl: false,
+};

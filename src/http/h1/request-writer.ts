@@ -1,7 +1,7 @@
 import type { Headers, NameFormat } from '../headers.ts';
 import type { RequestHead } from '../stream.ts';
 import { fieldLine, HeadWriter, lastChunk, upgradeLines } from './head-writer.ts';
-import type { H1Options } from './options.ts';
+import type { H1ClientOptions } from './options.ts';
 import type { Output } from './output.ts';
 
 /** How the body of the current request goes out. */
@@ -13,17 +13,19 @@ export class RequestWriter {
   done: boolean;
   readonly #output: Output;
   readonly #enableTrailers: boolean;
+  readonly #absolute: boolean;
   readonly #heads: HeadWriter;
   /** Of heads that bring none. */
   readonly #names: NameFormat | null;
   #framing: Framing;
   #remaining: number;
 
-  constructor(output: Output, options: H1Options) {
+  constructor(output: Output, options: H1ClientOptions) {
     this.done = true;
     this.#output = output;
     this.#enableTrailers = options.enableTrailers;
     this.#heads = new HeadWriter();
+    this.#absolute = options.sendFullyQualifiedUrl;
     this.#names = options.headerCase?.fallback ?? null;
     this.#framing = 'none';
     this.#remaining = 0;
@@ -43,7 +45,8 @@ export class RequestWriter {
     this.done = end;
     const method = head.method;
     const connect = method === 'CONNECT';
-    const target = connect ? head.authority : head.path;
+    let target = connect ? head.authority : head.path;
+    if (this.#absolute && !connect) target = `${head.scheme}://${head.authority}${target}`;
     const names = head.names ?? this.#names;
     const fields = this.#heads.fields(head.headers, !connect, names);
     const host = names === null ? 'host' : names.format('host');

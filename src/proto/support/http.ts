@@ -57,6 +57,7 @@ export const httpSupport: SupportTable = {
     enable_trailers: 'implemented',
     allow_chunked_length: 'implemented',
     header_key_format: 'implemented',
+    send_fully_qualified_url: noted('of clusters'),
     use_balsa_parser: inert('there is one parser'),
   },
   'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat': {

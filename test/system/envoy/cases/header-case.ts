@@ -32,6 +32,8 @@ function names(name: string, hcm: string, cluster: string, more: Partial<Case> =
   };
 }
 
+const ABSOLUTE = 'http_protocol_options: {send_fully_qualified_url: true}';
+
 export const headerCases: readonly Group[] = [
   {
     name: 'header-case',
@@ -56,6 +58,13 @@ export const headerCases: readonly Group[] = [
       names('preserved case and a local reply', preserve(), '', {
         backends: { backend: { kind: 'refused' } },
         connections: [GET],
+      }),
+      names('fully qualified URLs', '', ABSOLUTE, {
+        connections: [
+          get('/p?q=1'),
+          get('/', 'Host: b.example:81'),
+          { acts: [request('POST', '/', [], 'x')] },
+        ],
       }),
     ],
   },
