@@ -44,7 +44,7 @@ const resetting: Reply = { send: [], closes: 'reset' };
 function retry(name: string, policy: string, replies: readonly Reply[], more: Partial<Case> = {}): Case {
   return {
     name: `retry: ${name}`,
-    routes: routesWith(`retry_policy: {retry_back_off: {base_interval: 0.001s}, ${policy}}`),
+    routes: routesWith(`timeout: 0s, retry_policy: {retry_back_off: {base_interval: 0.001s}, ${policy}}`),
     backends: { backend: { kind: 'http', replies } },
     connections: [get('/')],
     format: ATTEMPTS,
@@ -172,7 +172,7 @@ const limits: Case[] = [
     counters: [...RETRY_COUNTERS, 'cluster.{{id}}.circuit_breakers.default.remaining_retries'],
   }),
   retry('max_retries 0 of priority HIGH', 'retry_on: 5xx', [FAIL, OK], {
-    routes: routesWith('priority: HIGH, retry_policy: {retry_on: 5xx}'),
+    routes: routesWith('timeout: 0s, priority: HIGH, retry_policy: {retry_on: 5xx}'),
     cluster: 'circuit_breakers: {thresholds: [{priority: HIGH, max_retries: 0}]}',
   }),
   retry('max_retries 0 of another priority', 'retry_on: 5xx', [FAIL, OK], {
@@ -352,7 +352,7 @@ const headers: readonly Case[] = [
   ),
   asking('attempt counts', [], [FAIL, OK], {
     hcm: '{}',
-    routes: routesWith('retry_policy: {retry_on: 5xx}'),
+    routes: routesWith('timeout: 0s, retry_policy: {retry_on: 5xx}'),
     vhost:
       'include_request_attempt_count: true\ninclude_attempt_count_in_response: true\ninclude_is_timeout_retry_header: true',
   }),
@@ -377,7 +377,7 @@ const headers: readonly Case[] = [
   }),
   asking('suppress_envoy_headers', [], [FAIL, OK], {
     hcm: 'http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}]',
-    routes: routesWith('retry_policy: {retry_on: 5xx}'),
+    routes: routesWith('timeout: 0s, retry_policy: {retry_on: 5xx}'),
     vhost: 'include_request_attempt_count: true',
   }),
 ];
