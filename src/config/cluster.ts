@@ -154,6 +154,7 @@ function compileBreakers(
       holdings,
       scope.scope(`circuit_breakers.${part}`),
       context.primary,
+      context.clock,
     );
   };
   return { default: breaker('DEFAULT', 'default'), high: breaker('HIGH', 'high') };

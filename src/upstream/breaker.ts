@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../core/clock.ts';
 import type { Gauge, StatScope } from '../stats/scope.ts';
 import { HOLDING, type HoldingKind, type Holdings } from './holdings.ts';
 import {
@@ -117,6 +118,7 @@ export function createBreaker(
   holdings: Holdings,
   scope: StatScope,
   primary: boolean,
+  clock: Pick<Clock, 'wall'> = systemClock,
 ): Breaker {
   const limit = (max: number, kind: HoldingKind, name: string): Limit => {
     const unlimited = max === Number.POSITIVE_INFINITY;
@@ -133,13 +135,14 @@ export function createBreaker(
     pools: limit(limits.maxConnectionPools, HOLDING.pools, 'cx_pools'),
     limits,
   };
-  return { ...breaker, retryLimit: createRetryLimit(breaker, holdings, scope) };
+  return { ...breaker, retryLimit: createRetryLimit(breaker, holdings, scope, clock) };
 }
 
 function createRetryLimit(
   breaker: Omit<Breaker, 'retryLimit'>,
   holdings: Holdings,
   scope: StatScope,
+  clock: Pick<Clock, 'wall'>,
 ): RetryLimit {
   const { limits, retries, requests, pendingRequests } = breaker;
   if (limits.retryBudget !== null) {
@@ -147,7 +150,8 @@ function createRetryLimit(
   }
   if (!limits.windowedRetries) return maxRetries(retries);
   const remaining = scope.gauge('retry_budget_remaining', 'max');
-  return new WindowedBudget(DEFAULT_WINDOW, holdings.budget, holdings.worker, retries, Date.now, remaining);
+  const wall = (): number => clock.wall();
+  return new WindowedBudget(DEFAULT_WINDOW, holdings.budget, holdings.worker, retries, wall, remaining);
 }
 
 function openName(name: string): string {

@@ -1,5 +1,11 @@
 import t from 'tap';
-import { DEFAULT_SCENARIO, percentile, type Scenario, share, simulate } from '../../../bench/sim-lb.ts';
+import {
+  DEFAULT_SCENARIO,
+  percentile,
+  type Scenario,
+  share,
+  simulate,
+} from '../../../bench/sim/three-backends.ts';
 
 const FAIR = 1 / 3;
 const SHORT: Scenario = {

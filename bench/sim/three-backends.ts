@@ -2,17 +2,17 @@
  * Load balancing under a virtual clock: three backends, one of which turns bad for a while. The real balancers
  * pick; only time, the backends and the clients are simulated, so that a run is repeatable to the last request.
  *
- *   node bench/sim-lb.ts
+ *   node bench/sim/run.ts three-backends
  */
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
-import { compileCluster } from '../src/config/cluster.ts';
-import type { Clock } from '../src/core/clock.ts';
-import { createRandom, type Random } from '../src/core/random.ts';
-import { TimerWheel } from '../src/core/timer-wheel.ts';
-import { StatStore } from '../src/stats/store.ts';
-import type { Cluster } from '../src/upstream/cluster.ts';
-import { createLocalHoldings } from '../src/upstream/holdings.ts';
-import type { Host } from '../src/upstream/host.ts';
+import { compileCluster } from '../../src/config/cluster.ts';
+import type { Clock } from '../../src/core/clock.ts';
+import { createRandom, type Random } from '../../src/core/random.ts';
+import { TimerWheel } from '../../src/core/timer-wheel.ts';
+import { StatStore } from '../../src/stats/store.ts';
+import type { Cluster } from '../../src/upstream/cluster.ts';
+import { createLocalHoldings } from '../../src/upstream/holdings.ts';
+import type { Host } from '../../src/upstream/host.ts';
 
 export type Policy = 'ROUND_ROBIN' | 'LEAST_REQUEST' | 'PEAK_EWMA';
 export const POLICIES: readonly Policy[] = ['ROUND_ROBIN', 'LEAST_REQUEST', 'PEAK_EWMA'];
@@ -186,7 +186,7 @@ function insert(running: Completion[], completion: Completion): void {
   running.splice(at, 0, completion);
 }
 
-function report(): void {
+export function report(): void {
   const rows: Record<string, string>[] = [];
   for (const kind of ['slower', 'answers 503 at once'] as const) {
     const trouble: Trouble = kind === 'slower' ? { kind, byMs: 50 } : { kind };
@@ -215,5 +215,3 @@ function row(scenario: Scenario): Record<string, string> {
     'failed requests': String(failed),
   };
 }
-
-if (import.meta.main) report();
