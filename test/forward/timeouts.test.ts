@@ -90,7 +90,7 @@ t.test('max_grpc_timeout caps grpc-timeout, and is passed on', async (t) => {
       [...grpc, ...(asking === undefined ? [] : ['grpc-timeout', asking])],
       policy,
     );
-    t.equal(timeouts.globalMs, ms, asking);
+    t.equal(timeouts.globalMs, ms, String(asking));
     t.ok(getHeader(left, 'grpc-timeout')?.endsWith('m'));
   }
 });
