@@ -35,7 +35,8 @@ const EXTENSION = { serverName: 0, groups: 10, pointFormats: 11, alpn: 16, suppo
 
 /** `more`: too few bytes to tell. `no`: whatever it is, no TLS library would take it for a ClientHello. */
 export function readClientHello(bytes: Buffer): ClientHello | 'more' | 'no' {
-  const parts: Buffer[] = [];
+  // Asked again for each packet of a slow client: nothing is allocated before all is there.
+  let header = 0;
   let length = 0;
   let needed = MESSAGE_HEADER;
   let at = 0;
@@ -45,21 +46,31 @@ export function readClientHello(bytes: Buffer): ClientHello | 'more' | 'no' {
     if (bytes[at] !== HANDSHAKE || bytes[at + 1] !== SSL_MAJOR) return 'no';
     const size = bytes.readUInt16BE(at + 3);
     if (size > MAX_RECORD || (size === 0 && ++empty > MAX_EMPTY_RECORDS)) return 'no';
-    if (bytes.length < at + RECORD_HEADER + size) return 'more';
-    parts.push(bytes.subarray(at + RECORD_HEADER, at + RECORD_HEADER + size));
-    at += RECORD_HEADER + size;
+    const start = at + RECORD_HEADER;
+    if (bytes.length < start + size) return 'more';
+    for (let i = 0; i < size && length + i < MESSAGE_HEADER; i++)
+      header = header * 256 + (bytes[start + i] ?? 0);
+    at = start + size;
     length += size;
     if (needed === MESSAGE_HEADER && length >= MESSAGE_HEADER) {
-      const message = parts.length === 1 ? parts[0] : Buffer.concat(parts);
-      if (message === undefined || message[0] !== CLIENT_HELLO) return 'no';
-      const body = message.readUIntBE(1, 3);
-      if (body > MAX_MESSAGE) return 'no';
+      const body = header % 0x100_0000;
+      if (header - body !== CLIENT_HELLO * 0x100_0000 || body > MAX_MESSAGE) return 'no';
       needed += body;
     }
   }
+  return readMessage(new Reader(joinRecords(bytes, at), MESSAGE_HEADER, needed), at) ?? 'no';
+}
+
+/** What the records up to `end` hold. */
+function joinRecords(bytes: Buffer, end: number): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at < end; ) {
+    const next = at + RECORD_HEADER + bytes.readUInt16BE(at + 3);
+    parts.push(bytes.subarray(at + RECORD_HEADER, next));
+    at = next;
+  }
   const [first] = parts;
-  const message = parts.length === 1 && first !== undefined ? first : Buffer.concat(parts);
-  return readMessage(new Reader(message, MESSAGE_HEADER, needed), at) ?? 'no';
+  return parts.length === 1 && first !== undefined ? first : Buffer.concat(parts);
 }
 
 /** JA3 of a ClientHello before it is hashed: version, ciphers, extensions, groups and point formats, without GREASE. */
