@@ -97,6 +97,55 @@ t.test('what the server refused may be tried again, what it reset may not', asyn
   t.equal(h.connection.destroyed, true);
 });
 
+t.test('after a GOAWAY what it includes goes on, and the connection ends with it', async (t) => {
+  const h = new Harness();
+  const a = h.request();
+  await h.sent();
+  const goaway = frame(7, 0, 0, Buffer.concat([word(1), word(0)]));
+  await h.sent(goaway, goaway);
+  t.equal(h.goaways, 1, 'told once');
+  t.equal(h.codec.capacity, 0);
+  t.equal(h.connection.destroyed, false);
+  await h.sent(h.wire.headers(1, [':status', '200'], true));
+  t.equal(a.received.head?.status, 200);
+  t.equal(h.connection.destroyed, true);
+  t.equal(h.codec.endedHere, true);
+});
+
+t.test('a head over the limits costs its stream, and is no breach of the protocol', async (t) => {
+  const many = Array.from({ length: 120 }, (_, i) => [`x-${i}`, 'v']).flat();
+  for (const fields of [many, ['x', 'y'.repeat(70_000)]]) {
+    const h = new Harness();
+    const a = h.request();
+    h.request();
+    await h.sent();
+    const head = h.wire.block([':status', '200', ...fields]);
+    const frames = [frame(1, 0, 1, head.subarray(0, 16_000))];
+    for (let at = 16_000; at < head.length; at += 16_000) {
+      frames.push(frame(9, 0, 1, head.subarray(at, at + 16_000)));
+    }
+    t.strictSame(await h.sent(...frames, frame(9, 4, 1)), ['RST 1 8']);
+    t.match(a.received.reset, { kind: 'remote-reset', retrySafe: false });
+    t.equal(h.codec.active, 1);
+    t.equal(h.connection.destroyed, false);
+  }
+});
+
+t.test('a server that breaks the framing is left by us; one that just closes has left', async (t) => {
+  const broken = new Harness();
+  const a = broken.request();
+  await broken.sent(frame(8, 0, 0, word(0)));
+  t.equal(a.received.reset?.kind, 'protocol-error');
+  t.equal(broken.codec.endedHere, true);
+  const gone = new Harness();
+  const b = gone.request();
+  gone.connection.events.onEnd();
+  gone.connection.close();
+  t.equal(b.received.reset?.kind, 'connection-termination');
+  t.equal(gone.codec.endedHere, false);
+  t.match(gone.closed, [{ kind: 'connection-termination' }]);
+});
+
 t.test('a malformed response kills its stream alone', async (t) => {
   const bad = [
     ['x', 'y'],
