@@ -208,6 +208,7 @@ function compileCodec(
     maxHeaderCount: h1.maxHeaderCount,
     headersWithUnderscoresAction: h1.headersWithUnderscoresAction,
     delayedCloseMs: h1.delayedCloseMs,
+    flushTimeoutMs: config.streamFlushTimeout ?? config.streamIdleTimeout ?? STREAM_IDLE_MS,
   };
   const http2: CreateServerCodec = (connection, events) => createH2Server(connection, h2, events);
   if (config.codecType === 'HTTP2') return http2;

@@ -62,7 +62,10 @@ function integer(value: unknown): number | undefined {
   return typeof value === 'number' && value >= 0 ? value : undefined;
 }
 
-type Shared = Omit<H2Options, 'maxHeaderBytes' | 'maxHeaderCount' | 'sendBufferBytes' | 'delayedCloseMs'>;
+type Shared = Omit<
+  H2Options,
+  'maxHeaderBytes' | 'maxHeaderCount' | 'sendBufferBytes' | 'flushTimeoutMs' | 'delayedCloseMs'
+>;
 
 function compileShared(config: Http2ProtocolOptions, around: Http2Surroundings): Shared {
   const d = H2_SERVER_DEFAULTS;

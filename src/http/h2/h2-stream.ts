@@ -48,6 +48,8 @@ export class H2Stream<Out, In> implements HttpStream<Out, In> {
   outboxBytes = 0;
   outboxAt = 0;
   trailers: Headers | null = null;
+  /** Since when nothing of a complete message got away, −1: it is not waiting. */
+  flushSinceMs = -1;
   /** In the connection's list of waiting streams. */
   waiting = false;
 

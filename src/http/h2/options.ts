@@ -45,6 +45,8 @@ export interface H2Options {
   readonly maxHeaderCount: number;
   /** What a stream may hold back before its sender is told to stop. */
   readonly sendBufferBytes: number;
+  /** `stream_flush_timeout`: so long may nothing of a complete message get away before its stream is reset; 0: any time. */
+  readonly flushTimeoutMs: number;
   /** How long the peer may take to read a last GOAWAY. */
   readonly delayedCloseMs: number;
   readonly stats: H2Stats;
@@ -89,6 +91,7 @@ const SHARED: H2Options = {
   maxHeaderBytes: 60 * 1024,
   maxHeaderCount: 100,
   sendBufferBytes: 64 * 1024,
+  flushTimeoutMs: 300_000,
   delayedCloseMs: 1000,
   stats: NO_H2_STATS,
 };

@@ -10,6 +10,8 @@ export interface SenderOwner<Out, In> {
   onSent(stream: H2Stream<Out, In>): void;
   /** More or less was to be sent than the content-length that was announced. */
   onWrongLength(stream: H2Stream<Out, In>): void;
+  /** The peer takes nothing of a message that is complete. */
+  onFlushTimeout(stream: H2Stream<Out, In>): void;
 }
 
 /** Bodies and trailers of all streams of one connection, as the peer's windows and the kernel let them go. */
@@ -19,6 +21,7 @@ export class Sender<Out, In> {
   readonly #owner: SenderOwner<Out, In>;
   readonly #waiting: H2Stream<Out, In>[] = [];
   #window = DEFAULT_WINDOW;
+  #flushTimer: NodeJS.Timeout | null = null;
   /** Of new streams. */
   initialWindow = DEFAULT_WINDOW;
 
@@ -85,6 +88,12 @@ export class Sender<Out, In> {
     if (stream.outboxBytes > 0) return;
     this.#writeTrailers(stream, trailers);
     this.#owner.onSent(stream);
+  }
+
+  /** The connection is over. */
+  stop(): void {
+    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
+    this.#flushTimer = null;
   }
 
   /** Forgets what a stream kept back. */
@@ -157,9 +166,34 @@ export class Sender<Out, In> {
   }
 
   #wait(stream: H2Stream<Out, In>): void {
+    if (stream.localEnded && stream.flushSinceMs < 0) this.#watch(stream);
     if (stream.waiting) return;
     stream.waiting = true;
     this.#waiting.push(stream);
+  }
+
+  /** One timer for all streams: it never goes back, but looks again. */
+  #watch(stream: H2Stream<Out, In>): void {
+    stream.flushSinceMs = performance.now();
+    if (this.#flushTimer === null) this.#watchIn(this.#options.flushTimeoutMs);
+  }
+
+  #watchIn(ms: number): void {
+    if (ms <= 0) return;
+    this.#flushTimer = setTimeout(() => this.#onFlushTimer(), ms);
+    this.#flushTimer.unref();
+  }
+
+  #onFlushTimer(): void {
+    this.#flushTimer = null;
+    const dueMs = performance.now() - this.#options.flushTimeoutMs;
+    let nextMs = Infinity;
+    for (const stream of [...this.#waiting]) {
+      if (stream.owner === null || stream.flushSinceMs < 0) continue;
+      if (stream.flushSinceMs <= dueMs) this.#owner.onFlushTimeout(stream);
+      else nextMs = Math.min(nextMs, stream.flushSinceMs - dueMs);
+    }
+    if (nextMs < Infinity) this.#watchIn(Math.ceil(nextMs));
   }
 
   #sendKept(stream: H2Stream<Out, In>): void {
@@ -168,6 +202,7 @@ export class Sender<Out, In> {
       const end = stream.localEnded && stream.trailers === null && stream.outbox.length === 1;
       const at = this.#write(stream, chunk, stream.outboxAt, end);
       this.#options.stats.pendingSendBytes.add(stream.outboxAt - at);
+      if (at > stream.outboxAt && stream.flushSinceMs >= 0) stream.flushSinceMs = performance.now();
       stream.outboxBytes -= at - stream.outboxAt;
       stream.outboxAt = at;
       if (at < chunk.length) return;

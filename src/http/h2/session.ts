@@ -186,6 +186,7 @@ export class Session<Out, In>
     if (this.closed) return;
     this.closed = true;
     this.output.drained();
+    this.#sender.stop();
     const cutShort = this.streams.size > 0;
     const why = this.reason ?? reason ?? (cutShort ? this.#side.reasons.terminated : undefined);
     this.#resetAll(why ?? this.#side.reasons.terminated);
@@ -691,6 +692,13 @@ export class Session<Out, In>
   onWrongLength(stream: H2Stream<Out, In>): void {
     this.#cut(stream, H2_ERROR.internalError);
     stream.events.onReset(LOCAL_FRAMING_ERROR);
+    this.#side.onStreamGone(stream, false);
+  }
+
+  onFlushTimeout(stream: H2Stream<Out, In>): void {
+    this.#options.stats.txFlushTimeout.inc();
+    this.#cut(stream, H2_ERROR.internalError);
+    stream.events.onReset(this.#side.reasons.terminated);
     this.#side.onStreamGone(stream, false);
   }
 

@@ -16,6 +16,7 @@ export interface H2Stats {
   readonly rxReset: Counter;
   readonly streamRefusedErrors: Counter;
   readonly trailers: Counter;
+  readonly txFlushTimeout: Counter;
   readonly txReset: Counter;
   readonly streamsActive: Gauge;
   readonly pendingSendBytes: Gauge;
@@ -40,6 +41,7 @@ export function createH2Stats(scope: StatScope): H2Stats {
     rxReset: scope.counter('rx_reset'),
     streamRefusedErrors: scope.counter('stream_refused_errors'),
     trailers: scope.counter('trailers'),
+    txFlushTimeout: scope.counter('tx_flush_timeout'),
     txReset: scope.counter('tx_reset'),
     streamsActive: scope.gauge('streams_active'),
     pendingSendBytes: scope.gauge('pending_send_bytes'),
@@ -68,6 +70,7 @@ export const NO_H2_STATS: H2Stats = {
   rxReset: NO_STAT,
   streamRefusedErrors: NO_STAT,
   trailers: NO_STAT,
+  txFlushTimeout: NO_STAT,
   txReset: NO_STAT,
   streamsActive: NO_STAT,
   pendingSendBytes: NO_STAT,

@@ -24,6 +24,7 @@ export const httpSupport: SupportTable = {
     strip_any_host_port: 'implemented',
     strip_trailing_host_dot: 'implemented',
     stream_idle_timeout: 'implemented',
+    stream_flush_timeout: noted('for HTTP/2'),
     request_timeout: 'implemented',
     request_headers_timeout: 'implemented',
     drain_timeout: noted('how long a connection that is idle, old or drained still takes a request'),

@@ -141,6 +141,22 @@ t.test('what waits for the peer is in the gauges until it is gone', async (t) =>
     t.equal(value(name), 0, name);
 });
 
+t.test('a stream of which nobody takes the end is reset, one that goes on is not', async (t) => {
+  const { stats, value } = counted();
+  const h = new Harness({ stats, flushTimeoutMs: 40 }, false);
+  await h.sent(h.wire.headers(1, GET, true), h.wire.headers(3, GET, true));
+  for (const { stream } of h.streams) {
+    stream.sendHead(new ResponseHead(200, []), false);
+    stream.sendData(Buffer.alloc(100_000), true);
+  }
+  // Both wait for windows; then one of them gets there.
+  await h.sent(frame(8, 0, 0, word(1e6)), frame(8, 0, 3, word(1e6)));
+  while (value('tx_flush_timeout') === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.strictSame(await h.sent(), ['RST 1 2']);
+  t.equal(h.codec.active, 0);
+  t.equal(value('pending_send_bytes'), 0);
+});
+
 t.test('the scheme is that of the connection, whatever the client says', async (t) => {
   const h = new Harness({}, false);
   const fields = [':method', 'GET', ':scheme', 'https', ':authority', 'a', ':path', '/'];

@@ -544,6 +544,18 @@ const timers: readonly Case[] = [
     counters: ['http.{{id}}.downstream_rq_idle_timeout'],
   },
   {
+    name: 'h2: nobody takes the end of the answer',
+    hcm: 'stream_flush_timeout: 0.3s',
+    backends: {
+      backend: {
+        kind: 'http',
+        replies: [{ send: ['HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n123456789'] }],
+      },
+    },
+    connections: [h2([settings([4, 5]), request(1, 'GET', '/')])],
+    counters: ['http2.tx_flush_timeout'],
+  },
+  {
     name: 'h2: stream idle timeout within the request',
     hcm: 'stream_idle_timeout: 0.3s',
     connections: [h2([request(1, 'POST', '/', [], false), data(1, 'a', false)])],
