@@ -3,7 +3,8 @@ import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
 import { connectionCounts } from '../config/connection-counts.ts';
-import { at } from '../config/context.ts';
+import { compileClientTransport } from '../config/client-transport.ts';
+import { at, ExtensionRegistry } from '../config/context.ts';
 import { compileOutlierLogPath } from '../config/health-check.ts';
 import { listenAddress } from '../config/listener.ts';
 import { compileOverload } from '../config/overload.ts';
@@ -14,6 +15,7 @@ import { createCountMemory } from '../core/shared-count.ts';
 import { connectionSlot, createSignals, DIRECTION, HEALTH, SIGNAL } from '../core/signals.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
+import { EXTENSIONS } from '../extensions/index.ts';
 import { formatAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import { StatAggregator } from '../stats/aggregator.ts';
@@ -247,6 +249,12 @@ export class ControlPlane {
       workers: concurrency,
       runtime: (key) => this.runtime[key],
       outlierLogPath: compileOutlierLogPath(this.bootstrap),
+      transportOf: (config, clusterScope) =>
+        compileClientTransport(
+          config.transportSocket,
+          { dry: false, stats: this.store.root, clusterScope, extensions: new ExtensionRegistry(EXTENSIONS) },
+          'transport_socket',
+        ),
       stats: this.store.root,
       hasTraffic: (cluster) => (this.aggregator.value(`cluster.${cluster}.upstream_cx_total`) ?? 0) > 0,
       publishHosts: (cluster, hosts) => {

@@ -91,14 +91,16 @@ t.test('consecutive_5xx: 5 ejects after five failures in total, with four worker
   const mesh = await start(
     t,
     host.port,
-    `outlier_detection: {max_ejection_percent: 100, interval: 0.1s, base_ejection_time: 1s}\n    ${NO_PANIC}`,
+    `outlier_detection: {max_ejection_percent: 100, interval: 0.1s, base_ejection_time: 2s}\n    ${NO_PANIC}`,
   );
   host.state.status = 500;
   const statuses: number[] = [];
-  for (let i = 0; i < 12; i++) {
-    statuses.push(await mesh.ask());
-    await sleep(10);
-  }
+  for (let i = 0; i < 4; i++) statuses.push(await mesh.ask());
+  await sleep(50);
+  t.same(await mesh.flags(), [], 'four are not enough');
+  statuses.push(await mesh.ask());
+  await eventually('the ejection', async () => String(await mesh.flags()) === 'failed_outlier_check');
+  for (let i = 0; i < 7; i++) statuses.push(await mesh.ask());
   t.same(statuses, [500, 500, 500, 500, 500, 503, 503, 503, 503, 503, 503, 503]);
   t.equal(host.state.requests, 5);
   const used = (await mesh.control.supervisor.query('clusters')) as {

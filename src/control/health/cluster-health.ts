@@ -8,7 +8,8 @@ import type { Random } from '../../core/random.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../../core/timer-wheel.ts';
 import { formatAddress } from '../../net/address.ts';
 import type { Address } from '../../net/connection.ts';
-import type { Dial } from '../../net/dial.ts';
+import type { Dial, DialOptions } from '../../net/dial.ts';
+import type { ClientTransport } from '../../net/transport.ts';
 import type { StatScope } from '../../stats/scope.ts';
 import { freeKey } from '../../upstream/cluster.ts';
 import type { ClusterHosts, HostSpec } from '../../upstream/cluster-hosts.ts';
@@ -47,8 +48,9 @@ export interface HealthParts {
   readonly files: EventFiles;
   /** The root scope. */
   readonly stats: StatScope;
-  /** Reaches hosts as the workers do, transport socket included. */
-  dialOf(config: ClusterConfig): { readonly dial: Dial; readonly secure: boolean };
+  readonly dial: Dial;
+  /** The cluster's transport socket; `scope` is `cluster.<name>.`. */
+  transportOf(config: ClusterConfig, scope: StatScope): ClientTransport | null;
   /** Some worker has connected to the cluster. */
   hasTraffic(observabilityName: string): boolean;
   publishHosts(cluster: string, hosts: ClusterHosts): void;
@@ -85,12 +87,12 @@ class Member {
 /** The health of one cluster's hosts, decided here for all workers: members, active checks and ejections. */
 export class ClusterHealth implements TimerOwner {
   readonly name: string;
-  readonly #config: ClusterConfig;
   readonly #parts: HealthParts;
   readonly #turnover: HostTurnover;
   readonly #outlier: OutlierSettings | null;
   readonly #check: HealthCheckSettings | null;
   readonly #checkParts: HealthCheckParts | null;
+  readonly #transport: ClientTransport | null;
   readonly #detector: OutlierDetector | null;
   readonly #members = new Map<string, Member>();
   /** Members whose health the workers have not been told yet. */
@@ -104,7 +106,6 @@ export class ClusterHealth implements TimerOwner {
   constructor(config: ClusterConfig, parts: HealthParts) {
     const name = config.name ?? '';
     this.name = name;
-    this.#config = config;
     this.#parts = parts;
     this.#outlier = compileOutlierDetection(config, parts.runtime);
     this.#turnover = compileHostTurnover(config);
@@ -112,6 +113,7 @@ export class ClusterHealth implements TimerOwner {
     const observabilityName = (config.altStatName || name).replaceAll(':', '_');
     const scope = parts.stats.scope('cluster', observabilityName, { envoy_cluster_name: observabilityName });
     this.#detector = this.#outlier === null ? null : this.#createDetector(this.#outlier, scope);
+    this.#transport = this.#check === null ? null : parts.transportOf(config, scope);
     this.#checkParts =
       this.#check === null
         ? null
@@ -266,11 +268,8 @@ export class ClusterHealth implements TimerOwner {
   #createProbe(host: HostSpec, listener: ProbeListener): HealthProbe {
     const check = this.#check;
     if (check === null) throw new Error('no health check');
-    const { probe, reuseConnection: reuse, timeoutMs, alpn } = check;
-    const { dial, secure } = this.#parts.dialOf(this.#config);
-    // The check's own timeout is shorter than any connection attempt should be cut.
-    const dialOptions = { connectTimeoutMs: 2 * timeoutMs, ...(alpn.length === 0 ? {} : { alpn }) };
-    const target: ProbeTarget = { address: checkAddress(host), dial, dialOptions, secure };
+    const { probe, reuseConnection: reuse, timeoutMs } = check;
+    const target = this.#target(host, check);
     const cluster = this.name;
     switch (probe.kind) {
       case 'HTTP': {
@@ -285,6 +284,19 @@ export class ClusterHealth implements TimerOwner {
       default:
         return probe satisfies never;
     }
+  }
+
+  /** Hosts are reached as the workers reach them. */
+  #target(host: HostSpec, { timeoutMs, alpn }: HealthCheckSettings): ProbeTarget {
+    const transport = this.#transport;
+    const dialOptions: DialOptions = {
+      // The check's own timeout comes first.
+      connectTimeoutMs: 2 * timeoutMs,
+      transport,
+      ...(alpn.length === 0 ? {} : { alpn }),
+    };
+    const { dial } = this.#parts;
+    return { address: checkAddress(host), dial, dialOptions, secure: transport?.alpn === true };
   }
 
   #createDetector(settings: OutlierSettings, scope: StatScope): OutlierDetector {

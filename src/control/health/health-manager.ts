@@ -15,7 +15,14 @@ import { EventFiles } from './event-file.ts';
 
 export type HealthManagerParts = Pick<
   HealthParts,
-  'workers' | 'runtime' | 'outlierLogPath' | 'stats' | 'hasTraffic' | 'publishHosts' | 'publishHealth'
+  | 'transportOf'
+  | 'workers'
+  | 'runtime'
+  | 'outlierLogPath'
+  | 'stats'
+  | 'hasTraffic'
+  | 'publishHosts'
+  | 'publishHealth'
 > & {
   readonly onFileError: (path: string, error: Error) => void;
 };
@@ -42,7 +49,7 @@ export class HealthManager {
       random: createRandom(randomBytes(4).readUInt32LE()),
       timers: this.#timers,
       files: this.#files,
-      dialOf: () => ({ dial, secure: false }),
+      dial,
     };
     for (const config of watched) this.#clusters.set(config.name ?? '', new ClusterHealth(config, shared));
   }

@@ -53,13 +53,11 @@ function setUp(config: ClusterConfig) {
     outlierLogPath: '',
     files: new EventFiles(() => {}),
     stats: new StatStore().root,
-    dialOf: () => ({
-      secure: false,
-      dial: (address, _options, listener) => {
-        dials.push({ port: address.port, listener });
-        return { cancel: () => {} };
-      },
-    }),
+    dial: (address, _options, listener) => {
+      dials.push({ port: address.port, listener });
+      return { cancel: () => {} };
+    },
+    transportOf: () => null,
     hasTraffic: () => true,
     publishHosts: (_cluster, found) => {
       order.push('hosts');
