@@ -163,7 +163,7 @@ t.test('answers and failures are counted per host', async (t) => {
   host?.onFailure(1);
   host?.onTimeout(100);
   host?.onAbandoned(5);
-  t.match(host?.stats, { rqSuccess: 2, rqError: 2, rqTimeout: 1 });
+  t.match(host?.stats, { rqSuccess: 2, rqError: 3, rqTimeout: 1 });
 });
 
 t.test('a limit is tested on the sum of all slices', async (t) => {
