@@ -272,9 +272,8 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
   }
 
   onGoaway(): void {
-    this.#draining = true;
-    this.#goneAway = true;
-    this.#closeIfDrained();
+    // It speaks of streams that we would open. Who means to leave closes the connection; until then, as Envoy, what
+    // still comes is served.
   }
 
   onPingAck(high: number, low: number): void {

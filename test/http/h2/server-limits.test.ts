@@ -157,6 +157,13 @@ t.test('a stream of which nobody takes the end is reset, one that goes on is not
   t.equal(value('pending_send_bytes'), 0);
 });
 
+t.test('a request behind the GOAWAY of its client is served', async (t) => {
+  const h = new Harness();
+  await h.sent(frame(7, 0, 0, Buffer.alloc(8)));
+  t.strictSame(await h.sent(h.wire.headers(1, GET, true)), ['HEADERS 1 es :status=200']);
+  t.strictSame(h.connection.ends, []);
+});
+
 t.test('the scheme is that of the connection, whatever the client says', async (t) => {
   const h = new Harness({}, false);
   const fields = [':method', 'GET', ':scheme', 'https', ':authority', 'a', ':path', '/'];

@@ -396,4 +396,10 @@ export const DIFFERENCES: readonly Explained[] = [
     path: ANYWHERE,
     cases: ['h2: byte above 0x7f in the path'],
   },
+  {
+    reason:
+      'RFC 9113 §6.8: a GOAWAY binds who receives it; Envoy never answers what its sender asks afterwards',
+    path: ANYWHERE,
+    cases: ['h2: client sends GOAWAY and then a request'],
+  },
 ];

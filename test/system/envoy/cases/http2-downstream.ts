@@ -432,6 +432,10 @@ const resets: readonly Case[] = [
     counters: RESETS,
   },
   {
+    name: 'h2: client sends GOAWAY and then a request',
+    connections: [h2([frame('goaway', 0, 0, word(0) + word(0)), { wait: 50 }, request(1, 'GET', '/')])],
+  },
+  {
     name: 'h2: client half-closes the connection',
     backends: slow,
     connections: [h2([request(1, 'GET', '/'), { wait: 50 }, { end: true }])],
