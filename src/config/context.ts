@@ -21,6 +21,7 @@ import type { ClientTransport, ServerTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { DrainDecision } from './drain.ts';
+import type { SecretStore } from './tls-secrets.ts';
 
 /** The message of a resolved `Any`: always an object, but its type is known to its extension only. */
 export function typedObject(value: unknown): object {
@@ -73,6 +74,9 @@ export interface CompileContext {
   /** A count over all workers, by one of the names of config/connection-counts.ts. */
   sharedCount(name: string): SharedCount;
   compileAccessLogs(configs: readonly AccessLog[] | undefined, path: string): AccessLogger[];
+  readonly secrets: SecretStore;
+  /** Secret of this process, for TLS session tickets. */
+  readonly ticketSecret: Buffer;
   /** Counts and logs what extensions throw while serving. Never throws. */
   readonly onException: (error: unknown) => void;
 }
@@ -125,6 +129,11 @@ export interface ClientTransportContext {
   /** `cluster.<name>.` */
   readonly clusterScope: StatScope;
   readonly extensions: ExtensionRegistry;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly secrets: SecretStore;
+  /** Secret of this process, for TLS session tickets. */
+  readonly ticketSecret: Buffer;
 }
 
 /** A transport socket, for one side or both: TLS, raw_buffer, proxy_protocol. */

@@ -24,3 +24,15 @@ export function readText(source: DataSource, path: string): string {
     'one of filename, inline_bytes, inline_string, environment_variable is required',
   );
 }
+
+/** The same as bytes. */
+export function readBytes(source: DataSource, path: string): Buffer {
+  if (source.inlineBytes !== undefined) return Buffer.from(source.inlineBytes);
+  if (source.filename === undefined) return Buffer.from(readText(source, path));
+  try {
+    return readFileSync(source.filename);
+  } catch (cause) {
+    const message = `cannot read '${source.filename}': ${cause instanceof Error ? cause.message : cause}`;
+    throw new ConfigError([{ path: `${path}.filename`, message }], { cause });
+  }
+}

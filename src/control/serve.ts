@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import type { Registry } from 'prom-client';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { connectionCounts } from '../config/connection-counts.ts';
 import { compileClientTransport } from '../config/client-transport.ts';
+import { connectionCounts } from '../config/connection-counts.ts';
 import { at, ExtensionRegistry } from '../config/context.ts';
 import { compileOutlierLogPath } from '../config/health-check.ts';
 import { listenAddress } from '../config/listener.ts';
@@ -83,6 +84,9 @@ export class ControlPlane {
   readonly #hosts: Record<string, object> = {};
   readonly #holdings: Record<string, Int32Array> = {};
   readonly #counts: Record<string, Int32Array> = {};
+  /** TLS secrets by key; see config/tls-secrets.ts. */
+  readonly #secrets: Record<string, object> = {};
+  readonly #ticketSecret = new Uint8Array(randomBytes(32));
   readonly #closers: (() => void)[] = [];
   #stopping: Promise<number> | null = null;
   #exiting = false;
@@ -91,6 +95,8 @@ export class ControlPlane {
   constructor(options: ServeOptions, exit: (code: number) => void) {
     const { config, log, concurrency } = options;
     this.options = options;
+    for (const secret of config.bootstrap.staticResources?.secrets ?? [])
+      this.#secrets[secret.name ?? ''] = secret;
     this.bootstrap = config.bootstrap;
     this.#exit = exit;
     this.signals = createSignals(concurrency);
@@ -301,6 +307,8 @@ export class ControlPlane {
       counts: this.#counts,
       health: this.health.seed(),
       signals: this.signals,
+      secrets: this.#secrets,
+      ticketSecret: this.#ticketSecret,
       shedLagMs: options.shedLagMs,
     };
   }

@@ -29,6 +29,10 @@ export interface WorkerInit {
   readonly counts: Readonly<Record<string, Int32Array>>;
   /** Health of the hosts of watched clusters (`HostHealth[]`), by cluster name. */
   readonly health: Readonly<Record<string, readonly object[]>>;
+  /** TLS secrets by key (`Secret` as sparse plain objects), for the workers alone: no snapshot shows them. */
+  readonly secrets: Readonly<Record<string, object>>;
+  /** From which the keys of TLS session tickets are drawn, alike in all workers. */
+  readonly ticketSecret: Uint8Array;
   /** What the control thread tells all workers at once, see signals.ts. */
   readonly signals: Float64Array;
   /** `--shed-lag-ms`, 0 for off. */
@@ -49,6 +53,8 @@ export type ToWorker =
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: object }
   /** The health of some hosts of a cluster changed (`HostHealth[]`), or is known before they come. */
   | { readonly type: 'health'; readonly cluster: string; readonly hosts: readonly object[] }
+  /** A TLS secret changed; new handshakes use it. */
+  | { readonly type: 'secret'; readonly key: string; readonly secret: object }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   /** Asks for a plain snapshot; answered by `answer` with the same id. */
   | { readonly type: 'query'; readonly id: number; readonly what: 'clusters' | 'listeners' }

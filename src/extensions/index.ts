@@ -20,10 +20,13 @@ import { omitCanaryHosts, omitHostMetadata, previousHosts } from './retry/host-p
 import { previousPriorities } from './retry/previous-priorities.ts';
 import { proxyProtocolTransport } from './transport/proxy-protocol.ts';
 import { rawBuffer } from './transport/raw-buffer.ts';
+import { downstreamTls, upstreamTls } from './transport/tls.ts';
 
 /** Everything inox can be configured with by type; to add one, add it here. */
 export const EXTENSIONS: readonly Extension[] = [
   rawBuffer,
+  downstreamTls,
+  upstreamTls,
   proxyProtocolTransport,
   tlsInspector,
   httpInspector,

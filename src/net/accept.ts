@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import { ipAddress, plainIp, unixAddress } from './address.ts';
@@ -14,6 +13,7 @@ import {
   type ReadTarget,
   SocketConnection,
 } from './socket-connection.ts';
+import { type ClientHello, readClientHello } from './tls-client-hello.ts';
 import type { PendingTransport, TransportListener } from './transport.ts';
 
 /** Why an accepted socket never became a connection. */
@@ -83,7 +83,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   readonly startMs: number;
   readonly #plan: AcceptPlan;
   readonly #reading: ReadingSocket;
-  #state: 'looking' | 'securing' | 'over' = 'looking';
+  #state: 'looking' | 'hello' | 'securing' | 'over' = 'looking';
   /** What was read: `#length` bytes, of which the first `#drained` are not the connection's. */
   #bytes: Buffer = EMPTY;
   #length = 0;
@@ -125,9 +125,14 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   /** @internal From the reader. */
   read(bytes: number): void {
     const arena = this.#reading.reader?.arena;
-    if (arena === undefined || this.#state !== 'looking') return;
-    this.#keep(arena.shared.bytes, bytes);
-    this.#look();
+    if (arena === undefined) return;
+    if (this.#state === 'looking') {
+      this.#keep(arena.shared.bytes, bytes);
+      this.#look();
+    } else if (this.#state === 'hello') {
+      this.#keep(arena.shared.bytes, bytes);
+      this.#greet();
+    }
   }
 
   descriptor(): number {
@@ -141,7 +146,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
 
   onTimer(): void {
     const { events, continueOnTimeout } = this.#plan;
-    if (this.#state === 'securing') {
+    if (this.#state === 'securing' || this.#state === 'hello') {
       this.#pending?.cancel();
       this.#fail('transport-timeout', null);
       return;
@@ -207,7 +212,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   }
 
   #choose(): void {
-    const { socket, reader } = this.#reading;
+    const { socket } = this.#reading;
     const plan = this.#plan;
     this.#disarm();
     plan.events.onPreClosed();
@@ -219,29 +224,53 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
       return;
     }
     this.#chain = chain;
-    socket.off('end', this.#onEnd);
-    const first = this.#bytes.subarray(this.#drained, this.#length);
-    this.#bytes = EMPTY;
-    if (chain.transport === null) {
-      this.#finish();
-      socket.off('error', this.#onError);
-      plan.serve(new SocketConnection(this.#reading, this.#facts(chain, plan.observer, first)), chain);
+    if (chain.transport !== null) {
+      this.#expect(chain);
       return;
     }
-    if (reader !== null) reader.target = null;
-    socket.pause();
-    if (first.length > 0) socket.unshift(first);
-    this.#secure(chain, socket);
+    socket.off('end', this.#onEnd);
+    const first = this.#takeFirst();
+    this.#finish();
+    socket.off('error', this.#onError);
+    plan.serve(new SocketConnection(this.#reading, this.#facts(chain, plan.observer, first)), chain);
   }
 
-  #secure(chain: FilterChain, socket: Socket): void {
-    const { observer } = this.#plan;
-    // Envoy counts the connection from here on, not from the end of the handshake.
-    observer.onOpen();
+  /** A transport socket comes next. Envoy counts the connection from here on, not from the end of the handshake. */
+  #expect(chain: FilterChain): void {
+    this.#plan.observer.onOpen();
     if (chain.transportTimeoutMs > 0) this.#arm(chain.transportTimeoutMs);
+    if (chain.transport?.wantsHello !== true) {
+      this.#secure(chain, null);
+      return;
+    }
+    this.#state = 'hello';
+    this.#greet();
+  }
+
+  #greet(): void {
+    const chain = this.#chain;
+    const hello = readClientHello(this.#bytes.subarray(this.#drained, this.#length));
+    if (chain !== null && hello !== 'more') this.#secure(chain, hello === 'no' ? null : hello);
+  }
+
+  #secure(chain: FilterChain, hello: ClientHello | null): void {
+    const { socket, reader } = this.#reading;
+    const { observer } = this.#plan;
+    this.#state = 'securing';
+    socket.off('end', this.#onEnd);
+    if (reader !== null) reader.target = null;
+    socket.pause();
+    const first = this.#takeFirst();
+    if (first.length > 0) socket.unshift(first);
     const facts = this.#facts(chain, { onOpen: () => {}, onClosed: observer.onClosed }, undefined);
-    const pending = chain.transport?.accept(socket, facts, this) ?? null;
+    const pending = chain.transport?.accept(socket, { ...facts, hello }, this) ?? null;
     if (this.#state === 'securing') this.#pending = pending;
+  }
+
+  #takeFirst(): Buffer {
+    const first = this.#bytes.subarray(this.#drained, this.#length);
+    this.#bytes = EMPTY;
+    return first;
   }
 
   #facts(chain: FilterChain, observer: ConnectionObserver, first: Buffer | undefined): ConnectionFacts {

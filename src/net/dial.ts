@@ -6,6 +6,8 @@ export interface DialOptions {
   readonly connectTimeoutMs: number;
   /** `per_connection_buffer_limit_bytes`: bytes queued for writing before `onBlocked`; 0 = default. */
   readonly bufferLimitBytes?: number;
+  /** Server to ask for in a TLS handshake, instead of the configured one. */
+  readonly serverName?: string;
   /** Protocols to offer in a TLS handshake, most wanted first. */
   readonly alpn?: readonly string[];
   /** The transport socket; null or left out: the bytes as they are. */

@@ -10,6 +10,7 @@ import {
 } from './connection.ts';
 import { connectionTermination } from './node-errors.ts';
 import { READ_BYTES, type ReadArena, type ReadBuffer } from './read-arena.ts';
+import type { ClientHello } from './tls-client-hello.ts';
 import type { TlsInfo } from './transport.ts';
 
 /** Between events: a connection that nobody listens to yet or any more. */
@@ -45,6 +46,8 @@ export interface ConnectionFacts {
   readonly local?: Address;
   /** After a TLS handshake. */
   readonly tls?: TlsInfo;
+  /** What a client of TLS asks for; for the transport socket. Null when it does not speak TLS. */
+  readonly hello?: ClientHello | null;
   readonly accepted?: AcceptInfo;
   /** Bytes that were read before there was a connection; they come first. */
   readonly first?: Buffer;

@@ -61,6 +61,8 @@ export interface PendingTransport {
  * socket. The socket is paused and was read by nobody but the listener filters, which put back what they peeked.
  */
 export interface ServerTransport {
+  /** It wants `ConnectionFacts.hello`: the ClientHello is read, and put back, before `accept`. */
+  readonly wantsHello?: boolean;
   accept(socket: Socket, facts: ConnectionFacts, listener: TransportListener): PendingTransport;
 }
 

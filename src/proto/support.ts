@@ -9,6 +9,7 @@ import { listenerSupport } from './support/listener.ts';
 import { resilienceSupport } from './support/resilience.ts';
 import { routeSupport } from './support/route.ts';
 import type { SupportTable } from './support/table.ts';
+import { tlsSupport } from './support/tls.ts';
 
 /** The table in the parts that the generated document shows. */
 export const supportGroups: readonly { readonly title: string; readonly table: SupportTable }[] = [
@@ -19,6 +20,7 @@ export const supportGroups: readonly { readonly title: string; readonly table: S
   { title: 'Clusters and load balancing', table: { ...clusterSupport, ...balancingSupport } },
   { title: 'Faults, health and overload', table: resilienceSupport },
   { title: 'Health', table: healthSupport },
+  { title: 'TLS', table: tlsSupport },
   { title: 'Access logs', table: accessLogSupport },
   { title: 'Common messages', table: commonSupport },
 ];

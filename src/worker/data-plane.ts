@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
 import { compileClientTransport } from '../config/client-transport.ts';
@@ -8,6 +9,7 @@ import {
 } from '../config/cluster-balancing.ts';
 import { ExtensionRegistry, type LiveConnection } from '../config/context.ts';
 import { type BaseContext, type CompiledResources, compileResources } from '../config/static-resources.ts';
+import { SecretStore } from '../config/tls-secrets.ts';
 import type { Clock } from '../core/clock.ts';
 import { LagWatch } from '../core/lag-watch.ts';
 import type { Logger } from '../core/log.ts';
@@ -48,6 +50,7 @@ export interface DataPlaneParts {
 export interface DataPlane extends CompiledResources {
   readonly connections: ReadonlySet<LiveConnection>;
   readonly wheel: TimerWheel;
+  readonly secrets: SecretStore;
   /** Stops what the configuration opened (logs, timers). */
   readonly scope: Scope;
   reopenLogs(): void;
@@ -57,7 +60,7 @@ export interface DataPlane extends CompiledResources {
 export function createDataPlane(
   init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'> &
     Partial<Pick<WorkerInit, 'health'>> &
-    Partial<Pick<WorkerInit, 'localCluster' | 'signals' | 'counts'>>,
+    Partial<Pick<WorkerInit, 'localCluster' | 'signals' | 'counts' | 'secrets' | 'ticketSecret'>>,
   parts: DataPlaneParts,
 ): DataPlane {
   const { clock, random, stats, dry } = parts;
@@ -70,6 +73,8 @@ export function createDataPlane(
     parts.log,
     clock,
   );
+  const secrets = new SecretStore(init.secrets ?? {});
+  const ticketSecret = Buffer.from(init.ticketSecret ?? randomBytes(32));
   const debugLog = debugAccessLog(parts.log);
   const accessLogs = createAccessLogCompiler({ dry, stats, scope, random, runtime, onException });
   const base: BaseContext = {
@@ -93,6 +98,8 @@ export function createDataPlane(
     sharedCount: (name) =>
       createSharedCount(init.counts?.[name] ?? new Int32Array(init.index + 1), init.index),
     compileAccessLogs: (configs, path) => [...accessLogs.compile(configs, path), debugLog],
+    secrets,
+    ticketSecret,
     onException,
   };
   const promote = init.runtime[PROMOTE_RUNTIME_KEY];
@@ -111,7 +118,16 @@ export function createDataPlane(
       compileTransport: (config, clusterScope) =>
         compileClientTransport(
           config,
-          { dry, stats, clusterScope, extensions: base.extensions },
+          {
+            dry,
+            stats,
+            clusterScope,
+            extensions: base.extensions,
+            clock,
+            log: parts.log,
+            secrets,
+            ticketSecret,
+          },
           'transport_socket',
         ),
       health: {
@@ -137,7 +153,7 @@ export function createDataPlane(
       ),
     },
   );
-  return { ...resources, connections, wheel, scope, reopenLogs: accessLogs.sinks.reopen };
+  return { ...resources, connections, wheel, scope, secrets, reopenLogs: accessLogs.sinks.reopen };
 }
 
 function ignoreSignal(): void {

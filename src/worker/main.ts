@@ -126,6 +126,9 @@ function obey(
     case 'health':
       plane.clusters.get(message.cluster)?.applyHealth(message.hosts as readonly HostHealth[]);
       return;
+    case 'secret':
+      plane.secrets.set(message.key, message.secret);
+      return;
     case 'log-level':
       log.level = message.level;
       return;

@@ -27,6 +27,7 @@ export const bootstrapSupport: SupportTable = {
     fatal_actions: 'inert',
   },
   'envoy.config.bootstrap.v3.Bootstrap.StaticResources': {
+    secrets: 'implemented',
     listeners: 'implemented',
     clusters: 'implemented',
   },

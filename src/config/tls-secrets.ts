@@ -1,0 +1,56 @@
+import type {
+  CertificateValidationContext,
+  SdsSecretConfig,
+  Secret,
+  TlsCertificate,
+} from '#plain/envoy.extensions.transport_sockets.tls.v3.ts';
+import { Cell } from '../core/cell.ts';
+import { ConfigError } from '../core/errors.ts';
+
+/**
+ * The secrets of a thread, by key. Whoever compiled a context holds the cell; a secret that changes is put into it, and
+ * the next handshake finds it there. They never enter what `/config_dump` shows.
+ */
+export class SecretStore {
+  readonly #cells = new Map<string, Cell<Secret>>();
+
+  constructor(secrets: Readonly<Record<string, object>> = {}) {
+    for (const [key, secret] of Object.entries(secrets)) this.set(key, secret);
+  }
+
+  cell(key: string): Cell<Secret> {
+    let cell = this.#cells.get(key);
+    if (cell === undefined) {
+      cell = new Cell();
+      this.#cells.set(key, cell);
+    }
+    return cell;
+  }
+
+  set(key: string, secret: Secret): void {
+    this.cell(key).value = secret;
+  }
+}
+
+/** Names a secret in this process: `name` for one of the bootstrap, `path#name` for one from a file. */
+export function secretKey(config: SdsSecretConfig, path: string): string {
+  const { name = '', sdsConfig } = config;
+  if (sdsConfig === undefined) return name;
+  const file = sdsConfig.pathConfigSource?.path ?? sdsConfig.path;
+  if (file === undefined) {
+    throw ConfigError.at(
+      `${path}.sds_config`,
+      'secrets come from the bootstrap or from files (path_config_source); xDS is not supported yet',
+    );
+  }
+  return `${file}#${name}`;
+}
+
+/** What a cell holds, when it is a certificate. */
+export function certificateOf(cell: Cell<Secret>): TlsCertificate | undefined {
+  return cell.value?.tlsCertificate;
+}
+
+export function validationOf(cell: Cell<Secret>): CertificateValidationContext | undefined {
+  return cell.value?.validationContext;
+}

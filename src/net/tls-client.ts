@@ -1,0 +1,166 @@
+import { isIP } from 'node:net';
+import { connect, type TLSSocket } from 'node:tls';
+import type { ResetReason } from '../core/errors.ts';
+import { formatAddress } from './address.ts';
+import type { Address } from './connection.ts';
+import type { DialOptions } from './dial.ts';
+import { type ConnectionFacts, type ReadingSocket, SocketConnection } from './socket-connection.ts';
+import type { TlsMaterial, TlsProvider } from './tls-material.ts';
+import { handshakeFailure, peerChain, refusedPeer, type TlsObserver, tlsInfo } from './tls-session.ts';
+import type { PeerChain, Refusal } from './tls-verify.ts';
+import type { ClientTransport, PendingTransport, TransportListener } from './transport.ts';
+
+export interface TlsClientOptions {
+  readonly provider: TlsProvider;
+  /** `sni`, '' for none. */
+  readonly serverName: string;
+  /** `alpn_protocols`; without any the protocols that the pool speaks. */
+  readonly alpn: readonly string[];
+  /** Sessions kept for resumption, 0 = none. */
+  readonly maxSessions: number;
+  /** `auto_sni_san_validation`, `auto_san_validation`: the certificate must be for the server name. */
+  readonly checkServerName: boolean;
+  readonly observer: TlsObserver;
+  readonly wallMs: () => number;
+}
+
+const NOT_READY: ResetReason = {
+  kind: 'connection-failure',
+  fault: 'local',
+  retrySafe: true,
+  details: 'TLS secret is not supplied by SDS',
+};
+const NO_CERTIFICATE: Refusal = { kind: 'no_cert', message: 'it showed no certificate' };
+
+/** Begins TLS with hosts. */
+export class TlsClient implements ClientTransport {
+  readonly alpn = true;
+  readonly #options: TlsClientOptions;
+  /** Sessions by server name, of one generation of the trust. */
+  #sessions = new Map<string, { readonly session: Buffer; readonly peer: PeerChain | null }>();
+  #generation = '';
+
+  constructor(options: TlsClientOptions) {
+    this.#options = options;
+  }
+
+  connect(
+    { socket }: ReadingSocket,
+    facts: ConnectionFacts,
+    host: Address,
+    dial: DialOptions,
+    listener: TransportListener,
+  ): PendingTransport {
+    const { provider, observer, alpn } = this.#options;
+    const peer = formatAddress(host);
+    const material = provider.current();
+    const [shown] = material?.shown ?? [];
+    if (material === null || shown === undefined) {
+      observer.onNotReady(peer);
+      listener.onFailed(NOT_READY);
+      return { cancel: () => socket.destroy() };
+    }
+    const serverName = dial.serverName ?? this.#options.serverName;
+    const protocols = alpn.length > 0 ? alpn : (dial.alpn ?? []);
+    const known = this.#resumable(material, serverName);
+    const secure = connect({
+      socket,
+      secureContext: shown.context,
+      // Verified below, by Envoy's rules, before anybody sees or sends a byte.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+      ...(serverName === '' || isIP(serverName) !== 0 ? {} : { servername: serverName }),
+      ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
+      ...(known === undefined ? {} : { session: known.session }),
+    });
+    secure.allowHalfOpen = true;
+    const handshake = new ClientHandshake(secure, listener, observer, peer, () => {
+      const chain = peerChain(secure) ?? (secure.isSessionReused() ? (known?.peer ?? null) : null);
+      const refusal = this.#judge(material, chain, serverName);
+      if (refusal !== null) {
+        observer.onRefused(refusal, peer, serverName);
+        secure.destroy();
+        listener.onFailed(refusedPeer(refusal, 'upstream'));
+        return;
+      }
+      const info = tlsInfo(secure, serverName, chain, shown.certificate, material.verify !== null);
+      observer.onHandshake(info, secure.isSessionReused());
+      this.#keepSessions(secure, material, serverName, chain);
+      listener.onReady(new SocketConnection({ socket: secure, reader: null }, { ...facts, tls: info }));
+    });
+    return handshake;
+  }
+
+  #judge(material: TlsMaterial, chain: PeerChain | null, serverName: string): Refusal | null {
+    const { checkServerName, wallMs } = this.#options;
+    if (material.verify === null && !checkServerName) return null;
+    if (chain === null) return NO_CERTIFICATE;
+    const refusal = material.verify?.(chain, wallMs()) ?? null;
+    if (refusal !== null || !checkServerName) return refusal;
+    const { x509 } = chain.leaf;
+    const fits =
+      isIP(serverName) !== 0 ? x509.checkIP(serverName) : x509.checkHost(serverName, { subject: 'never' });
+    if (fits !== undefined) return null;
+    return { kind: 'san', message: `the certificate is not for '${serverName}'` };
+  }
+
+  #resumable(
+    material: TlsMaterial,
+    serverName: string,
+  ): { session: Buffer; peer: PeerChain | null } | undefined {
+    // Another trust, other sessions.
+    if (material.generation !== this.#generation) {
+      this.#sessions.clear();
+      this.#generation = material.generation;
+    }
+    return this.#sessions.get(serverName);
+  }
+
+  #keepSessions(secure: TLSSocket, material: TlsMaterial, serverName: string, peer: PeerChain | null): void {
+    const { maxSessions } = this.#options;
+    if (maxSessions === 0) return;
+    secure.on('session', (session) => {
+      if (material.generation !== this.#generation) return;
+      this.#sessions.delete(serverName);
+      this.#sessions.set(serverName, { session, peer });
+      const [oldest] = this.#sessions.keys();
+      if (this.#sessions.size > maxSessions && oldest !== undefined) this.#sessions.delete(oldest);
+    });
+  }
+}
+
+class ClientHandshake implements PendingTransport {
+  readonly #secure: TLSSocket;
+  #over = false;
+  #error: NodeJS.ErrnoException | null = null;
+
+  constructor(
+    secure: TLSSocket,
+    listener: TransportListener,
+    observer: TlsObserver,
+    peer: string,
+    onSecure: () => void,
+  ) {
+    this.#secure = secure;
+    secure.on('error', (error) => {
+      this.#error ??= error;
+    });
+    secure.once('close', () => {
+      if (this.#over) return;
+      this.#over = true;
+      observer.onBroken(this.#error, peer);
+      listener.onFailed(handshakeFailure(this.#error, 'upstream'));
+    });
+    secure.once('secureConnect', () => {
+      if (this.#over) return;
+      this.#over = true;
+      onSecure();
+    });
+  }
+
+  cancel(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#secure.destroy();
+  }
+}
