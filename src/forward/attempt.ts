@@ -1,9 +1,10 @@
 import type { ResetReason } from '../core/errors.ts';
 import type { Exchange } from '../http/exchange.ts';
+import { isGrpc } from '../http/grpc.ts';
 import { grpcToHttp, readGrpcStatus } from '../http/grpc-status.ts';
 import type { Headers } from '../http/headers.ts';
 import { transportFailure } from '../http/local-reply.ts';
-import type { ClientStream, ResponseHead, StreamEvents } from '../http/stream.ts';
+import type { ClientStream, RequestHead, ResponseHead, StreamEvents } from '../http/stream.ts';
 import type { ClusterStats } from '../upstream/cluster-stats.ts';
 import type { Host } from '../upstream/host.ts';
 import type { HttpPool, PoolRequest } from '../upstream/pools/http-pool.ts';
@@ -238,7 +239,8 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     this.answered = true;
     this.#ended = end;
     this.#timers?.endPerTry();
-    if (!this.#judged) this.host.onResponse(end ? statusOf(head) : head.status, nowMs - this.#sentMs);
+    const status = end ? statusOf(head, x.request) : head.status;
+    if (!this.#judged) this.host.onResponse(status, nowMs - this.#sentMs);
     if (this.host.check !== null) this.host.check.onResponse(head.headers);
     this.#owner.onAttemptHead(this, head, end);
   }
@@ -304,8 +306,8 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
   }
 }
 
-/** A trailers-only gRPC answer says 200 whatever happened. */
-function statusOf(head: ResponseHead): number {
+/** A trailers-only answer to a gRPC request says 200 whatever happened. */
+function statusOf(head: ResponseHead, request: RequestHead): number {
   const grpc = head.status === 200 ? readGrpcStatus(head.headers) : -1;
-  return grpc < 0 ? head.status : grpcToHttp(grpc);
+  return grpc < 0 || !isGrpc(request.headers) ? head.status : grpcToHttp(grpc);
 }

@@ -36,6 +36,11 @@ const ADMIN: readonly AdminRequest[] = [
 
 const GET: Connection = { acts: [request('GET', '/')], settleMs: 40 };
 
+const CALL: Connection = {
+  acts: [request('POST', '/s/m', ['Content-Type: application/grpc'])],
+  settleMs: 40,
+};
+
 function later(waitMs: number): Connection {
   return { acts: [{ wait: waitMs }, request('GET', '/')], settleMs: 40 };
 }
@@ -149,6 +154,38 @@ const consecutive: readonly Case[] = [
     'consecutive_5xx: 2',
     { kind: 'http', replies: [{ send: [], closes: 'end' }] },
     times(4),
+  ),
+  outlier(
+    'gRPC unavailable',
+    'consecutive_5xx: 2',
+    { kind: 'http', replies: [answer(200, 'Content-Type: application/grpc\r\ngrpc-status: 14\r\n')] },
+    times(4, CALL),
+  ),
+  outlier(
+    'gRPC not found',
+    'consecutive_5xx: 2',
+    { kind: 'http', replies: [answer(200, 'Content-Type: application/grpc\r\ngrpc-status: 5\r\n')] },
+    times(4, CALL),
+  ),
+  outlier(
+    'grpc-status for a request that is no gRPC',
+    'consecutive_5xx: 2',
+    { kind: 'http', replies: [answer(200, 'grpc-status: 14\r\n')] },
+    times(4),
+  ),
+  outlier('retries count each attempt', 'consecutive_5xx: 3', statuses(503), times(3), {
+    routes:
+      '[{match: {prefix: /}, route: {cluster: "{{id}}", retry_policy: {retry_on: 5xx, num_retries: 1, retry_back_off: {base_interval: 0.001s}}}}]',
+  }),
+  outlier(
+    'per-try timeout',
+    'consecutive_5xx: 2',
+    { kind: 'http', replies: [{ send: [2000, 'x'] }] },
+    times(2),
+    {
+      routes:
+        '[{match: {prefix: /}, route: {cluster: "{{id}}", retry_policy: {retry_on: 5xx, num_retries: 1, per_try_timeout: 0.1s, retry_back_off: {base_interval: 0.001s}}}}]',
+    },
   ),
   outlier(
     'reset within the body',
