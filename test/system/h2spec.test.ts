@@ -7,7 +7,6 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { support } from '../../src/proto/support.ts';
 import { type HttpBootstrap, httpBootstrap } from '../support/http-bootstrap.ts';
 import { InoxProcess } from '../support/inox-process.ts';
 import { httpAnswers, startWireBackend } from '../support/wire-peer.ts';
@@ -30,10 +29,7 @@ t.setTimeout(240_000);
 
 t.test('h2spec without TLS: no failure where Envoy has none', { skip: noBinary }, (t) => compare(t, ''));
 
-// Until a listener takes TLS.
-const noTls = noBinary !== false ? noBinary : support[DOWNSTREAM_TLS] === undefined && 'no TLS yet';
-
-t.test('h2spec over TLS: no failure where Envoy has none', { skip: noTls }, async (t) => {
+t.test('h2spec over TLS: no failure where Envoy has none', { skip: noBinary }, async (t) => {
   const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
   copyFileSync(join(TLS, 'server.key'), key);
   copyFileSync(join(TLS, 'server.crt'), certificate);
