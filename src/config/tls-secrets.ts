@@ -30,6 +30,13 @@ export class SecretStore {
   set(key: string, secret: Secret): void {
     this.cell(key).value = secret;
   }
+
+  /** What is there, by key: for a thread that starts. */
+  snapshot(): Record<string, Secret> {
+    const secrets: Record<string, Secret> = {};
+    for (const [key, { value }] of this.#cells) if (value !== undefined) secrets[key] = value;
+    return secrets;
+  }
 }
 
 /** Names a secret in this process: `name` for one of the bootstrap, `path#name` for one from a file. */

@@ -10,6 +10,8 @@ import { compileOutlierLogPath } from '../config/health-check.ts';
 import { listenAddress } from '../config/listener.ts';
 import { compileOverload } from '../config/overload.ts';
 import { flattenRuntime } from '../config/runtime.ts';
+import { SecretStore } from '../config/tls-secrets.ts';
+import { systemClock } from '../core/clock.ts';
 import { collectGarbageOnce, releaseStartupMemory } from '../core/collect-garbage.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
 import { createCountMemory } from '../core/shared-count.ts';
@@ -85,7 +87,7 @@ export class ControlPlane {
   readonly #holdings: Record<string, Int32Array> = {};
   readonly #counts: Record<string, Int32Array> = {};
   /** TLS secrets by key; see config/tls-secrets.ts. */
-  readonly #secrets: Record<string, object> = {};
+  readonly #secrets = new SecretStore();
   readonly #ticketSecret = new Uint8Array(randomBytes(32));
   readonly #closers: (() => void)[] = [];
   #stopping: Promise<number> | null = null;
@@ -96,7 +98,7 @@ export class ControlPlane {
     const { config, log, concurrency } = options;
     this.options = options;
     for (const secret of config.bootstrap.staticResources?.secrets ?? [])
-      this.#secrets[secret.name ?? ''] = secret;
+      this.#secrets.set(secret.name ?? '', secret);
     this.bootstrap = config.bootstrap;
     this.#exit = exit;
     this.signals = createSignals(concurrency);
@@ -258,7 +260,16 @@ export class ControlPlane {
       transportOf: (config, clusterScope) =>
         compileClientTransport(
           config.transportSocket,
-          { dry: false, stats: this.store.root, clusterScope, extensions: new ExtensionRegistry(EXTENSIONS) },
+          {
+            dry: false,
+            stats: this.store.root,
+            clusterScope,
+            extensions: new ExtensionRegistry(EXTENSIONS),
+            clock: systemClock,
+            log,
+            secrets: this.#secrets,
+            ticketSecret: Buffer.from(this.#ticketSecret),
+          },
           'transport_socket',
         ),
       stats: this.store.root,
@@ -307,7 +318,7 @@ export class ControlPlane {
       counts: this.#counts,
       health: this.health.seed(),
       signals: this.signals,
-      secrets: this.#secrets,
+      secrets: this.#secrets.snapshot(),
       ticketSecret: this.#ticketSecret,
       shedLagMs: options.shedLagMs,
     };

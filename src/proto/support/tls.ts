@@ -11,7 +11,11 @@ export const tlsSupport: SupportTable = {
     session_timeout: 'implemented',
     disable_stateful_session_resumption: inert('there are tickets only'),
     full_scan_certs_on_sni_mismatch: inert('there are few certificates, and all are looked at'),
-    ocsp_staple_policy: { tier: 'implemented', values: ['LENIENT_STAPLING'], note: 'a staple is passed on as it is' },
+    ocsp_staple_policy: {
+      tier: 'implemented',
+      values: ['LENIENT_STAPLING'],
+      note: 'a staple is passed on as it is',
+    },
   },
   [`${TLS}.UpstreamTlsContext`]: {
     common_tls_context: 'implemented',
