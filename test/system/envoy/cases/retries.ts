@@ -1,4 +1,6 @@
 import { type Case, type Group, get, type Reply, request, respond } from '../case.ts';
+import { THIS } from '../h2-backend.ts';
+import { data, type Fields, headers as frames, rst } from '../h2-frames.ts';
 
 /** The upstream's host is left out: which one it was is the balancer's business. */
 export const ATTEMPTS =
@@ -394,6 +396,58 @@ const reused: readonly Case[] = [
   }),
 ];
 
+/** HTTP/2 towards the host, whose replies are made of frames. */
+function overHttp2(name: string, policy: string, replies: readonly string[], more: Partial<Case> = {}): Case {
+  return retry(`http2, ${name}`, policy, [], {
+    cluster: 'http2_protocol_options: {}',
+    backends: { backend: { kind: 'http2', replies: replies.map((bytes) => ({ send: [bytes] })) } },
+    ...more,
+  });
+}
+
+const h2Head = (fields: Fields, end: boolean): string => frames(THIS, [[':status', '200'], ...fields], end);
+const H2_OK = h2Head([], false) + data(THIS, 'ok', true);
+const h2Grpc = (code: number): string =>
+  h2Head(
+    [
+      ['content-type', 'application/grpc'],
+      ['grpc-status', String(code)],
+    ],
+    true,
+  );
+const H2_CALL = {
+  connections: [
+    { acts: [request('POST', '/s/m', ['content-type: application/grpc', 'te: trailers'], 'body')] },
+  ],
+};
+
+const http2: readonly Case[] = [
+  overHttp2('refused-stream', 'retry_on: refused-stream', [rst(THIS, 7), H2_OK]),
+  overHttp2('refused-stream, every time', 'retry_on: refused-stream, num_retries: 2', [rst(THIS, 7)]),
+  overHttp2('refused-stream is not a cancelled one', 'retry_on: refused-stream', [rst(THIS, 8), H2_OK]),
+  overHttp2('reset', 'retry_on: reset', [rst(THIS, 2), H2_OK]),
+  overHttp2('5xx on a reset', 'retry_on: 5xx', [rst(THIS, 8), H2_OK]),
+  overHttp2('connect-failure leaves resets alone', 'retry_on: connect-failure', [rst(THIS, 2), H2_OK]),
+  overHttp2('never after the response began', 'retry_on: "5xx,reset"', [
+    h2Head([], false) + rst(THIS, 2),
+    H2_OK,
+  ]),
+  overHttp2('trailers-only unavailable', 'retry_on: unavailable', [h2Grpc(14), h2Grpc(0)], H2_CALL),
+  overHttp2('trailers-only, another status', 'retry_on: unavailable', [h2Grpc(5), h2Grpc(0)], H2_CALL),
+  overHttp2(
+    'a status in trailers comes too late',
+    'retry_on: unavailable',
+    [
+      h2Head([['content-type', 'application/grpc']], false) + frames(THIS, [['grpc-status', '14']], true),
+      h2Grpc(0),
+    ],
+    H2_CALL,
+  ),
+];
+
 export const retries: readonly Group[] = [
-  { name: 'retries', cases: [...conditions, ...connecting, ...limits, ...bodies, ...headers, ...reused] },
+  {
+    name: 'retries',
+    cases: [...conditions, ...connecting, ...limits, ...bodies, ...headers, ...reused, ...http2],
+  },
 ];
