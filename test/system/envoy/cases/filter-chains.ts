@@ -1,6 +1,8 @@
 /** Listener filters, filter_chain_match and network filters: which chain takes a connection, and what is counted. */
 
+import { readFileSync } from 'node:fs';
 import { writeProxyHeader } from '../../../../src/net/proxy-protocol.ts';
+
 import { clientHello, type HelloParts } from '../../../support/client-hello.ts';
 import type { Act, Case, Connection, Group } from '../case.ts';
 
@@ -784,6 +786,26 @@ address: {socket_address: {address: "::", port_value: {{port}}, ipv4_compat: ${c
 filter_chains: [${chain('near', 'source_type: SAME_IP_OR_LOOPBACK')}, ${chain('v4', `prefix_ranges: [${range('127.0.0.0', 8)}]`)}, ${chain('rest')}]`,
 });
 
+const pem = (name: string): string =>
+  JSON.stringify(readFileSync(new URL(`../../../support/tls/${name}`, import.meta.url), 'utf8'));
+const TERMINATES = `transport_socket: {name: tls, typed_config: {"@type": ${TYPE}.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {tls_certificates: [{certificate_chain: {inline_string: ${pem('server.crt')}}, private_key: {inline_string: ${pem('server.key')}}}]}}}`;
+
+const tlsChains: readonly Case[] = [
+  chains(
+    'a handshake that does not go on is given up',
+    [
+      `{name: tls, filters: [${filterOf('echo', 'Echo')}], ${TERMINATES}, transport_socket_connect_timeout: 0.2s}`,
+    ],
+    [says(), says('\x16\x03')],
+  ),
+  chains(
+    'plain text to a chain with TLS, and to one without',
+    [chain('tls', 'transport_protocol: tls', TERMINATES), chain('raw', 'transport_protocol: raw_buffer')],
+    [says('plain text')],
+    { filters: TLS },
+  ),
+];
+
 const limits: readonly Case[] = [
   {
     ...chains(
@@ -823,6 +845,7 @@ export const filterChains: readonly Group[] = [
       ...passedTlvs,
       onIpv6(true),
       onIpv6(false),
+      ...tlsChains,
       ...limits,
     ],
   },
