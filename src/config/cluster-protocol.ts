@@ -138,6 +138,12 @@ export function compilePoolProtocols(
   }
 }
 
+/** `auto_sni` of `upstream_http_protocol_options`; null: the transport socket's own server name is asked for. */
+export function compileAutoSni({ upstream }: ClusterProtocol): { readonly header: string } | null {
+  if (upstream?.autoSni !== true) return null;
+  return { header: (upstream.overrideAutoSniHeader ?? '').toLowerCase() };
+}
+
 function compileH1({ common, http1, http1Path }: ClusterProtocol, envoyStrict: boolean): H1ClientOptions {
   return {
     ...H1_CLIENT_DEFAULTS,

@@ -79,7 +79,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     this.sent = false;
     this.#owner = owner;
     this.#stats = stats;
-    this.#pool = host.httpFor(owner.x.request.protocol, owner.priority);
+    this.#pool = host.httpForRequest(owner.x.request, owner.priority);
     this.#stream = null;
     this.#phase = 'waiting';
     this.#timers = null;

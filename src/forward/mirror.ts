@@ -127,7 +127,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
     }
     this.#host = host;
     this.#startMs = this.#now();
-    host.httpFor(this.#head.protocol).open(this);
+    host.httpForRequest(this.#head, 'DEFAULT').open(this);
   }
 
   sendData(chunk: Buffer, end: boolean): void {
@@ -167,7 +167,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
     const stream = this.#stream;
     this.#finish();
     if (stream === null) {
-      this.#host?.httpFor(this.#head.protocol).cancel(this);
+      this.#host?.httpForRequest(this.#head, 'DEFAULT').cancel(this);
       return;
     }
     if (this.#http2) this.#cluster.stats.rqTxReset.inc();
@@ -228,7 +228,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
     }
     const stream = this.#stream;
     this.#finish();
-    if (stream === null) this.#host?.httpFor(this.#head.protocol).cancel(this);
+    if (stream === null) this.#host?.httpForRequest(this.#head, 'DEFAULT').cancel(this);
     else {
       if (this.#http2) stats.rqTxReset.inc();
       stream.reset(CANCELLED);

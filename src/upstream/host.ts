@@ -1,10 +1,11 @@
-import type { Protocol } from '../http/stream.ts';
+import type { Protocol, RequestHead } from '../http/stream.ts';
 import type { Address } from '../net/connection.ts';
 import type { HostSpec, Locality } from './cluster-hosts.ts';
 import type { ResponseCheck } from './health-view.ts';
 import type { PeakEwma } from './lb/peak-ewma-estimator.ts';
 import type { OutlierMonitor } from './outlier-monitor.ts';
-import { HttpPool } from './pools/http-pool.ts';
+import { HostPools, type Priority, serverNameOf } from './pools/host-pools.ts';
+import type { HttpPool } from './pools/http-pool.ts';
 import type { PoolShared } from './pools/pool-shared.ts';
 import { TcpPool } from './pools/tcp-pool.ts';
 
@@ -77,10 +78,7 @@ export class Host {
   inflight: number;
   readonly #shared: PoolShared;
   // Made when first asked for: most hosts of a big cluster see no traffic from most sidecars.
-  #http: HttpPool | null;
-  #httpForHttp2: HttpPool | null;
-  #httpHigh: HttpPool | null;
-  #httpHighForHttp2: HttpPool | null;
+  #http: HostPools | null;
   #tcp: TcpPool | null;
 
   constructor(key: string, spec: HostSpec, shared: PoolShared, estimator: PeakEwma | null) {
@@ -101,34 +99,23 @@ export class Host {
     this.inflight = 0;
     this.#shared = shared;
     this.#http = null;
-    this.#httpForHttp2 = null;
-    this.#httpHigh = null;
-    this.#httpHighForHttp2 = null;
     this.#tcp = null;
   }
 
   get http(): HttpPool {
-    this.#http ??= new HttpPool(this, this.#shared, this.#shared.http);
-    return this.#http;
+    return this.httpFor('HTTP/1.1');
   }
 
-  /** The pool for a request that came by `downstream`; most clusters have one for all, and one for HIGH priority. */
-  httpFor(downstream: Protocol, priority: 'DEFAULT' | 'HIGH' = 'DEFAULT'): HttpPool {
-    const protocol = this.#shared.httpForHttp2;
-    if (priority === 'HIGH') return this.#httpHighFor(downstream);
-    if (protocol === null || downstream !== 'HTTP/2') return this.http;
-    this.#httpForHttp2 ??= new HttpPool(this, this.#shared, protocol);
-    return this.#httpForHttp2;
+  /** The pool for a request that came by `downstream`. */
+  httpFor(downstream: Protocol, priority: Priority = 'DEFAULT', serverName = ''): HttpPool {
+    this.#http ??= new HostPools(this, this.#shared);
+    return this.#http.pick(downstream, priority, serverName);
   }
 
-  #httpHighFor(downstream: Protocol): HttpPool {
-    const shared = this.#shared.high ?? this.#shared;
-    if (shared.httpForHttp2 !== null && downstream === 'HTTP/2') {
-      this.#httpHighForHttp2 ??= new HttpPool(this, shared, shared.httpForHttp2);
-      return this.#httpHighForHttp2;
-    }
-    this.#httpHigh ??= new HttpPool(this, shared, shared.http);
-    return this.#httpHigh;
+  /** The pool for `head`; with `auto_sni` it depends on whom the request is for. */
+  httpForRequest(head: RequestHead, priority: Priority): HttpPool {
+    const { autoSni } = this.#shared;
+    return this.httpFor(head.protocol, priority, autoSni === null ? '' : serverNameOf(head, autoSni.header));
   }
 
   get tcp(): TcpPool {
@@ -212,26 +199,17 @@ export class Host {
 
   /** Uses none of the present HTTP connections again. */
   renew(): void {
-    this.#http?.renew();
-    this.#httpForHttp2?.renew();
-    this.#httpHigh?.renew();
-    this.#httpHighForHttp2?.renew();
+    for (const pool of this.#http?.all() ?? []) pool.renew();
   }
 
   /** No new requests; connections close as they become idle. */
   drain(): void {
-    this.#http?.drain();
-    this.#httpForHttp2?.drain();
-    this.#httpHigh?.drain();
-    this.#httpHighForHttp2?.drain();
+    for (const pool of this.#http?.all() ?? []) pool.drain();
   }
 
   /** Fails what waits for a connection, then drains. */
   close(): void {
-    this.#http?.close();
-    this.#httpForHttp2?.close();
-    this.#httpHigh?.close();
-    this.#httpHighForHttp2?.close();
+    for (const pool of this.#http?.all() ?? []) pool.close();
     this.#tcp?.close();
   }
 }

@@ -64,6 +64,11 @@ export class HttpPool implements TimerOwner {
     return this.#all.size;
   }
 
+  /** Nothing is held or waited for. */
+  get empty(): boolean {
+    return this.#all.size === 0 && this.#pending.size === 0;
+  }
+
   get pending(): number {
     return this.#pending.size;
   }

@@ -32,6 +32,8 @@ export interface PoolShared {
   readonly http: PoolProtocol;
   /** What requests of HTTP/2 clients use instead (`use_downstream_protocol_config`); null: the same as all. */
   readonly httpForHttp2: PoolProtocol | null;
+  /** `auto_sni`: connections ask for the server that requests are for, as `header` ('': the authority) says. */
+  readonly autoSni: { readonly header: string } | null;
   readonly stats: ClusterStats;
   readonly breaker: Breaker;
   /** The same with the breaker of requests of HIGH priority, which have pools of their own; null in that one. */
