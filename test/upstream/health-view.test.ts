@@ -3,7 +3,7 @@ import { compileCluster } from '../../src/config/cluster.ts';
 import type { HostHealth } from '../../src/upstream/health-view.ts';
 import { HEALTH_FLAG, healthFlagNames } from '../../src/upstream/host.ts';
 import { createOutlierRecord, PROBATION, setProbation } from '../../src/upstream/outlier-record.ts';
-import { createWorld, staticCluster } from './fakes.ts';
+import { createWorld, FakeConnection, FakeRequest, staticCluster } from './fakes.ts';
 
 const ONE = '127.0.0.1:1';
 const TWO = '127.0.0.1:2';
@@ -11,6 +11,7 @@ const TWO = '127.0.0.1:2';
 /** A cluster of two hosts as worker 1 of 2 sees it. */
 function setUp(known: readonly HostHealth[], config = {}) {
   const world = createWorld();
+  t.teardown(world.close);
   const signals: string[] = [];
   const cluster = compileCluster(
     staticCluster([{ port: 1 }, { port: 2 }], {
@@ -34,7 +35,7 @@ function setUp(known: readonly HostHealth[], config = {}) {
     return found;
   };
   const picks = (n: number): string[] => Array.from({ length: n }, () => cluster.pick()?.key ?? 'none');
-  return { cluster, host, picks, signals };
+  return { world, cluster, host, picks, signals };
 }
 
 const record = (): Int32Array => createOutlierRecord(2);
@@ -123,4 +124,31 @@ t.test('a response may ask to be left out when there are active checks', async (
   t.same(signals, []);
   host(ONE).check?.onResponse(['x-envoy-immediate-health-check-fail', '1']);
   t.same(signals, [`c ${ONE} immediate-failure`]);
+});
+
+t.test('a host that fails gives up the connections it has; later ones stay', async (t) => {
+  for (const close of [false, true]) {
+    const { world, cluster, host } = setUp([{ key: ONE, flags: 0, record: record() }], {
+      closeConnectionsOnHostHealthFailure: close,
+    });
+    const [first, second, third] = [new FakeRequest(), new FakeRequest(), new FakeRequest()];
+    host(ONE).http.open(first);
+    const busy = world.connect(0);
+    host(ONE).http.open(second);
+    const idle = world.connect(1);
+    idle.complete();
+    const tcp = new FakeConnection(host(ONE).address);
+    host(ONE).tcp.dial({ onTcpReady: () => {}, onTcpFailure: () => {} });
+    world.dials[2]?.listener.onConnected(tcp);
+    cluster.applyHealth([{ key: ONE, flags: HEALTH_FLAG.failedActiveHc, record: null }]);
+    t.equal(idle.destroyed, true, 'idle connections close');
+    t.equal(busy.destroyed, false, 'busy ones after their requests');
+    t.equal(tcp.destroyed, close, 'TCP only when it is configured');
+    busy.complete();
+    t.equal(busy.destroyed, true);
+    host(ONE).http.open(third);
+    const later = world.connect(3);
+    later.complete();
+    t.equal(later.destroyed, false);
+  }
 });
