@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 
 export type AttemptTimeout = 'per-try' | 'per-try-idle' | 'max-duration';
@@ -11,7 +12,7 @@ export interface AttemptTimersOwner {
 export class AttemptTimers implements TimerOwner {
   readonly #owner: AttemptTimersOwner;
   readonly #wheel: TimerWheel;
-  readonly #now: () => number;
+  readonly #clock: Pick<Clock, 'now'>;
   readonly #timer: WheelTimer;
   #perTryAt = Infinity;
   #idleMs = 0;
@@ -19,16 +20,16 @@ export class AttemptTimers implements TimerOwner {
   #durationAt = Infinity;
   #over = false;
 
-  constructor(owner: AttemptTimersOwner, wheel: TimerWheel, now: () => number) {
+  constructor(owner: AttemptTimersOwner, wheel: TimerWheel, clock: Pick<Clock, 'now'>) {
     this.#owner = owner;
     this.#wheel = wheel;
-    this.#now = now;
+    this.#clock = clock;
     this.#timer = new WheelTimer(this);
   }
 
   /** The request is complete and the attempt has a stream. 0 = none. */
   startPerTry(perTryMs: number, idleMs: number): void {
-    const nowMs = this.#now();
+    const nowMs = this.#clock.now();
     if (perTryMs > 0) this.#perTryAt = nowMs + perTryMs;
     this.#idleMs = idleMs;
     this.#activeMs = nowMs;
@@ -36,14 +37,14 @@ export class AttemptTimers implements TimerOwner {
   }
 
   startDuration(maxMs: number): void {
-    const nowMs = this.#now();
+    const nowMs = this.#clock.now();
     this.#durationAt = nowMs + maxMs;
     this.#arm(nowMs);
   }
 
   /** A byte of the response came: the timer is not moved, it looks again when it fires. */
   touch(): void {
-    this.#activeMs = this.#now();
+    this.#activeMs = this.#clock.now();
   }
 
   /** The response has begun: the per-try timeout is about its head. */
@@ -58,7 +59,7 @@ export class AttemptTimers implements TimerOwner {
 
   onTimer(): void {
     if (this.#over) return;
-    const nowMs = this.#now();
+    const nowMs = this.#clock.now();
     if (nowMs >= this.#perTryAt) {
       this.#perTryAt = Infinity;
       this.#idleMs = 0;

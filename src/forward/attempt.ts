@@ -291,7 +291,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
 
   #clocks(): AttemptTimers {
     const { x, forwarder } = this.#owner;
-    this.#timers ??= new AttemptTimers(this, forwarder.wheel, () => x.now());
+    this.#timers ??= new AttemptTimers(this, forwarder.wheel, x);
     return this.#timers;
   }
 

@@ -218,7 +218,7 @@ export class ForwardedRequest implements RequestSink, AttemptOwner, RetryOwner, 
     const { stats } = this.#cluster;
     if (what === 'max-duration') {
       stats.rqMaxDurationReached.inc();
-      attempt.abort();
+      attempt.abandon();
       if (this.#retries(attempt, LOCAL_RESET, false)) return;
       const ended = this.#requestEnded;
       this.#fail(
@@ -309,8 +309,8 @@ export class ForwardedRequest implements RequestSink, AttemptOwner, RetryOwner, 
     if (this.#attempt === attempt && this.#overtaken === null) return;
     const others = this.#overtaken ?? [];
     this.#overtaken = null;
-    if (this.#attempt !== null && this.#attempt !== attempt) this.#attempt.abort();
-    for (const other of others) if (other !== attempt) other.abort();
+    if (this.#attempt !== null && this.#attempt !== attempt) this.#attempt.abandon();
+    for (const other of others) if (other !== attempt) other.abandon();
     this.#attempt = attempt;
     this.x.upstreamHost = attempt.host.address;
   }

@@ -1,4 +1,5 @@
 import type { Cell } from '../core/cell.ts';
+import type { Clock } from '../core/clock.ts';
 import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -85,7 +86,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
   readonly #head: RequestHead;
   readonly #headEnds: boolean;
   readonly #wheel: TimerWheel;
-  readonly #now: () => number;
+  readonly #clock: Pick<Clock, 'now'>;
   readonly #timeoutMs: number;
   readonly #limitBytes: number;
   readonly #timer: WheelTimer;
@@ -112,7 +113,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
     this.#headEnds = headEnds;
     this.#requestEnded = headEnds;
     this.#wheel = forwarder.wheel;
-    this.#now = () => x.now();
+    this.#clock = x;
     this.#timeoutMs = timeouts.globalMs;
     this.#limitBytes = limitBytes;
     this.#timer = new WheelTimer(this);
@@ -126,7 +127,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
       return;
     }
     this.#host = host;
-    this.#startMs = this.#now();
+    this.#startMs = this.#clock.now();
     host.httpForRequest(this.#head, 'DEFAULT').open(this);
   }
 
@@ -159,7 +160,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
   onRequestEnd(): void {
     this.#requestEnded = true;
     if (this.#over || this.#timeoutMs === 0) return;
-    this.#wheel.schedule(this.#timer, this.#timeoutMs, this.#now());
+    this.#wheel.schedule(this.#timer, this.#timeoutMs, this.#clock.now());
   }
 
   abort(): void {
@@ -183,14 +184,14 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
 
   onPoolFailure(reason: ResetReason): void {
     this.#finish();
-    if (reason.kind !== 'overflow') this.#host?.onFailure(this.#now() - this.#startMs);
+    if (reason.kind !== 'overflow') this.#host?.onFailure(this.#clock.now() - this.#startMs);
     this.#cluster.stats.codes.count(upstreamReset(reason, false).status);
   }
 
   onHead(head: ResponseHead, end: boolean): void {
     if (head.status < 200) return;
     this.#answered = true;
-    this.#host?.onResponse(head.status, this.#now() - this.#startMs);
+    this.#host?.onResponse(head.status, this.#clock.now() - this.#startMs);
     this.#cluster.stats.codes.count(head.status);
     if (end) this.#onEnd();
   }
@@ -209,7 +210,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
     const { stats } = this.#cluster;
     if (reason.kind === 'remote-reset') stats.rqRxReset.inc();
     if (this.#answered) return;
-    this.#host?.onFailure(this.#now() - this.#startMs);
+    this.#host?.onFailure(this.#clock.now() - this.#startMs);
     stats.codes.count(upstreamReset(reason, false).status);
   }
 
@@ -223,7 +224,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
     const { stats } = this.#cluster;
     stats.rqTimeout.inc();
     if (!this.#answered) {
-      this.#host?.onTimeout(this.#now() - this.#startMs);
+      this.#host?.onTimeout(this.#clock.now() - this.#startMs);
       stats.codes.count(504);
     }
     const stream = this.#stream;
@@ -245,7 +246,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
 
   #onEnd(): void {
     if (this.#over) return;
-    this.#cluster.stats.rqTime.record(this.#now() - this.#startMs);
+    this.#cluster.stats.rqTime.record(this.#clock.now() - this.#startMs);
     // An answer before the end of the request: the rest is of no use to anybody.
     if (this.#requestEnded) this.#finish();
     else this.abort();

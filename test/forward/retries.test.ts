@@ -352,3 +352,17 @@ t.test('a replay that dies too is answered', async (t) => {
   setting.close(setting.attempts[3]);
   t.match(run.log.join(), /^503/);
 });
+
+t.test('a stream that the host refused is sent again, whatever its method', async (t) => {
+  const setting = forwardSetting();
+  t.teardown(setting.world.close);
+  const run = setting.send({ method: 'POST' });
+  setting.connect();
+  const refused = { kind: 'remote-reset', fault: 'upstream', retrySafe: true, details: '' } as const;
+  setting.attempts[0]?.events.onReset(refused);
+  setting.attempts[0]?.client.fail(refused);
+  setting.connect();
+  setting.answer(setting.attempts[1], 200);
+  t.strictSame(run.log, ['200 end']);
+  t.equal(setting.world.stat('upstream_rq_replayed'), 1);
+});
