@@ -44,7 +44,12 @@ function normaliseHeader([name, value]: readonly [string, string]): string {
   if (lower === 'date') return `${name}: <date>`;
   if (lower === 'x-envoy-upstream-service-time') return `${name}: <ms>`;
   // What is left of a round time when an attempt begins.
-  if (lower === 'x-envoy-expected-rq-timeout-ms' && Number(value) % 100 !== 0) return `${name}: <left>`;
+  if (
+    lower === 'x-envoy-expected-rq-timeout-ms' &&
+    Number(value) % (Number(value) > 1000 ? 1000 : 100) !== 0
+  ) {
+    return `${name}: <left>`;
+  }
   return `${name}: ${shorten(mask(value))}`;
 }
 
