@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { goProgram } from '../../scripts/go-program.ts';
 import { InoxProcess } from '../support/inox-process.ts';
+import { grpcSidecar } from '../support/sidecar-bootstrap.ts';
 
 const VERSION = 'v1.85.0';
 const client = goProgram('grpc-interop', `google.golang.org/grpc/interop/client@${VERSION}`);
@@ -36,47 +37,6 @@ const CASES = [
   'rpc_soak',
   'channel_soak',
 ];
-
-/** A sidecar that sends everything on by HTTP/2; `listener` and `cluster` are merged in by being more lines. */
-function sidecar(upstreamPort: number, listener = '', cluster = ''): string {
-  return `
-admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }
-static_resources:
-  listeners:
-    - name: in
-      address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
-      filter_chains:
-        - filters:
-            - name: envoy.filters.network.http_connection_manager
-              typed_config:
-                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-                stat_prefix: in
-                stream_idle_timeout: 0s
-                http_filters:
-                  - name: envoy.filters.http.router
-                    typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
-                route_config:
-                  virtual_hosts:
-                    - name: all
-                      domains: ["*"]
-                      routes:
-                        - match: { prefix: / }
-                          route: { cluster: next, timeout: 0s }
-${listener}
-  clusters:
-    - name: next
-      type: STATIC
-      load_assignment:
-        cluster_name: next
-        endpoints:
-          - lb_endpoints:
-              - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${upstreamPort} } } }
-      typed_extension_protocol_options:
-        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-          "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-          explicit_http_config: { http2_protocol_options: {} }
-${cluster}`;
-}
 
 async function startServer(port: number): Promise<ChildProcess> {
   const child = spawn(server, ['-port', String(port)], { stdio: 'ignore' });
@@ -113,9 +73,12 @@ t.test('every case passes through two sidecars in clear text', async (t) => {
   const port = 10_000 + (process.pid % 20_000);
   const peer = await startServer(port);
   t.teardown(() => peer.kill('SIGKILL'));
-  const inbound = await InoxProcess.start(sidecar(port), ['--concurrency', '1']);
+  const inbound = await InoxProcess.start(grpcSidecar({ upstreamPort: port }), ['--concurrency', '1']);
   t.teardown(() => inbound.stop());
-  const outbound = await InoxProcess.start(sidecar(inbound.port), ['--concurrency', '1']);
+  const outbound = await InoxProcess.start(grpcSidecar({ upstreamPort: inbound.port }), [
+    '--concurrency',
+    '1',
+  ]);
   t.teardown(() => outbound.stop());
   await Promise.all(CASES.map(async (name) => t.equal(await runCase(name, outbound.port), 'passed', name)));
 });
