@@ -115,6 +115,8 @@ function adopt(handle: Handle, arena: ReadArena, bufferLimitBytes: number): Read
 export interface ReadingSocket {
   readonly socket: Socket;
   readonly reader: ArenaReader | null;
+  /** The TCP socket under a TLS socket, which cannot send an RST itself. */
+  readonly under?: Socket;
 }
 
 /** Takes the bytes of a socket: so many lie at the start of the arena's shared buffer, or of the connection's own. */
@@ -160,6 +162,7 @@ export class SocketConnection implements Connection, ReadTarget {
   readonly local: Address;
   readonly tls: TlsInfo | null;
   readonly #socket: Socket;
+  readonly #under: Socket;
   readonly #arena: ReadArena | null;
   readonly #reader: ArenaReader | null;
   readonly #peer: Fault;
@@ -173,12 +176,13 @@ export class SocketConnection implements Connection, ReadTarget {
   #closeTimer: NodeJS.Timeout | null;
   #closeListeners: (() => void)[] | null;
 
-  constructor({ socket, reader }: ReadingSocket, facts: ConnectionFacts) {
+  constructor({ socket, reader, under = socket }: ReadingSocket, facts: ConnectionFacts) {
     const { unixPath, observer } = facts;
     this.events = NOBODY;
     this.accepted = facts.accepted ?? PLAIN_ACCEPT;
     this.id = facts.id;
     this.#socket = socket;
+    this.#under = under;
     this.#arena = reader?.arena ?? null;
     this.#reader = reader;
     this.#readBuffer = reader?.arena.shared ?? null;
@@ -285,8 +289,8 @@ export class SocketConnection implements Connection, ReadTarget {
     if (this.#socket.destroyed) return;
     // Bytes that were put back and that nobody read: the kernel would send an RST, had it kept them.
     const unread = this.#reader !== null && this.#socket.readableLength > 0;
-    if ((reset || unread) && this.remote.path === '') this.#socket.resetAndDestroy();
-    else this.#socket.destroy();
+    if ((reset || unread) && this.remote.path === '') this.#under.resetAndDestroy();
+    this.#socket.destroy();
   }
 
   pause(): void {

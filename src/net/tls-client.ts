@@ -86,7 +86,9 @@ export class TlsClient implements ClientTransport {
       const info = tlsInfo(secure, serverName, chain, shown.certificate, material.verify !== null);
       observer.onHandshake(info, secure.isSessionReused());
       this.#keepSessions(secure, material, serverName, chain);
-      listener.onReady(new SocketConnection({ socket: secure, reader: null }, { ...facts, tls: info }));
+      listener.onReady(
+        new SocketConnection({ socket: secure, reader: null, under: socket }, { ...facts, tls: info }),
+      );
     });
     return handshake;
   }

@@ -69,6 +69,7 @@ export class TlsServer implements ServerTransport {
     // Node asks for it when it wraps sockets of its own servers.
     (secure as unknown as { allowHalfOpen: boolean }).allowHalfOpen = true;
     return new ServerHandshake(
+      socket,
       secure,
       shown,
       material.verify,
@@ -87,6 +88,7 @@ class ServerHandshake implements PendingTransport {
   #error: NodeJS.ErrnoException | null = null;
 
   constructor(
+    socket: Socket,
     secure: TLSSocket,
     shown: ShownCertificate,
     verify: VerifyPeer | null,
@@ -125,7 +127,9 @@ class ServerHandshake implements PendingTransport {
       }
       const info = tlsInfo(secure, serverName, chain, shown.certificate, chain !== null);
       observer.onHandshake(info, secure.isSessionReused());
-      listener.onReady(new SocketConnection({ socket: secure, reader: null }, { ...facts, tls: info }));
+      listener.onReady(
+        new SocketConnection({ socket: secure, reader: null, under: socket }, { ...facts, tls: info }),
+      );
     });
   }
 
