@@ -16,9 +16,10 @@ export function compileSubsets(
   return {
     fallback: config.fallbackPolicy ?? 'NO_FALLBACK',
     defaultSubset: defaults.map(([name, value]) => ({ name, value: canonicalJson(value) })),
-    selectors: (config.subsetSelectors ?? []).map((selector, i) =>
-      compileSelector(selector, `subset_selectors[${i}]`),
-    ),
+    selectors: (config.subsetSelectors ?? [])
+      .map((selector, i) => compileSelector(selector, `subset_selectors[${i}]`))
+      // Envoy takes one without keys, which makes no subset.
+      .filter(({ keys }) => keys.length > 0),
     localityWeightAware: config.localityWeightAware ?? false,
     scaleLocalityWeight: config.scaleLocalityWeight ?? false,
     panicModeAny: config.panicModeAny ?? false,
@@ -32,8 +33,7 @@ function compileSelector(config: Subset_LbSubsetSelector, path: string): SubsetS
   const keys = [...new Set(config.keys ?? [])].sort();
   const fallback = config.fallbackPolicy ?? 'NOT_DEFINED';
   const fallbackKeys = [...new Set(config.fallbackKeysSubset ?? [])].sort();
-  if (keys.length === 0) throw ConfigError.at(`${path}.keys`, 'must not be empty');
-  if (config.singleHostPerSubset === true && keys.length !== 1) {
+  if (config.singleHostPerSubset === true && keys.length > 1) {
     throw ConfigError.at(`${path}.single_host_per_subset`, 'needs a selector with exactly one key');
   }
   if (fallback === 'KEYS_SUBSET') {

@@ -51,6 +51,39 @@ t.test('mistakes are told with their field', async (t) => {
     ['type: EDS is not supported yet', { name: 'c', type: 'EDS' }],
     ['cluster_type', { name: 'c', clusterType: { name: 'envoy.clusters.redis' } }],
     ['lb_policy: MAGLEV is not supported yet', { name: 'c', lbPolicy: 'MAGLEV' }],
+    [
+      'lb_policy: an aggregate cluster needs CLUSTER_PROVIDED',
+      {
+        name: 'c',
+        clusterType: {
+          typedConfig: { type: 'envoy.extensions.clusters.aggregate.v3.ClusterConfig', value: {} },
+        },
+      },
+    ],
+    [
+      'lb_subset_config.subset_selectors[0].single_host_per_subset',
+      { name: 'c', lbSubsetConfig: { subsetSelectors: [{ keys: ['a', 'b'], singleHostPerSubset: true }] } },
+    ],
+    [
+      'lb_subset_config.subset_selectors[1].fallback_keys_subset: must be a subset',
+      {
+        name: 'c',
+        lbSubsetConfig: {
+          subsetSelectors: [
+            { keys: ['a'] },
+            { keys: ['a', 'b'], fallbackPolicy: 'KEYS_SUBSET', fallbackKeysSubset: ['c'] },
+          ],
+        },
+      },
+    ],
+    [
+      'common_lb_config: localities and zones',
+      {
+        name: 'c',
+        commonLbConfig: { localityWeightedLbConfig: {} },
+        loadBalancingPolicy: { policies: [] },
+      },
+    ],
     ['load_balancing_policy: is required', { name: 'c', lbPolicy: 'LOAD_BALANCING_POLICY_CONFIG' }],
     [
       "load_balancing_policy.policies: none of the policies is supported: 'x'",
