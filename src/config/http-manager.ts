@@ -242,12 +242,23 @@ function compileRules(config: HttpConnectionManager, ctx: CompileContext): Reque
   };
 }
 
+/** What Envoy takes for internal when `internal_address_config` names no range. */
+const PRIVATE_RANGES = [
+  { addressPrefix: '10.0.0.0', prefixLen: 8 },
+  { addressPrefix: '172.16.0.0', prefixLen: 12 },
+  { addressPrefix: '192.168.0.0', prefixLen: 16 },
+  { addressPrefix: '127.0.0.1', prefixLen: 32 },
+  { addressPrefix: 'fd00::', prefixLen: 8 },
+  { addressPrefix: '::1', prefixLen: 128 },
+];
+
 function compileInternal(
   config: HttpConnectionManager['internalAddressConfig'],
 ): ((ip: string) => boolean) | null {
   if (config === undefined) return null;
   const ranges = new BlockList();
-  for (const [i, range] of (config.cidrRanges ?? []).entries()) {
+  const configured = config.cidrRanges ?? [];
+  for (const [i, range] of (configured.length === 0 ? PRIVATE_RANGES : configured).entries()) {
     const { address, bits } = compileRange(range, `internal_address_config.cidr_ranges[${i}]`);
     ranges.addSubnet(address, bits, isIPv4(address) ? 'ipv4' : 'ipv6');
   }

@@ -74,6 +74,8 @@ function fromHeaders(
 ): RequestTimeouts {
   const { headers } = request;
   const { timeouts } = policy;
+  // There are no statistics under other names, but the header is for the proxy alone.
+  removeHeader(headers, 'x-envoy-upstream-alt-stat-name');
   const hedge = takeFlag(headers, 'x-envoy-hedge-on-per-try-timeout', timeouts.hedge);
   let globalMs = globalTimeout(policy, request);
   const expected = rules.respectExpected ? getHeader(headers, 'x-envoy-expected-rq-timeout-ms') : undefined;
