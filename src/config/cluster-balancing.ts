@@ -8,8 +8,10 @@ import type {
   SlowStartConfig,
 } from '#plain/envoy.extensions.load_balancing_policies.common.v3.ts';
 import type { LeastRequest } from '#plain/envoy.extensions.load_balancing_policies.least_request.v3.ts';
+import type { Maglev } from '#plain/envoy.extensions.load_balancing_policies.maglev.v3.ts';
 import type { PeakEwma } from '#plain/envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.ts';
 import type { Random as RandomConfig } from '#plain/envoy.extensions.load_balancing_policies.random.v3.ts';
+import type { RingHash } from '#plain/envoy.extensions.load_balancing_policies.ring_hash.v3.ts';
 import type { RoundRobin } from '#plain/envoy.extensions.load_balancing_policies.round_robin.v3.ts';
 import type { Subset } from '#plain/envoy.extensions.load_balancing_policies.subset.v3.ts';
 import type { WrrLocality } from '#plain/envoy.extensions.load_balancing_policies.wrr_locality.v3.ts';
@@ -25,6 +27,7 @@ import { compileRoundRobin } from '../upstream/lb/round-robin.ts';
 import type { SlowStart } from '../upstream/lb/slow-start.ts';
 import type { SubsetOptions } from '../upstream/lb/subset.ts';
 import { compileAggregate, isAggregate } from './cluster-aggregate.ts';
+import { hashesHostnames, maglev, ringHash } from './cluster-hashing.ts';
 import { compileSubsets } from './cluster-subsets.ts';
 import { at } from './context.ts';
 
@@ -43,6 +46,8 @@ interface Algorithm extends Pick<CompiledBalancing, 'create' | 'peakEwma' | 'slo
   /** Localities and zones, from the cluster or from the typed policy. */
   readonly localities: LocalityLbConfig | undefined;
   readonly subsets: SubsetOptions | null;
+  /** A request's hash decides, wherever the host is. */
+  readonly ignoresZones?: boolean;
 }
 
 /** Whether LEAST_REQUEST means Peak-EWMA here: the runtime key decides when it is set, else the environment. */
@@ -54,7 +59,10 @@ export function promotesLeastRequest(runtime: boolean | undefined, environment: 
 export function compileBalancing(config: ClusterConfig, context: ClusterContext): CompiledBalancing {
   const common = config.commonLbConfig;
   const threshold = common?.healthyPanicThreshold;
-  const { create, peakEwma, slowStart, localities, subsets } = compileAlgorithm(config, context);
+  const { create, peakEwma, slowStart, localities, subsets, ignoresZones } = compileAlgorithm(
+    config,
+    context,
+  );
   const zones = localities?.zoneAwareLbConfig;
   const local = context.localPeers ?? null;
   return {
@@ -71,7 +79,7 @@ export function compileBalancing(config: ClusterConfig, context: ClusterContext)
       failTrafficOnPanic: zones?.failTrafficOnPanic ?? false,
       localityWeighted: localities?.localityWeightedLbConfig !== undefined,
       zoneAware:
-        local === null
+        local === null || ignoresZones === true
           ? null
           : {
               local,
@@ -91,7 +99,7 @@ function compileAlgorithm(config: ClusterConfig, context: ClusterContext): Algor
     }
     return at('load_balancing_policy', () => compileTyped(loadBalancingPolicy, context));
   }
-  const older = { ...compileOlder(config, context), localities: config.commonLbConfig };
+  const older: Algorithm = { ...compileOlder(config, context), localities: config.commonLbConfig };
   // Envoy does without subsets when there is no selector, whatever else is said about them.
   if ((config.lbSubsetConfig?.subsetSelectors?.length ?? 0) === 0) return older;
   const subsets = config.lbSubsetConfig ?? {};
@@ -108,6 +116,18 @@ function compileOlder(config: ClusterConfig, context: ClusterContext): Algorithm
       return plain(compileRandom(context.random), undefined);
     case 'LEAST_REQUEST':
       return leastRequest(config.leastRequestLbConfig ?? {}, false, context);
+    case 'RING_HASH': {
+      const useHostname = hashesHostnames(config);
+      const { ringHashLbConfig = {} } = config;
+      return hashing(
+        at('ring_hash_lb_config', () => ringHash(ringHashLbConfig, useHostname, context.random)),
+      );
+    }
+    case 'MAGLEV': {
+      const useHostname = hashesHostnames(config);
+      const { maglevLbConfig = {} } = config;
+      return hashing(at('maglev_lb_config', () => maglev(maglevLbConfig, useHostname, context.random)));
+    }
     case 'LOAD_BALANCING_POLICY_CONFIG':
       throw ConfigError.at('load_balancing_policy', 'is required by lb_policy LOAD_BALANCING_POLICY_CONFIG');
     default:
@@ -149,6 +169,17 @@ function compilePolicy(type: string, value: unknown, context: ClusterContext): A
       const options = value as PeakEwma;
       return peakEwma(options.defaultRtt, options.decayTime, context);
     }
+    case `${POLICIES}ring_hash.v3.RingHash`: {
+      const options = value as RingHash;
+      const useHostname =
+        options.consistentHashingLbConfig?.useHostnameForHashing ?? options.useHostnameForHashing ?? false;
+      return hashing(ringHash(options, useHostname, context.random));
+    }
+    case `${POLICIES}maglev.v3.Maglev`: {
+      const options = value as Maglev;
+      const useHostname = options.consistentHashingLbConfig?.useHostnameForHashing ?? false;
+      return hashing(maglev(options, useHostname, context.random));
+    }
     case `${POLICIES}wrr_locality.v3.WrrLocality`: {
       const inner = compileInner(
         (value as WrrLocality).endpointPickingPolicy,
@@ -179,6 +210,10 @@ function compileInner(
 
 function plain(create: CreateLoadBalancer, localities: LocalityLbConfig | undefined): Algorithm {
   return { create, peakEwma: null, slowStart: null, subsets: null, localities };
+}
+
+function hashing(create: CreateLoadBalancer): Algorithm {
+  return { ...plain(create, undefined), ignoresZones: true };
 }
 
 function roundRobin(

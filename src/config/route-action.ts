@@ -20,6 +20,7 @@ import { ANY_HOST, type PickContext } from '../upstream/lb/load-balancer.ts';
 import { MetadataMatch } from '../upstream/lb/metadata-match.ts';
 import { readText } from './data-source.ts';
 import { compileForwardPolicy, compileStreamDuration, type ForwardContext } from './forward-policy.ts';
+import { compileHashPolicy } from './hash-policy.ts';
 import type { CompileRouteFilters, PerFilterLevel } from './per-filter-config.ts';
 
 /** What compiling routes needs from outside. */
@@ -109,6 +110,7 @@ function compileForward<C>(
     forward: compileForwardPolicy(config, routeConfig, level, ctx),
     maxStreamDuration: compileStreamDuration(config),
     idleTimeoutMs: config.idleTimeout,
+    hash: compileHashPolicy(config.hashPolicy, `${at}.hash_policy`),
     rewrite: compileRewrite(config, level.matchedLength, at),
     autoHostRewrite: config.autoHostRewrite === true,
     appendXForwardedHost: config.appendXForwardedHost === true,

@@ -59,6 +59,8 @@ export interface ForwardRoute<C = unknown> extends RouteBase {
   readonly maxStreamDuration: RouteStreamDuration | undefined;
   /** Undefined: the connection manager's stream idle timeout; 0: none. */
   readonly idleTimeoutMs: number | undefined;
+  /** `hash_policy`: what hashing balancers go by; null: nothing is hashed. */
+  readonly hash: ((request: RequestHead, remoteIp: string) => number | undefined) | null;
   /** Host and path; undefined when neither is touched. */
   readonly rewrite: RequestRewrite | undefined;
   /** The authority becomes the chosen host's name: done by whoever chooses the host (`rewriteAuthority`). */

@@ -50,7 +50,11 @@ t.test('mistakes are told with their field', async (t) => {
     ],
     ['type: EDS is not supported yet', { name: 'c', type: 'EDS' }],
     ['cluster_type', { name: 'c', clusterType: { name: 'envoy.clusters.redis' } }],
-    ['lb_policy: MAGLEV is not supported yet', { name: 'c', lbPolicy: 'MAGLEV' }],
+    ['lb_policy: CLUSTER_PROVIDED is not supported yet', { name: 'c', lbPolicy: 'CLUSTER_PROVIDED' }],
+    [
+      'maglev_lb_config.table_size: must be a prime',
+      { name: 'c', lbPolicy: 'MAGLEV', maglevLbConfig: { tableSize: 100 } },
+    ],
     [
       'lb_policy: an aggregate cluster needs CLUSTER_PROVIDED',
       {

@@ -12,6 +12,7 @@ import { pickOf, routeOf } from '../../route/response-rules.ts';
 import { finalizeRequest, rewriteAuthority } from '../../route/rewrite.ts';
 import type { Counter, StatScope } from '../../stats/scope.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
+import { ANY_HOST, type PickContext } from '../../upstream/lb/load-balancer.ts';
 
 /** The end of every HTTP filter chain: does what the route says. */
 export const routerFilter: HttpTerminalExtension = {
@@ -96,8 +97,15 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
     const timeouts = requestTimeouts(policy, x.request, timeoutRules);
     if (policy.attemptCountInRequest) setHeader(x.request.headers, 'x-envoy-attempt-count', '1');
     finalizeRequest(route, pick, x, envoyHeaders);
-    forwardHttp(x, cluster, pick.hosts, policy, timeouts, forwarder, end);
+    const { hash } = route;
+    const hosts = hash === null ? pick.hosts : withHash(pick.hosts, hash(x.request, x.remoteIp));
+    forwardHttp(x, cluster, hosts, policy, timeouts, forwarder, end);
   }
+}
+
+/** A request that is hashed has a context of its own. */
+function withHash(hosts: PickContext | null, hash: number | undefined): PickContext | null {
+  return hash === undefined ? hosts : { ...(hosts ?? ANY_HOST), hash };
 }
 
 function routerStats(scope: StatScope): RouterStats {

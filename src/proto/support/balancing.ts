@@ -1,4 +1,4 @@
-import { noted, type SupportTable } from './table.ts';
+import { inert, noted, type SupportTable } from './table.ts';
 
 /** Balancing over localities and subsets, and aggregate clusters. */
 export const balancingSupport: SupportTable = {
@@ -45,6 +45,50 @@ export const balancingSupport: SupportTable = {
     routing_enabled: 'implemented',
     min_cluster_size: 'implemented',
     fail_traffic_on_panic: 'implemented',
+  },
+  'envoy.config.cluster.v3.Cluster.RingHashLbConfig': {
+    minimum_ring_size: 'implemented',
+    maximum_ring_size: 'implemented',
+    hash_function: inert('hosts and requests are hashed by one function of 32 bits'),
+  },
+  'envoy.config.cluster.v3.Cluster.MaglevLbConfig': {
+    table_size: 'implemented',
+  },
+  'envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig': {
+    use_hostname_for_hashing: 'implemented',
+  },
+  'envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig': {
+    use_hostname_for_hashing: 'implemented',
+  },
+  'envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash': {
+    minimum_ring_size: 'implemented',
+    maximum_ring_size: 'implemented',
+    hash_function: inert('hosts and requests are hashed by one function of 32 bits'),
+    use_hostname_for_hashing: 'implemented',
+    consistent_hashing_lb_config: 'implemented',
+  },
+  'envoy.extensions.load_balancing_policies.maglev.v3.Maglev': {
+    table_size: 'implemented',
+    consistent_hashing_lb_config: 'implemented',
+  },
+  'envoy.config.route.v3.RouteAction.HashPolicy': {
+    header: 'implemented',
+    cookie: 'implemented',
+    query_parameter: 'implemented',
+    connection_properties: 'implemented',
+    terminal: 'implemented',
+  },
+  'envoy.config.route.v3.RouteAction.HashPolicy.Header': {
+    header_name: 'implemented',
+  },
+  'envoy.config.route.v3.RouteAction.HashPolicy.Cookie': {
+    name: 'implemented',
+  },
+  'envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter': {
+    name: 'implemented',
+  },
+  'envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties': {
+    source_ip: 'implemented',
   },
   'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin': {
     slow_start_config: 'implemented',

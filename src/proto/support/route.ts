@@ -106,6 +106,7 @@ export const routeSupport: SupportTable = {
     timeout: 'implemented',
     idle_timeout: 'implemented',
     priority: 'implemented',
+    hash_policy: noted('cookies that have to be set (`ttl`) and filter_state are not'),
     metadata_match: noted('`envoy.lb`; matches of dynamic metadata do not exist'),
     retry_policy: 'implemented',
     hedge_policy: 'implemented',

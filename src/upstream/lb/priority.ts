@@ -70,7 +70,7 @@ class Priorities implements LoadBalancer {
       }
       if (context.avoidPriorities !== 0) choices = this.#without(context.avoidPriorities);
     }
-    return chosen(choices, this.#parts.random)?.pick(context);
+    return chosen(choices, this.#parts.random, context)?.pick(context);
   }
 
   #without(avoid: number): readonly Choice[] {
@@ -84,9 +84,14 @@ class Priorities implements LoadBalancer {
   }
 }
 
-/** Draws one of them by load. */
-function chosen(choices: readonly Choice[], random: Random): LoadBalancer | undefined {
-  const percent = Math.floor(random.float() * 100) + 1;
+/** Draws one of them by load; requests with the same hash stay together. */
+function chosen(
+  choices: readonly Choice[],
+  random: Random,
+  context: PickContext | null,
+): LoadBalancer | undefined {
+  const hash = context === null ? undefined : context.hash;
+  const percent = (hash === undefined ? Math.floor(random.float() * 100) : hash % 100) + 1;
   let choice = choices[0];
   for (let i = 1; choice !== undefined && choice.upTo < percent; i++) choice = choices[i];
   return choice?.source;

@@ -800,6 +800,110 @@ const zoneCases: readonly Case[] = [
   ),
 ];
 
+const HASHED = hosts([{ members: named('a', 'b', 'c') }]);
+const hashedBy = (policies: string): string =>
+  `[{match: {prefix: /}, route: {cluster: "{{id}}", hash_policy: [${policies}]}}]`;
+
+/** One key for all requests: they go to one host, and it is only its share that is compared. */
+function hashed(name: string, policy: string, by: string, line: string, more: Partial<Case> = {}): Case {
+  const path = line.startsWith('/') ? line : '/';
+  const headers = line.startsWith('/') ? [] : [line];
+  const acts = Array.from({ length: 40 }, () => request('GET', path, headers));
+  return {
+    name: `hash: ${name}`,
+    cluster: `${policy}\n${hosts([{ members: named('a') }])}`,
+    routes: hashedBy(by),
+    connections: [{ acts, responses: 40 }],
+    backends: { a: { kind: 'http' } },
+    counters: counters(...COUNTERS),
+    ...more,
+  };
+}
+
+const RING = 'lb_policy: RING_HASH';
+const many3 = (
+  name: string,
+  policy: string,
+  by: string,
+  line: (i: number) => string,
+  step: number,
+): Case => ({
+  name: `hash: ${name}`,
+  cluster: `${policy}\n${HASHED}`,
+  routes: hashedBy(by),
+  connections: [
+    { acts: Array.from({ length: 600 }, (_, i) => request('GET', '/', [line(i)])), responses: 600 },
+  ],
+  backends: backendsOf(HASHED),
+  sharesWithinPercent: step,
+  counters: counters(...COUNTERS),
+});
+const BY_X = '{header: {header_name: x-key}}';
+
+const hashing: readonly Case[] = [
+  many3('RING_HASH spreads keys', RING, BY_X, (i) => `x-key: ${i}`, 34),
+  many3('MAGLEV spreads keys', 'lb_policy: MAGLEV', BY_X, (i) => `x-key: ${i}`, 34),
+  many3('RING_HASH without a hash', RING, BY_X, (i) => `x-other: ${i}`, 34),
+  many3(
+    'MAGLEV by cookies',
+    'lb_policy: MAGLEV\nmaglev_lb_config: {table_size: 1009}',
+    '{cookie: {name: c}}',
+    (i) => `cookie: a=1; c=${i}`,
+    34,
+  ),
+  many3(
+    'ring hash by policy',
+    typed('ring_hash.v3.RingHash', ', minimum_ring_size: 4096, maximum_ring_size: 8192'),
+    BY_X,
+    (i) => `x-key: ${i}`,
+    34,
+  ),
+  many3('maglev by policy', typed('maglev.v3.Maglev', ', table_size: 2003'), BY_X, (i) => `x-key: ${i}`, 34),
+  hashed(
+    'ring size and hostnames',
+    `type: STRICT_DNS\ndns_lookup_family: V4_ONLY\n${RING}\nring_hash_lb_config: {minimum_ring_size: 2048, maximum_ring_size: 4096}\ncommon_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}`,
+    BY_X,
+    'x-key: 1',
+  ),
+  hashed(
+    'hostnames of a STATIC cluster',
+    `${RING}\ncommon_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}`,
+    BY_X,
+    'x-key: 1',
+  ),
+  hashed(
+    'ring hash of hostnames by policy',
+    typed('ring_hash.v3.RingHash', ', use_hostname_for_hashing: true'),
+    BY_X,
+    'x-key: 1',
+  ),
+  hashed(
+    'hostnames by policy',
+    typed('ring_hash.v3.RingHash', ', consistent_hashing_lb_config: {use_hostname_for_hashing: true}'),
+    BY_X,
+    'x-key: 1',
+  ),
+  hashed(
+    'hostnames by policy of MAGLEV',
+    typed('maglev.v3.Maglev', ', consistent_hashing_lb_config: {use_hostname_for_hashing: true}'),
+    BY_X,
+    'x-key: 1',
+  ),
+  hashed('source address', RING, '{connection_properties: {source_ip: true}}', 'x-key: 1'),
+  hashed(
+    'query parameter, then a header',
+    RING,
+    '{query_parameter: {name: q}, terminal: true}, {header: {header_name: x-key}}',
+    '/?q=7',
+  ),
+  hashed(
+    'a table that is not prime',
+    'lb_policy: MAGLEV\nmaglev_lb_config: {table_size: 100}',
+    BY_X,
+    'x-key: 1',
+  ),
+];
+
 export const failover: readonly Group[] = [
   { name: 'breakers', cases: breakers },
   { name: 'failover', cases: [...priorities, ...localities, ...aggregates, ...SLOW_START] },
@@ -810,4 +914,5 @@ export const failover: readonly Group[] = [
     cases: zoneCases,
   },
   { name: 'subsets', cases: subsetCases },
+  { name: 'hashing', cases: hashing },
 ];
