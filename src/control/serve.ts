@@ -42,6 +42,7 @@ import type { ServableConfig } from './load-config.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { OverloadController } from './overload.ts';
 import { systemSources } from './resource-monitors.ts';
+import { SecretFiles } from './secrets.ts';
 import { Supervisor } from './supervisor.ts';
 
 const CONTROL_THREAD = 0;
@@ -190,6 +191,7 @@ export class ControlPlane {
       },
     );
     this.#closers.push(() => discovery.close());
+    this.#closers.push(this.#watchSecrets());
     await this.health.start();
     await this.supervisor.start(concurrency);
     this.#closers.push(this.#watchOverload());
@@ -284,6 +286,19 @@ export class ControlPlane {
       publishHealth: (cluster, hosts) => this.supervisor.broadcast({ type: 'health', cluster, hosts }),
       onFileError: (path, error) => log.log('error', 'upstream', `event log ${path}: ${error.message}`),
     });
+  }
+
+  #watchSecrets(): () => void {
+    const files = new SecretFiles(this.bootstrap, {
+      stats: this.store.root,
+      log: this.options.log,
+      publish: (key, secret) => {
+        this.#secrets.set(key, secret);
+        this.supervisor.broadcast({ type: 'secret', key, secret });
+      },
+    });
+    files.start();
+    return () => files.close();
   }
 
   #watchOverload(): () => void {
