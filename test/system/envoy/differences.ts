@@ -391,4 +391,10 @@ export const DIFFERENCES: readonly Explained[] = [
     path: ANYWHERE,
     cases: ['h2: client sends GOAWAY and then a request'],
   },
+  {
+    reason:
+      'an HTTP/1 connection ends after a request that is malformed, whatever stream_error_on_invalid_http_message says',
+    path: ANYWHERE,
+    cases: ['hcm: stream_error_on_invalid_http_message'],
+  },
 ];
