@@ -16,6 +16,15 @@ const readElsewhere: Readonly<Record<string, string>> = {
   'envoy.config.bootstrap.v3.Bootstrap.admin': 'the control thread',
   'envoy.config.bootstrap.v3.Bootstrap.typed_dns_resolver_config': 'the control thread',
   'envoy.config.bootstrap.v3.Admin.address': 'the control thread',
+  'envoy.config.bootstrap.v3.Bootstrap.StaticResources.secrets': 'the control thread',
+  'envoy.extensions.transport_sockets.tls.v3.Secret.name': 'the control thread',
+  'envoy.extensions.transport_sockets.tls.v3.Secret.tls_certificate': 'handshakes, once the secret is there',
+  'envoy.extensions.transport_sockets.tls.v3.Secret.validation_context':
+    'handshakes, once the secret is there',
+  'envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext.default_validation_context':
+    'handshakes, once the secret it is merged with is there',
+  'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.ocsp_staple_policy':
+    'the table: there is one value',
   'envoy.config.listener.v3.FilterChain.filter_chain_match': 'the table: all its fields are rejected',
   'envoy.config.listener.v3.FilterChain.transport_socket': 'the table: raw_buffer is the only known type',
   'envoy.config.cluster.v3.Cluster.round_robin_lb_config': 'the table: all its fields are rejected',
