@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { goProgram } from '../../scripts/go-program.ts';
 import { InoxProcess } from '../support/inox-process.ts';
+import { mtlsPair } from '../support/mtls-pair.ts';
 import { grpcSidecar } from '../support/sidecar-bootstrap.ts';
 
 const VERSION = 'v1.85.0';
@@ -69,16 +70,27 @@ async function runCase(name: string, port: number): Promise<string> {
 
 t.setTimeout(120_000);
 
-t.test('every case passes through two sidecars in clear text', async (t) => {
-  const port = 10_000 + (process.pid % 20_000);
-  const peer = await startServer(port);
-  t.teardown(() => peer.kill('SIGKILL'));
-  const inbound = await InoxProcess.start(grpcSidecar({ upstreamPort: port }), ['--concurrency', '1']);
-  t.teardown(() => inbound.stop());
-  const outbound = await InoxProcess.start(grpcSidecar({ upstreamPort: inbound.port }), [
-    '--concurrency',
-    '1',
-  ]);
-  t.teardown(() => outbound.stop());
-  await Promise.all(CASES.map(async (name) => t.equal(await runCase(name, outbound.port), 'passed', name)));
-});
+const port = 10_000 + (process.pid % 20_000);
+const peer = await startServer(port);
+t.teardown(() => peer.kill('SIGKILL'));
+
+for (const [name, transports] of [
+  ['in clear text', undefined],
+  ['with mutual TLS between them', mtlsPair()],
+] as const) {
+  t.test(`every case passes through two sidecars ${name}`, async (t) => {
+    const inbound = await InoxProcess.start(
+      grpcSidecar({ upstreamPort: port, listenerTransport: transports?.listenerTransport }),
+      ['--concurrency', '1'],
+    );
+    t.teardown(() => inbound.stop());
+    const outbound = await InoxProcess.start(
+      grpcSidecar({ upstreamPort: inbound.port, clusterTransport: transports?.clusterTransport }),
+      ['--concurrency', '1'],
+    );
+    t.teardown(() => outbound.stop());
+    await Promise.all(CASES.map(async (name) => t.equal(await runCase(name, outbound.port), 'passed', name)));
+    const { 'cluster.next.ssl.handshake': handshakes = 0 } = await outbound.stats('ssl.handshake');
+    t.equal(handshakes > 0, transports !== undefined, `${handshakes} handshakes`);
+  });
+}

@@ -15,6 +15,7 @@ import {
 } from '@grpc/grpc-js';
 import t from 'tap';
 import { InoxProcess } from '../support/inox-process.ts';
+import { mtlsPair } from '../support/mtls-pair.ts';
 import { grpcSidecar } from '../support/sidecar-bootstrap.ts';
 
 const bytes = { serialize: (value: Buffer) => value, deserialize: (value: Buffer) => value };
@@ -91,9 +92,17 @@ async function startServer(): Promise<{ port: number; stop: () => void }> {
 
 const server = await startServer();
 t.teardown(() => server.stop());
-const inbound = await InoxProcess.start(grpcSidecar({ upstreamPort: server.port }), ['--concurrency', '1']);
+// As in a mesh: with mutual TLS between the two.
+const { listenerTransport, clusterTransport } = mtlsPair();
+const inbound = await InoxProcess.start(grpcSidecar({ upstreamPort: server.port, listenerTransport }), [
+  '--concurrency',
+  '1',
+]);
 t.teardown(() => inbound.stop());
-const outbound = await InoxProcess.start(grpcSidecar({ upstreamPort: inbound.port }), ['--concurrency', '1']);
+const outbound = await InoxProcess.start(grpcSidecar({ upstreamPort: inbound.port, clusterTransport }), [
+  '--concurrency',
+  '1',
+]);
 t.teardown(() => outbound.stop());
 
 const Constructor = makeGenericClientConstructor(service, 'Bytes');
