@@ -1,10 +1,15 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { makeCertificates } from '../examples/emojivoto/certificates.ts';
 import { loadConfig } from '../src/cli/validate.ts';
 
 const root = join(import.meta.dirname, '..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
+
+// The sample's files name them from here.
+process.chdir(root);
+makeCertificates('.cache/emojivoto/certs');
 
 t.test('every example is valid and all of it has an effect', async (t) => {
   const files = globSync('examples/**/*.yaml', { cwd: root });

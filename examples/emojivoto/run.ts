@@ -1,6 +1,6 @@
 /**
  * `npm start`: a sample app in the spirit of emojivoto on loopback. web calls emoji (two replicas) and voting,
- * each behind a sidecar process of its own; a bot votes.
+ * each behind a sidecar process of its own; the sidecars know each other by certificates; a bot votes.
  *
  *   npm start -- [--duration 10s] [--proxy <command>]
  *
@@ -12,15 +12,20 @@ import { connect } from 'node:net';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { makeCertificates } from './certificates.ts';
 import { busyPorts, readMesh, type Service } from './mesh.ts';
 import { type Guard, lastLines, type Running, start, startGuard, stopAll } from './processes.ts';
 
 const here = import.meta.dirname;
 const root = dirname(dirname(here));
-const folder = relative(process.cwd(), here) || '.';
+const folder = relative(root, here);
 const logs = join(root, '.cache', 'emojivoto');
+const certs = join(logs, 'certs');
 const startLimitMs = 30_000;
 
+// The YAML files name the certificates from the root of the repository.
+const from = process.cwd();
+process.chdir(root);
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -37,6 +42,7 @@ async function main(): Promise<number> {
     return 1;
   }
   mkdirSync(logs, { recursive: true });
+  makeCertificates(certs);
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
   return runMesh(services, values.proxy, durationMs, stop.signal);
@@ -183,10 +189,14 @@ function describe(services: readonly Service[], running: readonly Running[]): vo
     address(ports.outbound),
     `http://127.0.0.1:${ports.admin}/stats/prometheus`,
   ]);
-  console.log('web calls emoji (two replicas) and voting; every service has a sidecar process of its own\n');
+  console.log(
+    'web calls emoji (two replicas) and voting; every service has a sidecar process of its own,\nand these speak mutual TLS with each other\n',
+  );
   printTable([['service', 'app pid', 'app', 'sidecar pid', 'inbound', 'outbound', 'metrics'], ...rows]);
-  const { web } = Object.fromEntries(services.map(({ name, ports }) => [name, ports]));
+  const { web, ...others } = Object.fromEntries(services.map(({ name, ports }) => [name, ports]));
   const front = `http://127.0.0.1:${web?.inbound}`;
+  const emoji = `127.0.0.1:${others['emoji-1']?.inbound}`;
+  const voting = join(relative(from, certs), 'voting');
   const status = `-o /dev/null -w '%{http_code}'`;
   console.log('\ntry (… stands for more)');
   for (const [command, answer] of [
@@ -200,12 +210,26 @@ function describe(services: readonly Service[], running: readonly Running[]): vo
       `curl -s http://127.0.0.1:${web?.admin}/stats | grep 'VoteDoughnut.failure'`,
       'cluster.voting.grpc.emojivoto.v1.VotingService.VoteDoughnut.failure: …',
     ],
+    // Between the sidecars: mutual TLS. Nobody but web may call emoji.
+    [
+      `curl -s http://127.0.0.1:${web?.admin}/stats | grep '^cluster.emoji.ssl.handshake'`,
+      'cluster.emoji.ssl.handshake: …',
+    ],
+    [`curl -sk https://${emoji}/ || echo refused without a certificate`, 'refused without a certificate'],
+    [
+      `curl -sk --cert ${voting}.crt --key ${voting}.key https://${emoji}/ || echo voting is refused`,
+      'voting is refused',
+    ],
+    [
+      `curl -s http://127.0.0.1:${others['emoji-1']?.admin}/stats | grep 'ssl.fail_verify_san'`,
+      `listener.${emoji.replace(':', '_')}.ssl.fail_verify_san: …`,
+    ],
     [`curl -s -H 'host: nobody' http://127.0.0.1:${web?.outbound}/ ${status}`, '404'],
     [`curl -s http://127.0.0.1:${web?.admin}/ready`, 'LIVE'],
     // The slower replica gets less.
     [
       `curl -s http://127.0.0.1:${web?.admin}/clusters | grep '^emoji::.*::rq_total'`,
-      'emoji::127.0.0.1:18081::rq_total::…',
+      `emoji::${emoji}::rq_total::…`,
     ],
     [
       `curl -s http://127.0.0.1:${web?.admin}/stats/prometheus | grep '^envoy_cluster_upstream_rq_xx.*voting'`,
@@ -214,7 +238,7 @@ function describe(services: readonly Service[], running: readonly Running[]): vo
   ]) {
     console.log(`  $ ${command}\n    ${answer}`);
   }
-  console.log(`\nin a browser: ${front}/   logs: ${relative(process.cwd(), logs)}/   end: Ctrl-C\n`);
+  console.log(`\nin a browser: ${front}/   logs: ${relative(from, logs)}/   end: Ctrl-C\n`);
 }
 
 function printTable(rows: readonly (readonly string[])[]): void {
