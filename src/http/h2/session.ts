@@ -100,6 +100,10 @@ export class Session<Out, In>
   #dataEnd = false;
   #dataLeft = 0;
 
+  #reading = false;
+  /** Streams that were answered, in the read under way, before their request had ended. */
+  readonly #answeredEarly: H2Stream<Out, In>[] = [];
+
   /** Streams that we reset of late: frames that were under way for them are no fault. */
   readonly #recentResets = new Set<number>();
 
@@ -165,8 +169,15 @@ export class Session<Out, In>
     if (this.closed || this.failed) return;
     this.reads++;
     this.lastActivityMs = performance.now();
+    this.#reading = true;
     const error = this.#reader.read(chunk);
+    this.#reading = false;
+    if (this.#answeredEarly.length > 0) this.#endAnswered();
     if (error !== 0) this.fail(error);
+  }
+
+  #endAnswered(): void {
+    for (const stream of this.#answeredEarly.splice(0)) this.#closeIfDone(stream);
   }
 
   onEnd(): void {
@@ -609,6 +620,11 @@ export class Session<Out, In>
     if (!stream.remoteEnded) {
       // Answered before the request was complete: the rest is not wanted (RFC 9113 §8.1).
       if (!this.#side.isServer) return;
+      // It may well be in what was read together with its head.
+      if (this.#reading) {
+        this.#answeredEarly.push(stream);
+        return;
+      }
       this.#cut(stream, H2_ERROR.noError);
     } else if (stream.holding) return;
     else this.forget(stream);

@@ -57,6 +57,36 @@ t.test(
   },
 );
 
+t.test('an answer before the request has ended: RST, unless the rest is in the same read', async (t) => {
+  // Answers as soon as the head is there.
+  const early = (): Harness => {
+    const h = new Harness({}, false);
+    const begin = Reflect.get(h.streams, 'push') as (...items: (typeof h.streams)[number][]) => number;
+    h.streams.push = (...items) => {
+      for (const { stream, received } of items) {
+        const { onHead } = received;
+        received.onHead = (head, end) => {
+          onHead.call(received, head, end);
+          stream.sendHead(new ResponseHead(403, []), true);
+        };
+      }
+      return begin.apply(h.streams, items);
+    };
+    return h;
+  };
+  const w = new H2Wire();
+  const head = w.headers(1, POST, false);
+  const body = frame(0, 1, 1, Buffer.from('x'));
+  t.same(await early().sent(Buffer.concat([head, body])), ['HEADERS 1 es :status=403']);
+  const apart = early();
+  t.same(await apart.sent(head), ['HEADERS 1 es :status=403', 'RST 1 0']);
+  t.same(
+    await apart.sent(body, frame(6, 0, 0, Buffer.alloc(8))),
+    ['PING ack'],
+    'what comes late is no fault',
+  );
+});
+
 const repeat = (n: number, piece: Buffer): Buffer => Buffer.concat(new Array<Buffer>(n).fill(piece));
 
 t.test('floods end with ENHANCE_YOUR_CALM, in one read or in many', async (t) => {

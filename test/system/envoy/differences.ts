@@ -350,6 +350,11 @@ export const DIFFERENCES: readonly Explained[] = [
     ],
   },
   {
+    reason: 'CANCEL for a call that timed out, as above',
+    path: /^backends/,
+    cases: ['grpc: error, timeout'],
+  },
+  {
     reason: 'a connection that ends with its last stream broke no protocol; Envoy counts it as if it had',
     path: /upstream_cx_protocol_error$/,
     cases: [

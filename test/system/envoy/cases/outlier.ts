@@ -175,7 +175,7 @@ const consecutive: readonly Case[] = [
   ),
   outlier('retries count each attempt', 'consecutive_5xx: 3', statuses(503), times(3), {
     routes:
-      '[{match: {prefix: /}, route: {cluster: "{{id}}", retry_policy: {retry_on: 5xx, num_retries: 1, retry_back_off: {base_interval: 0.001s}}}}]',
+      '[{match: {prefix: /}, route: {cluster: "{{id}}", retry_policy: {retry_on: 5xx, num_retries: 1, retry_back_off: {base_interval: 0.2s}}}}]',
   }),
   outlier(
     'per-try timeout',
