@@ -20,9 +20,10 @@ export class FloodGuard {
     this.#output = output;
   }
 
-  /** A frame with content came. */
+  /** A frame with content came: a PING with it is no flood (gRPC measures the path by them, busy peers often). */
   full(): void {
     this.#emptyFrames = 0;
+    if (this.#controlFrames > 0) this.#controlFrames--;
   }
 
   /** True when it is one too many, here and below. */

@@ -113,6 +113,16 @@ t.test('floods end with ENHANCE_YOUR_CALM, in one read or in many', async (t) =>
   }
 });
 
+t.test('a PING with each message is no flood, however busy the peer', async (t) => {
+  const h = new Harness();
+  await h.sent(h.wire.headers(1, POST, false));
+  const message = Buffer.concat([frame(0, 0, 1, Buffer.from('x')), frame(6, 0, 0, Buffer.alloc(8))]);
+  const all: string[] = [];
+  for (let i = 0; i < 40; i++) all.push(...(await h.sent(repeat(250, message))));
+  t.equal(all.filter((line) => line === 'PING ack').length, 10_000);
+  t.notOk(all.some((line) => line.startsWith('GOAWAY')));
+});
+
 t.test('a rapid reset attack is cut off as in Envoy, server-caused resets count as well', async (t) => {
   const h = new Harness({}, false);
   for (let i = 0; i < 5000; i++) {
