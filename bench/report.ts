@@ -21,7 +21,7 @@ export interface Spread {
   readonly max: number;
 }
 
-/** Peer that the ratio column divides by. */
+/** Peer that the ratio column divides by, unless the case names another. */
 const REFERENCE = 'haproxy';
 
 export function spreadOf(samples: readonly Sample[], key: string): Spread | undefined {
@@ -40,10 +40,11 @@ export function spreadOf(samples: readonly Sample[], key: string): Spread | unde
 /** An aligned text table: medians, with the lowest and highest run in brackets. */
 export function caseTable(result: CaseResult): string {
   const { bench, peers } = result;
-  const reference = peers.find((peer) => peer.peer === REFERENCE);
+  const against = bench.reference ?? REFERENCE;
+  const reference = peers.find((peer) => peer.peer === against);
   const base = reference === undefined ? undefined : spreadOf(reference.samples, bench.ratioOf);
   const ratioLabel = bench.metrics.find((metric) => metric.key === bench.ratioOf)?.label ?? bench.ratioOf;
-  const rows: string[][] = [['', ...bench.metrics.map((m) => m.label), `${ratioLabel} ÷ ${REFERENCE}`]];
+  const rows: string[][] = [['', ...bench.metrics.map((m) => m.label), `${ratioLabel} ÷ ${against}`]];
   const notes: string[] = [];
   for (const peer of peers) {
     if (peer.skipped !== '') {

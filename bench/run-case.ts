@@ -1,9 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { start } from './process.ts';
+import { type Running, start } from './process.ts';
 import { assertFree, untilAnswers, untilHttp2Answers } from './ready.ts';
 import type { CaseResult, PeerResult } from './report.ts';
-import type { BenchCase, MeasureOptions, Peer, Sample, Target } from './topology.ts';
+import type { BenchCase, MeasureOptions, Peer, PeerPlace, Sample, Target, Topology } from './topology.ts';
 
 export interface RunOptions {
   readonly runs: number;
@@ -13,6 +13,7 @@ export interface RunOptions {
   readonly basePort: number;
   readonly backendPort: number;
   readonly h2BackendPort: number;
+  readonly grpcBackendPort: number;
   readonly proxyCore: number;
   readonly generatorCore: number;
   /** Told of each step, for the person who waits. */
@@ -39,7 +40,12 @@ export async function runCase(
     (peer): Entry => ({
       peer,
       samples: [],
-      skipped: peer.absent() ?? bench.leftOut?.[peer.name] ?? peer.unsupported(bench.topology) ?? '',
+      skipped:
+        bench.absent?.() ??
+        peer.absent() ??
+        bench.leftOut?.[peer.name] ??
+        peer.unsupported(bench.topology) ??
+        '',
       target: undefined,
     }),
   );
@@ -93,23 +99,94 @@ function measureOptions(options: RunOptions): MeasureOptions {
   return { seconds, quick, dir, generatorCore };
 }
 
+/** Which server stands behind the proxies. */
+export function backendOf({ backend, upstream }: Topology): 'h1' | 'h2' | 'grpc' {
+  return backend ?? upstream ?? 'h1';
+}
+
 async function startPeer(bench: BenchCase, peer: Peer, index: number, options: RunOptions): Promise<Target> {
   const dir = join(options.dir, bench.name, peer.name.replaceAll(/\W+/g, '-'));
-  mkdirSync(dir, { recursive: true });
-  const port = options.basePort + index * 2;
-  const { upstream, downstream } = bench.topology;
-  const backendPort = upstream === 'h2' ? options.h2BackendPort : options.backendPort;
+  const port = options.basePort + index * 4;
+  const { topology } = bench;
+  const { backendPort: h1, h2BackendPort: h2, grpcBackendPort: grpc } = options;
+  const backendPort = { h1, h2, grpc }[backendOf(topology)];
   const place = { dir, port, adminPort: port + 1, backendPort };
-  const argv = peer.prepare(bench.topology, place);
-  if (argv === undefined) return { name: peer.name, port: backendPort, process: undefined };
+  const process =
+    topology.pair === undefined
+      ? await startOne(topology, peer, place, options, true)
+      : await startPair(topology, topology.pair, peer, place, options);
+  if (process === undefined) return { name: peer.name, port: backendPort, process: undefined };
+  return { name: peer.name, port, process };
+}
+
+/** The inbound sidecar is up when the outbound one gets an answer through it: nobody else may speak to it. */
+async function startPair(
+  topology: Topology,
+  { hop, tls }: NonNullable<Topology['pair']>,
+  peer: Peer,
+  place: PeerPlace,
+  options: RunOptions,
+): Promise<Running | undefined> {
+  const h2 = hop === 'h2' ? hop : undefined;
+  const between = place.port + 2;
+  const inbound = await startOne(
+    { ...topology, downstream: h2, transport: { listener: tls.listener } },
+    peer,
+    { ...place, dir: join(place.dir, 'inbound'), port: between, adminPort: between + 1 },
+    options,
+    false,
+  );
+  if (inbound === undefined) return undefined;
+  try {
+    const outbound = await startOne(
+      { ...topology, upstream: h2, transport: { cluster: tls.cluster } },
+      peer,
+      { ...place, backendPort: between },
+      options,
+      true,
+    );
+    return outbound === undefined ? inbound : together(outbound, inbound);
+  } catch (error) {
+    await inbound.stop();
+    throw error;
+  }
+}
+
+async function startOne(
+  topology: Topology,
+  peer: Peer,
+  place: PeerPlace,
+  options: RunOptions,
+  answers: boolean,
+): Promise<Running | undefined> {
+  const { dir, port } = place;
+  mkdirSync(dir, { recursive: true });
+  const argv = peer.prepare(topology, place);
+  if (argv === undefined) return undefined;
   await assertFree(port);
   const log = join(dir, 'log');
   const running = start(argv, options.proxyCore, log);
+  if (!answers) return running;
   try {
-    await (downstream === 'h2' ? untilHttp2Answers : untilAnswers)(port, running, log);
+    await (topology.downstream === 'h2' ? untilHttp2Answers : untilAnswers)(port, running, log);
   } catch (error) {
     await running.stop();
     throw error;
   }
-  return { name: peer.name, port, process: running };
+  return running;
+}
+
+/** Two processes as one. */
+function together(a: Running, b: Running): Running {
+  return {
+    pid: a.pid,
+    cpuUs: () => a.cpuUs() + b.cpuUs(),
+    rssBytes: () => a.rssBytes() + b.rssBytes(),
+    peakRssBytes: () => a.peakRssBytes() + b.peakRssBytes(),
+    fdCount: () => a.fdCount() + b.fdCount(),
+    alive: () => a.alive() && b.alive(),
+    stop: async () => {
+      await Promise.all([a.stop(), b.stop()]);
+    },
+  };
 }

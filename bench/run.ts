@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startBackend } from './backend.ts';
 import { cases } from './cases/all.ts';
+import { startGrpcBackend } from './grpc-benchmark.ts';
 import { startH2Backend } from './h2-backend.ts';
 import { peers } from './peers/all.ts';
 import { stopAllOnSignals } from './process.ts';
 import { type CaseResult, caseTable, writeJson } from './report.ts';
-import { type RunOptions, runCase } from './run-case.ts';
+import { backendOf, type RunOptions, runCase } from './run-case.ts';
+import type { BenchCase } from './topology.ts';
 
 const HELP = `npm run bench -- [options]
 
@@ -53,8 +55,11 @@ async function main(): Promise<void> {
   chmodSync(dir, 0o755);
   const options = runOptions(dir);
   const backend = await startBackend(dir, options.backendPort, options.generatorCore);
-  const h2Backend = chosenCases.some((one) => one.topology.upstream === 'h2')
+  const h2Backend = chosenCases.some(({ topology }) => backendOf(topology) === 'h2')
     ? await startH2Backend(dir, options.h2BackendPort, options.generatorCore)
+    : undefined;
+  const grpcBackend = chosenCases.some((one) => backendOf(one.topology) === 'grpc' && runnable(one))
+    ? await startGrpcBackend(dir, options.grpcBackendPort, options.generatorCore)
     : undefined;
   const results: CaseResult[] = [];
   try {
@@ -69,11 +74,16 @@ async function main(): Promise<void> {
   } finally {
     await backend.stop();
     await h2Backend?.stop();
+    await grpcBackend?.stop();
     rmSync(dir, { recursive: true, force: true });
   }
   process.stdout.write(`All samples: ${values.json}\n`);
   const failed = results.flatMap((r) => r.peers).filter((peer) => peer.skipped.startsWith('failed'));
   if (failed.length > 0) process.exitCode = 1;
+}
+
+function runnable(bench: BenchCase): boolean {
+  return bench.absent?.() === undefined;
 }
 
 function choose<T extends { readonly name: string }>(
@@ -100,6 +110,7 @@ function runOptions(dir: string): RunOptions {
     basePort: basePort + 1,
     backendPort: basePort,
     h2BackendPort: basePort + 100,
+    grpcBackendPort: basePort + 101,
     // The measured proxy has a core to itself; generator and backend share another.
     proxyCore: 0,
     generatorCore: availableParallelism() > 1 ? 1 : 0,

@@ -12,6 +12,18 @@ export interface Topology {
   /** HTTP/1 when left out; HTTP/2 is by prior knowledge. */
   readonly downstream?: 'h2';
   readonly upstream?: 'h2';
+  /** nginx, or for HTTP/2 the codec of inox, when left out. */
+  readonly backend?: 'grpc';
+  /** Two of the peer in a row, with mutual TLS between them. */
+  readonly pair?: { readonly hop: 'h1' | 'h2'; readonly tls: PairTls };
+  /** One of a pair: what its listener or its cluster gets. */
+  readonly transport?: Partial<PairTls>;
+}
+
+/** Fields of a listener and of a cluster. */
+export interface PairTls {
+  readonly listener: object;
+  readonly cluster: object;
 }
 
 export const PLAIN_HTTP: Topology = { protocol: 'http', routes: 1, clusters: 1, accessLog: false };
@@ -69,10 +81,14 @@ export interface BenchCase {
   readonly metrics: readonly Metric[];
   /** The metric that the ratio column compares; lower is better. */
   readonly ratioOf: string;
+  /** The peer that the ratio column divides by; haproxy when left out. */
+  readonly reference?: string;
   /** True: a newly started process for each run, as memory needs it. */
   readonly fresh: boolean;
   /** Peers that this case leaves out, with the reason that the report prints. */
   readonly leftOut?: Readonly<Record<string, string>>;
+  /** Why its generator cannot run on this machine and how to install it, or undefined when it can. */
+  absent?(): string | undefined;
   measure(target: Target, options: MeasureOptions): Promise<Sample>;
 }
 

@@ -23,7 +23,13 @@ export function envoyConfig(topology: Topology, place: PeerPlace): string {
     node: { id: 'bench', cluster: 'bench' },
     admin: { address: socketAddress(place.adminPort) },
     static_resources: {
-      listeners: [{ name: 'in', address: socketAddress(place.port), filter_chains: [{ filters: [filter] }] }],
+      listeners: [
+        {
+          name: 'in',
+          address: socketAddress(place.port),
+          filter_chains: [{ filters: [filter], ...topology.transport?.listener }],
+        },
+      ],
       clusters: Array.from({ length: topology.clusters }, (_, i) => cluster(i, topology, place)),
     },
   });
@@ -40,6 +46,7 @@ function cluster(index: number, topology: Topology, place: PeerPlace): object {
     type: 'STATIC',
     connect_timeout: '5s',
     ...(topology.upstream === 'h2' ? HTTP2 : {}),
+    ...topology.transport?.cluster,
     load_assignment: {
       cluster_name: name,
       endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(place.backendPort) } }] }],

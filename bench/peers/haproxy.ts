@@ -7,7 +7,12 @@ import { type Peer, type PeerPlace, routePath, type Topology } from '../topology
 export const haproxy: Peer = {
   name: 'haproxy',
   absent: () => (findCommand('haproxy') === undefined ? 'apt install haproxy' : undefined),
-  unsupported: ({ upstream }) => (upstream === 'h2' ? 'not set up for HTTP/2 hosts' : undefined),
+  unsupported: ({ upstream, pair }) =>
+    upstream === 'h2'
+      ? 'not set up for HTTP/2 hosts'
+      : pair === undefined
+        ? undefined
+        : 'not set up as a pair',
   prepare: (topology, place) => {
     const file = join(place.dir, 'haproxy.cfg');
     writeFileSync(file, topology.protocol === 'tcp' ? tcpConfig(place) : httpConfig(topology, place));

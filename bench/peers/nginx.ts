@@ -10,11 +10,13 @@ export const nginx: Peer = {
   name: 'nginx',
   absent: () => (findCommand('nginx') === undefined ? 'apt install nginx-light' : undefined),
   unsupported: (topology) =>
-    topology.downstream === 'h2'
-      ? 'not set up for HTTP/2'
-      : topology.protocol === 'tcp' && !existsSync(STREAM_MODULE)
-        ? 'apt install libnginx-mod-stream'
-        : undefined,
+    topology.pair !== undefined
+      ? 'not set up as a pair'
+      : topology.downstream === 'h2'
+        ? 'not set up for HTTP/2'
+        : topology.protocol === 'tcp' && !existsSync(STREAM_MODULE)
+          ? 'apt install libnginx-mod-stream'
+          : undefined,
   prepare: (topology, place) => {
     const file = join(place.dir, 'nginx.conf');
     writeFileSync(file, topology.protocol === 'tcp' ? tcpConfig(place) : httpConfig(topology, place));

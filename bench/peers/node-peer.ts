@@ -23,6 +23,7 @@ export function nodePeer(
     name,
     absent: () => undefined,
     unsupported: (topology) => {
+      if (topology.pair !== undefined) return 'not set up as a pair';
       if (topology.downstream !== downstream) return downstream === 'h2' ? 'HTTP/2 only' : 'no HTTP/2';
       return topology.protocol === protocol ? undefined : `${protocol} only`;
     },
