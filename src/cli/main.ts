@@ -1,7 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { LOAD_COMMAND } from '../control/load-config.ts';
 import { VERSION_LINE } from '../control/version-line.ts';
-import { closest } from '../proto/suggest.ts';
+import { closest } from '../core/suggest.ts';
 import { ENVOY_FLAGS } from './envoy-flags.ts';
 import type { RunFlags } from './run.ts';
 

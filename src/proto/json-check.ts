@@ -7,6 +7,7 @@ import {
   type JsonValue,
   ScalarType,
 } from '@bufbuild/protobuf';
+import { didYouMean } from '../core/suggest.ts';
 import { FieldPath } from './field-path.ts';
 import {
   type Complain,
@@ -19,7 +20,6 @@ import {
   toJson,
 } from './json-scalars.ts';
 import type { SourceEntry, SourceNode } from './source.ts';
-import { didYouMean } from './suggest.ts';
 
 /** A mistake and the offset of what it is about. */
 export interface LocatedProblem {

@@ -1,6 +1,6 @@
 import { type DescEnum, type JsonValue, ScalarType } from '@bufbuild/protobuf';
+import { didYouMean } from '../core/suggest.ts';
 import type { SourceNode } from './source.ts';
-import { didYouMean } from './suggest.ts';
 
 /** Called with what is wrong; the reader then returns undefined. */
 export type Complain = (message: string) => undefined;

@@ -7,7 +7,7 @@ import type { HttpConnectionManager } from '#plain/envoy.extensions.filters.netw
 import type { TcpProxy } from '#plain/envoy.extensions.filters.network.tcp_proxy.v3.ts';
 import type { Any } from '#plain/google.protobuf.ts';
 import type { ConfigProblem } from '../core/errors.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '../core/suggest.ts';
 
 export interface ReferenceCheck {
   readonly problems: readonly ConfigProblem[];

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { closest, didYouMean } from '../../src/proto/suggest.ts';
+import { closest, didYouMean } from '../../src/core/suggest.ts';
 
 const fields = ['connect_timeout', 'type', 'name', 'lb_policy', 'load_assignment', 'dns_lookup_family'];
 const cases: readonly [word: string, expected: string | undefined][] = [
