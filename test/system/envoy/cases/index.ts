@@ -1,8 +1,8 @@
 import type { Group } from '../case.ts';
 import { accessLogs } from './access-log.ts';
 import { clusters } from './clusters.ts';
-import { faults } from './fault.ts';
 import { failover } from './failover.ts';
+import { faults } from './fault.ts';
 import { fields } from './fields.ts';
 import { filterChains } from './filter-chains.ts';
 import { grpc } from './grpc.ts';
@@ -22,6 +22,7 @@ import { routes } from './routes.ts';
 import { shadows } from './shadow.ts';
 import { tcpProxy } from './tcp.ts';
 import { timeouts } from './timeouts.ts';
+import { tls } from './tls.ts';
 import { vectors } from './vectors.ts';
 
 /** All groups, in the order in which they run. */
@@ -45,6 +46,7 @@ export const GROUPS: readonly Group[] = [
   ...http2Upstream,
   ...headerCases,
   ...grpc,
+  ...tls,
   ...outliers,
   ...healthChecks,
   ...retries,
