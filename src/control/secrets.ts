@@ -1,7 +1,7 @@
-import { createPrivateKey } from 'node:crypto';
-import { type FSWatcher, readFileSync, watch } from 'node:fs';
-import { dirname } from 'node:path';
-import { parseDocument } from 'yaml';
+import { createHash, createPrivateKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { serialize } from 'node:v8';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { DataSource } from '#plain/envoy.config.core.v3.ts';
 import type {
@@ -11,11 +11,13 @@ import type {
 } from '#plain/envoy.extensions.transport_sockets.tls.v3.ts';
 import { readBytes } from '../config/data-source.ts';
 import { secretKey } from '../config/tls-secrets.ts';
+import { compileTrust } from '../config/tls-validation.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { readCertificates } from '../net/tls-certificate.ts';
-import { loadBootstrap } from '../proto/bootstrap.ts';
 import type { Counter, StatScope } from '../stats/scope.ts';
+import { addDirectoriesOf, DirectoryWatcher } from './file-watch.ts';
+import { readSecrets } from './secret-reader.ts';
 
 export interface SecretFilesOptions {
   readonly stats: StatScope;
@@ -24,197 +26,178 @@ export interface SecretFilesOptions {
   publish(key: string, secret: Secret): void;
 }
 
-/** Writers touch several files one after the other; so long is waited for the last of them. */
-const SETTLE_MS = 50;
-
 /**
  * Secrets that the configuration takes from files (`path_config_source`): read at the start and whenever something
  * happens in a directory of theirs, which sees renames and Kubernetes' symbolic links as well. A secret that cannot be
  * read, or whose key is not that of its certificate, leaves the one before it in place.
  */
 export class SecretFiles {
-  readonly #options: SecretFilesOptions;
   readonly #wanted: readonly WantedSecret[];
-  readonly #watchers = new Map<string, FSWatcher>();
-  #settling: NodeJS.Timeout | null = null;
+  readonly #watcher: DirectoryWatcher;
 
   constructor(bootstrap: Bootstrap, options: SecretFilesOptions) {
-    this.#options = options;
-    const found = new Map<string, { readonly file: string; readonly name: string }>();
+    const found = new Map<string, SecretPlace>();
     findFiles(bootstrap.staticResources, found);
-    this.#wanted = [...found].map(([key, { file, name }]) => new WantedSecret(key, file, name, options));
+    this.#wanted = [...found].map(([key, place]) => new WantedSecret(key, place, options));
+    this.#watcher = new DirectoryWatcher(
+      () => this.#readAll(),
+      (directory, why) =>
+        options.log.log('error', 'config', `secrets in '${directory}' are not watched: ${why}`),
+    );
   }
 
   start(): void {
-    for (const secret of this.#wanted) this.#watch(dirname(secret.file));
-    this.#readAll();
+    if (this.#wanted.length > 0) this.#readAll();
   }
 
   close(): void {
-    if (this.#settling !== null) clearTimeout(this.#settling);
-    this.#settling = null;
-    for (const watcher of this.#watchers.values()) watcher.close();
-    this.#watchers.clear();
+    this.#watcher.close();
   }
 
   #readAll(): void {
-    for (const secret of this.#wanted) {
-      for (const file of secret.read()) this.#watch(dirname(file));
-    }
+    // Watched before anything is read: what happens in between is seen.
+    this.#watch();
+    for (const secret of this.#wanted) secret.read();
+    this.#watch();
   }
 
-  #watch(directory: string): void {
-    if (this.#watchers.has(directory)) return;
-    try {
-      const watcher = watch(directory, { persistent: false }, () => this.#onEvent());
-      watcher.on('error', (error) => this.#lost(directory, error));
-      this.#watchers.set(directory, watcher);
-    } catch (error) {
-      this.#lost(directory, error);
-    }
-  }
-
-  #lost(directory: string, error: unknown): void {
-    const why = error instanceof Error ? error.message : String(error);
-    this.#options.log.log('error', 'config', `secrets in '${directory}' are not watched: ${why}`);
-  }
-
-  #onEvent(): void {
-    this.#settling ??= setTimeout(() => {
-      this.#settling = null;
-      this.#readAll();
-    }, SETTLE_MS);
+  #watch(): void {
+    const directories = new Set<string>();
+    for (const { paths } of this.#wanted) for (const path of paths) addDirectoriesOf(path, directories);
+    this.#watcher.watch(directories);
   }
 }
 
-class WantedSecret {
+/** Where a secret is to be found. */
+interface SecretPlace {
   readonly file: string;
+  readonly name: string;
+  /** `watched_directory`, '' for none. */
+  readonly directory: string;
+}
+
+class WantedSecret {
+  /** Everything that a change of the secret may come from. */
+  paths: readonly string[];
   readonly #key: string;
-  readonly #name: string;
+  readonly #place: SecretPlace;
   readonly #options: SecretFilesOptions;
   readonly #attempts: Counter;
   readonly #updates: Counter;
+  readonly #failures: Counter;
   readonly #rejected: Counter;
   readonly #rotationFailed: Counter;
+  /** Digest of what is in use; '' for nothing. */
   #published = '';
+  /** What was said last: not said again at each event. */
+  #complaint = '';
 
-  constructor(key: string, file: string, name: string, options: SecretFilesOptions) {
-    this.file = file;
+  constructor(key: string, place: SecretPlace, options: SecretFilesOptions) {
     this.#key = key;
-    this.#name = name;
+    this.#place = place;
     this.#options = options;
-    const scope = options.stats.scope('sds').scope(name);
+    this.paths = this.#pathsWith([]);
+    const scope = options.stats.scope('sds').scope(place.name);
     this.#attempts = scope.counter('update_attempt');
     this.#updates = scope.counter('update_success');
+    this.#failures = scope.counter('update_failure');
     this.#rejected = scope.counter('update_rejected');
     this.#rotationFailed = scope.counter('key_rotation_failed');
+    // Files are there at once, or they are not: nothing is waited for.
+    scope.counter('init_fetch_timeout');
   }
 
-  /** The files that the secret names, as far as they are known. */
-  read(): readonly string[] {
-    const files: string[] = [];
+  read(): void {
     this.#attempts.inc();
+    const more: string[] = [];
+    let text: string;
     try {
-      const secret = inlined(readSecret(this.file, this.#name), files);
-      // Compared, never shown.
-      const text = JSON.stringify(secret);
-      if (text === this.#published) return files;
-      if (secret.tlsCertificate !== undefined) checkPair(secret.tlsCertificate);
-      this.#published = text;
-      this.#updates.inc();
-      this.#options.publish(this.#key, secret);
+      text = readFileSync(this.#place.file, 'utf8');
+    } catch (error) {
+      this.#failures.inc();
+      this.#explain(error);
+      return;
+    }
+    try {
+      const secret = inlined(findSecret(text, this.#place.name), more);
+      const digest = createHash('sha256').update(serialize(secret)).digest('hex');
+      if (digest !== this.#published) {
+        checkUsable(secret);
+        this.#published = digest;
+        this.#updates.inc();
+        this.#options.publish(this.#key, secret);
+      }
+      this.#complaint = '';
     } catch (error) {
       this.#rejected.inc();
       if (this.#published !== '') this.#rotationFailed.inc();
       this.#explain(error);
     }
-    return files;
+    this.paths = this.#pathsWith(more);
+  }
+
+  #pathsWith(more: readonly string[]): readonly string[] {
+    const { file, directory } = this.#place;
+    return [file, ...more, ...(directory === '' ? [] : [inside(directory)])];
   }
 
   #explain(error: unknown): void {
     const why = error instanceof Error ? error.message : String(error);
+    if (why === this.#complaint) return;
+    this.#complaint = why;
+    const { name, file } = this.#place;
     const then = this.#published === '' ? 'handshakes that need it fail' : 'the one before it stays';
-    this.#options.log.log('error', 'config', `secret '${this.#name}' of '${this.file}': ${why}; ${then}`);
+    this.#options.log.log('error', 'config', `secret '${name}' of '${file}': ${why}; ${then}`);
   }
 }
 
 /** Every `SdsSecretConfig` with a file, wherever it stands. */
-function findFiles(
-  value: unknown,
-  found: Map<string, { readonly file: string; readonly name: string }>,
-): void {
+function findFiles(value: unknown, found: Map<string, SecretPlace>): void {
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return;
   if ('sdsConfig' in value) {
     const config = value as SdsSecretConfig;
-    const file = config.sdsConfig?.pathConfigSource?.path ?? config.sdsConfig?.path;
-    if (file !== undefined) found.set(secretKey(config, ''), { file, name: config.name ?? '' });
+    const { pathConfigSource, path } = config.sdsConfig ?? {};
+    const file = pathConfigSource?.path ?? path;
+    const directory = pathConfigSource?.watchedDirectory?.path ?? '';
+    if (file !== undefined) found.set(secretKey(config, ''), { file, name: config.name ?? '', directory });
   }
   for (const part of Object.values(value)) findFiles(part, found);
 }
 
-/** The file is a DiscoveryResponse, in YAML or JSON. It is decoded as part of a bootstrap, with all its checks. */
-function readSecret(file: string, name: string): Secret {
-  // Pretty errors would quote the line, which may be part of a key.
-  const document = parseDocument(readFileSync(file, 'utf8'), { prettyErrors: false });
-  const [mistake] = document.errors;
-  if (mistake !== undefined) throw new Error(`no YAML (${mistake.code} at byte ${mistake.pos[0]})`);
-  const response: { resources?: unknown } | null = document.toJS();
-  const resources = Array.isArray(response?.resources) ? response.resources : [];
-  const secrets = resources.map(({ '@type': _, ...secret }: Record<string, unknown>) => secret);
-  const secret = decode(secrets, file).find((one) => (one.name ?? '') === name);
+function findSecret(text: string, name: string): Secret {
+  const secret = readSecrets(text).find((one) => (one.name ?? '') === name);
   if (secret === undefined) throw new Error('there is no secret of that name');
   return secret;
 }
 
-function decode(secrets: readonly unknown[], file: string): readonly Secret[] {
-  try {
-    const { bootstrap } = loadBootstrap({ text: JSON.stringify({ static_resources: { secrets } }), file });
-    return bootstrap.staticResources?.secrets ?? [];
-  } catch (cause) {
-    if (!(cause instanceof ConfigError)) throw cause;
-    // Messages quote what they complain of, and paths what stands where a name should: it may be a key.
-    const paths = cause.problems.map(({ path }) =>
-      path
-        .replace('static_resources.secrets', 'resources')
-        .replaceAll(/[^.]+/g, (part) => (/^[a-z0-9_]{1,50}(\[\d+\])?$/.test(part) ? part : '…')),
-    );
-    throw new Error(`not valid at ${paths.join(', ')}`);
-  }
+/**
+ * The same with the bytes of the files it names, so that all threads see the same. Adds the files, and what
+ * stands for the directories to watch besides theirs.
+ */
+function inlined(secret: Secret, paths: string[]): Secret {
+  const take = (value: unknown): unknown => {
+    if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+    if (Array.isArray(value)) return value.map(take);
+    const { watchedDirectory, ...rest } = value as DataSource;
+    if (watchedDirectory?.path !== undefined) paths.push(inside(watchedDirectory.path));
+    if (rest.filename !== undefined) {
+      paths.push(rest.filename);
+      return { inlineBytes: new Uint8Array(readBytes(rest, '')) };
+    }
+    return Object.fromEntries(Object.entries(rest).map(([name, inner]) => [name, take(inner)]));
+  };
+  return take(secret) as Secret;
 }
 
-/** The same with the bytes of the files it names, so that all threads see the same. */
-function inlined(secret: Secret, files: string[]): Secret {
-  const take = (source: DataSource): DataSource => {
-    if (source.filename === undefined) return source;
-    files.push(source.filename);
-    return { inlineBytes: new Uint8Array(readBytes(source, '')) };
-  };
-  const part = <T extends object>(value: T, fields: readonly (keyof T)[]): T => {
-    const out = { ...value };
-    for (const field of fields) {
-      const source = value[field];
-      if (typeof source === 'object' && source !== null) Object.assign(out, { [field]: take(source) });
-    }
-    return out;
-  };
-  const { tlsCertificate, validationContext } = secret;
-  return {
-    ...secret,
-    ...(tlsCertificate === undefined
-      ? {}
-      : {
-          tlsCertificate: part(tlsCertificate, [
-            'certificateChain',
-            'privateKey',
-            'password',
-            'pkcs12',
-            'ocspStaple',
-          ]),
-        }),
-    ...(validationContext === undefined
-      ? {}
-      : { validationContext: part(validationContext, ['trustedCa', 'crl']) }),
-  };
+/** A path whose directory is this one. */
+function inside(directory: string): string {
+  return join(directory, '-');
+}
+
+/** What does not compile is not taken: neither by this thread nor by the workers. */
+function checkUsable({ tlsCertificate, validationContext }: Secret): void {
+  if (tlsCertificate !== undefined) checkPair(tlsCertificate);
+  if (validationContext !== undefined) compileTrust(validationContext);
 }
 
 /** A key that was written before its certificate, or after it, is not taken. */
