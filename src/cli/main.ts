@@ -3,9 +3,10 @@ import { LOAD_COMMAND } from '../control/load-config.ts';
 import { VERSION_LINE } from '../control/version-line.ts';
 import { closest } from '../core/suggest.ts';
 import { ENVOY_FLAGS } from './envoy-flags.ts';
+import { addInjectCommands } from './inject-commands.ts';
 import type { RunFlags } from './run.ts';
 
-const COMMANDS = ['run', 'validate', 'help'];
+const COMMANDS = ['run', 'validate', 'inject', 'uninject', 'webhook', 'help'];
 
 /**
  * Commands load what they need when they run: a serving process never loads what decodes configuration.
@@ -69,6 +70,7 @@ function program(): Command {
       process.exitCode = validate(flags);
     });
 
+  addInjectCommands(inox);
   inox.command(LOAD_COMMAND, { hidden: true }).action(async () => {
     const { answerLoadConfig } = await import('./load-config.ts');
     answerLoadConfig();

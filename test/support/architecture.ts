@@ -16,17 +16,18 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   extensions: dataPlane.slice(0, 8),
   worker: dataPlane,
   proto: ['core'],
+  inject: ['core'],
   xds: ['core', 'stats', 'proto'],
   istio: ['core', 'proto', 'xds'],
   // `config` and `extensions`: the control thread compiles every resource once to decide on ACK or NACK.
   control: ['core', 'stats', 'net', 'http', 'upstream', 'config', 'extensions', 'proto', 'xds', 'istio'],
-  cli: [...dataPlane, 'proto', 'xds', 'istio', 'control'],
+  cli: [...dataPlane, 'proto', 'xds', 'istio', 'inject', 'control'],
 };
 
 /** Packages that must not reach a data thread: the descriptors of Envoy's messages take 50 ms to load. */
 const controlOnly: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['proto', 'xds', 'istio', 'control', 'cli'],
-  yaml: ['proto', 'xds', 'istio', 'control', 'cli'],
+  yaml: ['proto', 'inject', 'xds', 'istio', 'control', 'cli'],
   commander: ['cli'],
 };
 
