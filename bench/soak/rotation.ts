@@ -1,0 +1,21 @@
+import { parseArgs } from 'node:util';
+import { runRotation } from '../../test/support/rotation.ts';
+
+/** `npm run soak`: certificates replaced every two seconds under load. Exits with 1 when a request failed or memory grew. */
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '300' }, every: { type: 'string', default: '2000' } },
+});
+const MAX_GROWTH = 24 * 2 ** 20;
+
+const result = await runRotation(Number(values.seconds), Number(values.every));
+const { failed, rssBefore, rssAfter, ...counts } = result;
+console.table(counts);
+console.log(`RSS of both: ${toMb(rssBefore)} MB, at the end ${toMb(rssAfter)} MB`);
+console.log(`failed requests: ${failed.length}`, failed.slice(0, 10));
+const good =
+  failed.length === 0 && result.refused === 0 && result.oldRootRefused && rssAfter - rssBefore < MAX_GROWTH;
+process.exitCode = good ? 0 : 1;
+
+function toMb(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1);
+}
