@@ -78,8 +78,11 @@ export interface Connection {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly destroyed: boolean;
-  /** Takes ownership of `data`: it must not change afterwards. Strings are latin1. False: over the high watermark, `onDrain` will follow. */
-  write(data: Uint8Array | string): boolean;
+  /**
+   * Takes ownership of `data`: it must not change afterwards, or not before `done` is called (which may be at once, late,
+   * or never). Strings are latin1. False: over the high watermark, `onDrain` will follow.
+   */
+  write(data: Uint8Array | string, done?: () => void): boolean;
   /** As `write`, for a chunk that is borrowed from `onData`: bytes the kernel does not take at once are copied. */
   writeBorrowed(chunk: Buffer): boolean;
   /** Sends FIN after what is buffered; reading goes on. Idempotent. */

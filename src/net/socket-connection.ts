@@ -249,10 +249,10 @@ export class SocketConnection implements Connection, ReadTarget {
     else if (bytes === READ_BYTES && !this.#socket.destroyed) this.#readInto(arena, arena.take());
   }
 
-  write(data: Uint8Array | string): boolean {
+  write(data: Uint8Array | string, done?: () => void): boolean {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded) return true;
-    if (typeof data === 'string' ? socket.write(data, 'latin1') : socket.write(data)) return true;
+    if (typeof data === 'string' ? socket.write(data, 'latin1') : socket.write(data, done)) return true;
     this.#blocked = true;
     return false;
   }

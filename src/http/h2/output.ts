@@ -16,6 +16,10 @@ const MAX_BYTES = 64 * 1024;
 /** Up to here the kernel gets a copy and the buffer is used again. */
 const COPY_BYTES = 16 * 1024;
 
+/** Buffers of MAX_BYTES that no connection of this thread is writing from. */
+const spare: Buffer[] = [];
+const SPARE_BUFFERS = 32;
+
 /** Told when the connection takes no more for now; `onDrain` of the connection follows. */
 export interface OutputOwner {
   onOutputFull(): void;
@@ -160,10 +164,13 @@ export class Output {
     if (length <= COPY_BYTES) {
       accepted = this.connection.writeBorrowed(bytes.subarray(0, length));
       // An idle connection keeps little.
-      if (bytes.length > COPY_BYTES) this.#bytes = EMPTY;
+      if (bytes.length > COPY_BYTES) {
+        this.#bytes = EMPTY;
+        giveBack(bytes);
+      }
     } else {
       this.#bytes = EMPTY;
-      accepted = this.connection.write(bytes.subarray(0, length));
+      accepted = this.connection.write(bytes.subarray(0, length), () => giveBack(bytes));
     }
     if (this.connection.buffered === 0) this.drained();
     else this.#tell();
@@ -231,11 +238,11 @@ export class Output {
   }
 
   #grow(needed: number): void {
-    let size = Math.max(MIN_BYTES, this.#bytes.length);
-    while (size < needed) size *= 2;
-    const grown = Buffer.allocUnsafeSlow(size);
-    this.#bytes.copy(grown, 0, 0, this.#at);
+    const before = this.#bytes;
+    const grown = bufferFor(needed, before.length);
+    before.copy(grown, 0, 0, this.#at);
     this.#bytes = grown;
+    giveBack(before);
   }
 
   /** A block is contiguous: what is before it leaves when it would get too large. */
@@ -256,6 +263,17 @@ export class Output {
 }
 
 const EMPTY = Buffer.alloc(0);
+
+function bufferFor(needed: number, before: number): Buffer {
+  if (needed > COPY_BYTES && needed <= MAX_BYTES) return spare.pop() ?? Buffer.allocUnsafeSlow(MAX_BYTES);
+  let size = Math.max(MIN_BYTES, before);
+  while (size < needed) size *= 2;
+  return Buffer.allocUnsafeSlow(size);
+}
+
+function giveBack(bytes: Buffer): void {
+  if (bytes.length === MAX_BYTES && spare.length < SPARE_BUFFERS) spare.push(bytes);
+}
 
 function flushScheduled(output: Output): void {
   output.flushTick();
