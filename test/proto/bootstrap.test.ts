@@ -248,8 +248,8 @@ const mistakes: readonly [what: string, text: string, expected: readonly string[
   ],
   [
     'an unsupported field',
-    cluster('health_checks: [{timeout: 1s}]'),
-    ['c.yaml:1:43: static_resources.clusters[0].health_checks: not supported by inox 0.1.0'],
+    cluster('upstream_config: {name: x}'),
+    ['c.yaml:1:43: static_resources.clusters[0].upstream_config: not supported by inox 0.1.0'],
   ],
   [
     'an unsupported enum value',
@@ -261,10 +261,10 @@ const mistakes: readonly [what: string, text: string, expected: readonly string[
   [
     'an unsupported type',
     cluster(
-      'load_balancing_policy: {policies: [{typed_extension_config: {name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash}}}]}',
+      'load_balancing_policy: {policies: [{typed_extension_config: {name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin}}}]}',
     ),
     [
-      'c.yaml:1:113: static_resources.clusters[0].load_balancing_policy.policies[0].typed_extension_config.typed_config: envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash is not supported by inox 0.1.0',
+      'c.yaml:1:113: static_resources.clusters[0].load_balancing_policy.policies[0].typed_extension_config.typed_config: envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin is not supported by inox 0.1.0',
     ],
   ],
   [
@@ -331,7 +331,7 @@ t.test('every mistake of a file is reported at once, in its order', async (t) =>
   const broken = meshYaml
     .replace('port_value: 10000', 'port_value: 70000')
     .replace('request_timeout: 1.5s', 'request_timeuot: 1.5s')
-    .replace('cluster: emoji, timeout: 0s', 'cluster: emojii, timeout: 0s, retry_policy: {}')
+    .replace('cluster: emoji, timeout: 0s', 'cluster: emojii, timeout: 0s, rate_limits: {}')
     .replace('filters.http.router.v3.Router', 'filters.http.lua.v3.Lua')
     .replace('connect_timeout: 0.25s', 'connect_timeout: 250ms');
   const hcm = 'static_resources.listeners[0].filter_chains[0].filters[0].typed_config';
@@ -339,7 +339,7 @@ t.test('every mistake of a file is reported at once, in its order', async (t) =>
     'c.yaml:8:59: static_resources.listeners[0].address.socket_address.port_value: value must be less than or equal to 65535',
     `c.yaml:16:17: ${hcm}.request_timeuot: unknown field of HttpConnectionManager, did you mean "request_timeout"?`,
     `c.yaml:24:45: ${hcm}.route_config.virtual_hosts[0].routes[0].route.cluster: unknown cluster "emojii", did you mean "emoji"?`,
-    `c.yaml:24:66: ${hcm}.route_config.virtual_hosts[0].routes[0].route.retry_policy: not supported by inox 0.1.0`,
+    `c.yaml:24:66: ${hcm}.route_config.virtual_hosts[0].routes[0].route.rate_limits: not supported by inox 0.1.0`,
     `c.yaml:29:21: ${hcm}.http_filters[0].typed_config: envoy.extensions.filters.http.lua.v3.Lua is not supported by inox 0.1.0`,
     'c.yaml:34:24: static_resources.clusters[0].connect_timeout: "250ms" is not a duration such as "0.25s", did you mean "0.25s"?',
   ]);
