@@ -121,13 +121,19 @@ export class TlsClient implements ClientTransport {
   #keepSessions(secure: TLSSocket, material: TlsMaterial, serverName: string, peer: PeerChain | null): void {
     const { maxSessions } = this.#options;
     if (maxSessions === 0) return;
-    secure.on('session', (session) => {
+    const keep = (session: Buffer): void => {
       if (material.generation !== this.#generation) return;
       this.#sessions.delete(serverName);
       this.#sessions.set(serverName, { session, peer });
       const [oldest] = this.#sessions.keys();
       if (this.#sessions.size > maxSessions && oldest !== undefined) this.#sessions.delete(oldest);
-    });
+    };
+    // TLS 1.3 sends its tickets behind the handshake; the session of TLS 1.2 is there with it.
+    if (secure.getProtocol() === 'TLSv1.3') secure.on('session', keep);
+    else {
+      const session = secure.getSession();
+      if (session !== undefined) keep(session);
+    }
   }
 }
 

@@ -17,13 +17,12 @@ export function verifySpiffe(
     const uris = peer.leaf.uriSans;
     if (uris.length !== 1) {
       const what = uris.length === 0 ? 'no URI' : `${uris.length} URIs`;
-      return san(
-        `a SPIFFE identity is exactly one URI among the subject alternative names; this has ${what}`,
-      );
+      const message = `a SPIFFE identity is exactly one URI among the subject alternative names; this has ${what}`;
+      return { kind: uris.length === 0 ? 'error' : 'san', message };
     }
     const [uri = ''] = uris;
     const domain = trustDomain(uri);
-    if (domain === undefined) return san(`'${uri}' is not a SPIFFE id`);
+    if (domain === undefined) return { kind: 'error', message: `'${uri}' is not a SPIFFE id` };
     if (peer.leaf.x509.ca) return san(`'${uri}' is shown by a CA, which no workload is`);
     const bundle = domains.get(domain);
     if (bundle === undefined) {

@@ -66,7 +66,7 @@ export interface VerifyRules {
   readonly hashes: ReadonlySet<string>;
   /** SHA-256 of the public key, base64. */
   readonly keys: ReadonlySet<string>;
-  /** Certificates between leaf and trust anchor, at most. */
+  /** Certificates above the leaf, the trust anchor included, at most. */
   readonly maxDepth: number;
 }
 
@@ -76,7 +76,7 @@ export function verifyByRules(rules: VerifyRules): VerifyPeer {
     if (rules.hasTrust && !rules.acceptUntrusted) {
       const error = chainError(peer, rules);
       if (error !== '') return chainRefusal(error);
-      if (peer.chain.length - 2 > rules.maxDepth) return chainRefusal('CERT_CHAIN_TOO_LONG');
+      if (peer.chain.length - 1 > rules.maxDepth) return chainRefusal('CERT_CHAIN_TOO_LONG');
     }
     if (rules.sans.length > 0 && !rules.sans.some((san) => san.matches(peer.leaf))) {
       return sanRefusal(peer.leaf, rules.sans);
