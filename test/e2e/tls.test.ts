@@ -228,7 +228,7 @@ const ROWS: readonly Row[] = [
   { name: 'SPIFFE of another domain', trust: spiffe('here'), shown: elsewhere, refused: 'error' },
   { name: 'SPIFFE from another CA', trust: spiffe('here'), shown: stranger, refused: 'error' },
   { name: 'two URIs', trust: spiffe('here'), shown: twoUris, refused: 'san' },
-  { name: 'no URI', trust: spiffe('here'), shown: plainClient, refused: 'san' },
+  { name: 'no URI', trust: spiffe('here'), shown: plainClient, refused: 'error' },
 ];
 
 t.test('which clients are welcome', async (t) => {
