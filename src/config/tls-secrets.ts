@@ -50,6 +50,9 @@ export function secretKey(config: SdsSecretConfig, path: string): string {
       'secrets come from the bootstrap or from files (path_config_source); xDS is not supported yet',
     );
   }
+  if (sdsConfig.pathConfigSource?.watchedDirectory?.path === '') {
+    throw ConfigError.at(`${path}.sds_config.path_config_source.watched_directory.path`, 'is empty');
+  }
   return `${file}#${name}`;
 }
 

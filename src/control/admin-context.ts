@@ -32,7 +32,7 @@ export function createAdminContext(control: ControlPlane): AdminContext {
         control.health.annotate(cluster),
       ),
     runtime: () => runtimeStatus(control),
-    certificates: () => [],
+    certificates: () => control.certificates.json(Date.now()),
     loggers: () => LOGGERS.map((name) => [name, options.log.level] as const),
     setLogLevel: (_logger, level) => {
       if (LOG_LEVELS.includes(level)) control.setLogLevel(level);
@@ -78,6 +78,7 @@ function configDump(control: ControlPlane): ConfigDumpSource {
     staticClusters: list(resources.clusters),
     staticListeners: listeners,
     staticRoutes: listeners.flatMap(routesOf),
+    staticSecrets: list(resources.secrets),
     inert: control.options.config.inert.map((field) => field.path),
   };
 }

@@ -110,16 +110,16 @@ class WantedSecret {
   read(): void {
     this.#attempts.inc();
     const more: string[] = [];
-    let text: string;
+    let found: readonly Secret[];
     try {
-      text = readFileSync(this.#place.file, 'utf8');
+      found = readSecrets(readFileSync(this.#place.file, 'utf8'));
     } catch (error) {
       this.#failures.inc();
       this.#explain(error);
       return;
     }
     try {
-      const secret = inlined(findSecret(text, this.#place.name), more);
+      const secret = inlined(named(found, this.#place.name), more);
       const digest = createHash('sha256').update(serialize(secret)).digest('hex');
       if (digest !== this.#published) {
         checkUsable(secret);
@@ -164,8 +164,8 @@ function findFiles(value: unknown, found: Map<string, SecretPlace>): void {
   for (const part of Object.values(value)) findFiles(part, found);
 }
 
-function findSecret(text: string, name: string): Secret {
-  const secret = readSecrets(text).find((one) => (one.name ?? '') === name);
+function named(secrets: readonly Secret[], name: string): Secret {
+  const secret = secrets.find((one) => (one.name ?? '') === name);
   if (secret === undefined) throw new Error('there is no secret of that name');
   return secret;
 }
@@ -182,7 +182,8 @@ function inlined(secret: Secret, paths: string[]): Secret {
     if (watchedDirectory?.path !== undefined) paths.push(inside(watchedDirectory.path));
     if (rest.filename !== undefined) {
       paths.push(rest.filename);
-      return { inlineBytes: new Uint8Array(readBytes(rest, '')) };
+      // The bytes count; the name is for /certs.
+      return { filename: rest.filename, inlineBytes: new Uint8Array(readBytes(rest, '')) };
     }
     return Object.fromEntries(Object.entries(rest).map(([name, inner]) => [name, take(inner)]));
   };

@@ -33,6 +33,7 @@ import type { DrainOptions } from './admin/context.ts';
 import { startMetrics } from './admin/metrics-server.ts';
 import { startAdmin } from './admin/server.ts';
 import { createAdminContext } from './admin-context.ts';
+import { Certificates } from './certificates.ts';
 import { startDiscovery } from './discovery.ts';
 import { drainListeners, drainProcess } from './drain.ts';
 import { HealthManager } from './health/health-manager.ts';
@@ -89,6 +90,7 @@ export class ControlPlane {
   readonly #counts: Record<string, Int32Array> = {};
   /** TLS secrets by key; see config/tls-secrets.ts. */
   readonly #secrets = new SecretStore();
+  readonly certificates: Certificates;
   readonly #ticketSecret = new Uint8Array(randomBytes(32));
   readonly #closers: (() => void)[] = [];
   #stopping: Promise<number> | null = null;
@@ -101,6 +103,7 @@ export class ControlPlane {
     for (const secret of config.bootstrap.staticResources?.secrets ?? [])
       this.#secrets.set(secret.name ?? '', secret);
     this.bootstrap = config.bootstrap;
+    this.certificates = new Certificates(config.bootstrap, this.#secrets);
     this.#exit = exit;
     this.signals = createSignals(concurrency);
     this.signals[SIGNAL.drainTimeMs] = options.drainMs;
@@ -116,6 +119,7 @@ export class ControlPlane {
       state: this.shownState,
       concurrency,
       version: 0,
+      daysUntilFirstCertExpiring: this.certificates.daysUntilFirstExpires(Date.now()),
     }));
     for (const cluster of this.clusters)
       this.#holdings[cluster.name ?? ''] = createHoldingsMemory(concurrency);

@@ -1,4 +1,4 @@
-import { createHash, hkdfSync } from 'node:crypto';
+import { constants, createHash, hkdfSync } from 'node:crypto';
 import {
   createSecureContext,
   type SecureContext,
@@ -111,7 +111,7 @@ export function createMaterial(options: MaterialOptions): TlsMaterial {
 /** No root certificate at all: without this Node would bring its own list. */
 const NO_CA: string[] = [];
 
-function contextOptions({ parameters, trust, sessionSeconds }: MaterialOptions): SecureContextOptions {
+function contextOptions({ parameters, trust, sessionSeconds, noTickets }: MaterialOptions): SecureContextOptions {
   const { minVersion, maxVersion, ciphers, curves, signatureAlgorithms } = parameters;
   return {
     minVersion,
@@ -125,6 +125,7 @@ function contextOptions({ parameters, trust, sessionSeconds }: MaterialOptions):
     allowPartialTrustChain: true,
     ...(sessionSeconds === undefined ? {} : { sessionTimeout: sessionSeconds }),
     honorCipherOrder: true,
+    ...(noTickets ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
   };
 }
 

@@ -41,6 +41,8 @@ export function createServerStats(
   const connections = scope.gauge('total_connections');
   const version = scope.gauge('version');
   const expiring = scope.gauge('days_until_first_cert_expiring');
+  // Staples are passed on unread.
+  scope.gauge('seconds_until_first_ocsp_response_expiring').set(0);
   const initialization = scope.histogram('initialization_time_ms');
   scope.gauge('parent_connections').set(0);
   scope.gauge('hot_restart_epoch').set(0);

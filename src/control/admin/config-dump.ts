@@ -91,6 +91,7 @@ const RESOURCE_TYPES: Readonly<Record<string, string>> = {
   static_listeners: 'StaticListener',
   static_route_configs: 'StaticRouteConfig',
   static_endpoint_configs: 'StaticEndpointConfig',
+  static_secrets: 'StaticSecret',
 };
 
 /** The sections in Envoy's order. Clients expect each of them, also when it is empty. */
@@ -127,8 +128,21 @@ function buildSections(
       '@type': `${ADMIN}RoutesConfigDump`,
       static_route_configs: wrap('route_config', 'envoy.config.route.v3.RouteConfiguration', staticRoutes),
     },
-    { '@type': `${ADMIN}SecretsConfigDump` },
+    secretsSection(source.staticSecrets ?? [], accepts),
   ];
+}
+
+function secretsSection(secrets: readonly JsonObject[], accepts: NameTest): JsonObject {
+  const shown = secrets
+    .filter(({ name }) => accepts?.(String(name ?? '')) !== false)
+    .map((secret) => ({
+      name: secret.name,
+      secret: redactSecrets({
+        '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
+        ...secret,
+      }),
+    }));
+  return { '@type': `${ADMIN}SecretsConfigDump`, static_secrets: shown.length === 0 ? undefined : shown };
 }
 
 function endpointsSection(clusters: readonly ClusterStatus[], accepts: NameTest): JsonObject {

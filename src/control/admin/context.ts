@@ -72,6 +72,8 @@ export interface ConfigDumpSource {
   readonly staticClusters: readonly JsonObject[];
   readonly staticListeners: readonly JsonObject[];
   readonly staticRoutes: readonly JsonObject[];
+  /** With everything that is secret in them: what shows them leaves it out. */
+  readonly staticSecrets?: readonly JsonObject[];
   /** Paths of settings that are accepted without effect. */
   readonly inert: readonly string[];
 }

@@ -9,6 +9,7 @@ export const tlsSupport: SupportTable = {
     require_sni: 'implemented',
     session_ticket_keys: noted('the first key; OpenSSL takes 48 of its 80 bytes'),
     session_timeout: 'implemented',
+    disable_stateless_session_resumption: noted('nothing is resumed then'),
     disable_stateful_session_resumption: inert('there are tickets only'),
     full_scan_certs_on_sni_mismatch: inert('there are few certificates, and all are looked at'),
     ocsp_staple_policy: {
@@ -82,5 +83,6 @@ export const tlsSupport: SupportTable = {
     path_config_source: 'implemented',
     resource_api_version: inert('files hold v3 messages'),
   },
-  'envoy.config.core.v3.PathConfigSource': { path: 'implemented' },
+  'envoy.config.core.v3.PathConfigSource': { path: 'implemented', watched_directory: 'implemented' },
+  'envoy.config.core.v3.WatchedDirectory': { path: 'implemented' },
 };
