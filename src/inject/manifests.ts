@@ -42,7 +42,12 @@ export type Planner = (pod: PodOf, sourceAt: InjectOptions['sourceAt']) => Plan;
  */
 export function changeManifests(text: string, file: string, verb: string, planner: Planner): Changed {
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { merge: true, lineCounter: lines, logLevel: 'silent' });
+  const documents = parseAllDocuments(text, {
+    merge: true,
+    lineCounter: lines,
+    logLevel: 'silent',
+    prettyErrors: false,
+  });
   const problems: ConfigProblem[] = [];
   const outcomes: Outcome[] = [];
   let result = '';
