@@ -156,6 +156,7 @@ function compileBreakers(
       scope.scope(`circuit_breakers.${part}`),
       context.primary,
       context.clock,
+      context.timers,
     );
   };
   return { default: breaker('DEFAULT', 'default'), high: breaker('HIGH', 'high') };

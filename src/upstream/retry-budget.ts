@@ -1,3 +1,4 @@
+import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import type { Gauge } from '../stats/scope.ts';
 import type { Limit } from './breaker.ts';
 
@@ -77,6 +78,16 @@ export interface WindowSettings {
 /** Linkerd's defaults. */
 export const DEFAULT_WINDOW: WindowSettings = { ratio: 0.2, minPerSecond: 10, windowMs: 10_000 };
 
+/** Shows how many retries would be granted now; without a wheel never again after the start. */
+export interface BudgetGauge {
+  readonly remaining: Gauge;
+  /** 1 while none would be. */
+  readonly open: Gauge;
+  readonly wheel: TimerWheel | null;
+}
+
+const SHOW_EVERY_MS = 500;
+
 /** What one retry costs; requests deposit `ratio` of it. Scaled, so that 0.3 is not rounded to a third. */
 const RETRY_COST = 1000;
 
@@ -84,7 +95,7 @@ const RETRY_COST = 1000;
  * Linkerd's budget: within any window there are at most `ratio` × requests + `minPerSecond` × window retries. A token
  * is taken when the retry is scheduled and never comes back, unless the retry was not made.
  */
-export class WindowedBudget implements RetryLimit {
+export class WindowedBudget implements RetryLimit, TimerOwner {
   readonly #memory: Int32Array;
   readonly #base: number;
   readonly #deposit: number;
@@ -92,11 +103,12 @@ export class WindowedBudget implements RetryLimit {
   readonly #slotMs: number;
   readonly #retries: Limit;
   readonly #wall: () => number;
-  readonly #remaining: Gauge | null;
+  readonly #show: BudgetGauge | null;
+  readonly #timer: WheelTimer;
 
   /**
    * `memory` has `BUDGET_NUMBERS` per worker; this one writes the part of `worker`. `wall` must run alike in all
-   * workers. `retries` counts the ones under way. The gauge shows how many retries would be granted now.
+   * workers. `retries` counts the ones under way.
    */
   constructor(
     settings: WindowSettings,
@@ -104,7 +116,7 @@ export class WindowedBudget implements RetryLimit {
     worker: number,
     retries: Limit,
     wall: () => number,
-    remaining: Gauge | null,
+    show: BudgetGauge | null,
   ) {
     this.#memory = memory;
     this.#base = worker * BUDGET_NUMBERS;
@@ -113,8 +125,9 @@ export class WindowedBudget implements RetryLimit {
     this.#slotMs = settings.windowMs / SLOTS;
     this.#retries = retries;
     this.#wall = wall;
-    this.#remaining = remaining;
-    this.#show();
+    this.#show = show;
+    this.#timer = new WheelTimer(this);
+    this.#tell();
   }
 
   get available(): boolean {
@@ -124,7 +137,8 @@ export class WindowedBudget implements RetryLimit {
   take(): void {
     this.#add(-RETRY_COST);
     this.#retries.take();
-    this.#show();
+    this.#tell();
+    this.#showSoon();
   }
 
   release(): void {
@@ -134,15 +148,37 @@ export class WindowedBudget implements RetryLimit {
   refund(): void {
     this.#add(RETRY_COST);
     this.#retries.release();
-    this.#show();
+    this.#tell();
+    this.#showSoon();
   }
 
   deposit(): void {
     this.#add(this.#deposit);
+    this.#showSoon();
   }
 
-  #show(): void {
-    this.#remaining?.set(Math.max(0, Math.floor(this.#balance() / RETRY_COST)));
+  /** The balance changes with time and by other workers too: shown until the window has forgotten all requests. */
+  onTimer(): void {
+    this.#tell();
+    if (!this.#forgotten()) this.#showSoon();
+  }
+
+  #showSoon(): void {
+    if (this.#timer.slot === null) this.#show?.wheel?.schedule(this.#timer, SHOW_EVERY_MS);
+  }
+
+  #tell(): void {
+    const granted = Math.max(0, Math.floor(this.#balance() / RETRY_COST));
+    this.#show?.remaining.set(granted);
+    this.#show?.open.set(granted === 0 ? 1 : 0);
+  }
+
+  #forgotten(): boolean {
+    const tick = this.#tick();
+    for (let at = 0; at < this.#memory.length; at += SLOT_NUMBERS) {
+      if (tick - (this.#memory[at] ?? 0) < SLOTS) return false;
+    }
+    return true;
   }
 
   #tick(): number {

@@ -99,3 +99,23 @@ t.test('what others hold counts: the sum is tested, so that workers − 1 are to
   onlyHost(cluster).http.open(next);
   t.ok(next.stream);
 });
+
+t.test('a limit that another worker closes is not shown as open for ever', async (t) => {
+  const world = createWorld();
+  t.teardown(world.close);
+  const memory = new Int32Array(2 * HOLDING_SLICE);
+  const other = createHoldings(memory, 1);
+  other.add(HOLDING.requests, 1);
+  const config = one({ circuitBreakers: { thresholds: [{ maxRequests: 2 }] } });
+  const cluster = compileCluster(config, { ...world.context, holdings: () => createHoldings(memory, 0) });
+  const host = onlyHost(cluster);
+  host.http.open(new FakeRequest());
+  world.connect(0);
+  t.equal(world.stat('circuit_breakers.default.rq_open'), 1);
+  world.advance(1000);
+  t.equal(world.stat('circuit_breakers.default.rq_open'), 1, 'it is open');
+  other.add(HOLDING.requests, -1);
+  world.advance(1000);
+  t.equal(world.stat('circuit_breakers.default.rq_open'), 0);
+  host.close();
+});

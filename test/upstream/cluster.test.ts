@@ -192,6 +192,7 @@ t.test('two workers share a connection limit', async (t) => {
   const limits = { circuitBreakers: { thresholds: [{ maxPendingRequests: 1 }] } };
   const hosts = [0, 1].map((slice) => {
     const world = createWorld();
+    t.teardown(world.close);
     const cluster = world.cluster.bind(null, staticCluster([{ port: 1 }], limits));
     Object.assign(world.context, { holdings: () => createHoldings(memory, slice) });
     return cluster().hosts.value?.hosts[0];

@@ -9,6 +9,7 @@ import {
   WindowedBudget,
   type WindowSettings,
 } from '../../src/upstream/retry-budget.ts';
+import { createWorld, staticCluster } from './fakes.ts';
 
 function breaker(limits: Partial<typeof DEFAULT_LIMITS> = {}) {
   return createBreaker({ ...DEFAULT_LIMITS, ...limits }, createLocalHoldings(), new StatStore().root, true);
@@ -153,4 +154,26 @@ t.test('the budget lies behind the holdings of all workers', async (t) => {
   t.equal(holdings[2]?.budget.length, 3 * BUDGET_NUMBERS);
   holdings[0]?.budget.fill(9);
   t.equal(holdings[1]?.total(0), 0);
+});
+
+t.test('the gauges follow the balance when nothing is asked any more, and then rest', async (t) => {
+  const world = createWorld();
+  t.teardown(world.close);
+  world.clock.ms = 100_000;
+  const { retryLimit } = world.cluster(staticCluster([{ port: 1 }])).breaker;
+  const later = (ms: number): (number | undefined)[] => {
+    for (let passed = 0; passed < ms; passed += 500) world.advance(500);
+    return ['retry_budget_remaining', 'rq_retry_open'].map((name) =>
+      world.stat(`circuit_breakers.default.${name}`),
+    );
+  };
+  while (retryLimit.available) {
+    retryLimit.take();
+    retryLimit.release();
+  }
+  t.strictSame(later(1000), [0, 1]);
+  t.strictSame(later(11_000), [100, 0]);
+  t.equal(world.timers.size, 0);
+  for (let i = 0; i < 4; i++) retryLimit.take();
+  t.strictSame(later(1000), [96, 0], 'four at once are no limit');
 });
