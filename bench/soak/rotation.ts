@@ -8,9 +8,12 @@ const { values } = parseArgs({
 const MAX_GROWTH = 24 * 2 ** 20;
 
 const result = await runRotation(Number(values.seconds), Number(values.every));
-const { failed, rssBefore, rssAfter, ...counts } = result;
+const { failed, rss, rssBefore, rssAfter, ...counts } = result;
 console.table(counts);
 console.log(`RSS of both: ${toMb(rssBefore)} MB, at the end ${toMb(rssAfter)} MB`);
+const step = Math.max(1, Math.floor(rss.length / 30));
+const shown = rss.filter((_, i) => i % step === 0).map(toMb);
+console.log(`RSS over time: ${shown.join(' ')}`);
 console.log(`failed requests: ${failed.length}`, failed.slice(0, 10));
 const good =
   failed.length === 0 && result.refused === 0 && result.oldRootRefused && rssAfter - rssBefore < MAX_GROWTH;

@@ -111,7 +111,13 @@ export function createMaterial(options: MaterialOptions): TlsMaterial {
 /** No root certificate at all: without this Node would bring its own list. */
 const NO_CA: string[] = [];
 
-function contextOptions({ parameters, trust, sessionSeconds, noTickets }: MaterialOptions): SecureContextOptions {
+function contextOptions({
+  parameters,
+  trust,
+  sessionSeconds,
+  noTickets,
+  preferClientCiphers,
+}: MaterialOptions): SecureContextOptions {
   const { minVersion, maxVersion, ciphers, curves, signatureAlgorithms } = parameters;
   return {
     minVersion,
@@ -124,7 +130,7 @@ function contextOptions({ parameters, trust, sessionSeconds, noTickets }: Materi
     // As Envoy: an intermediate among the trusted CAs is enough.
     allowPartialTrustChain: true,
     ...(sessionSeconds === undefined ? {} : { sessionTimeout: sessionSeconds }),
-    honorCipherOrder: true,
+    honorCipherOrder: !preferClientCiphers,
     ...(noTickets ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
   };
 }

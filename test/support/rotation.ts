@@ -41,6 +41,8 @@ export interface RotationResult {
   /** Of both processes: once warm, and at the end. */
   readonly rssBefore: number;
   readonly rssAfter: number;
+  /** After each rotation. */
+  readonly rss: readonly number[];
 }
 
 export async function runRotation(seconds: number, everyMs = 2000): Promise<RotationResult> {
@@ -96,7 +98,9 @@ async function rotate(
   forMs: number,
   everyMs: number,
   afterEach: () => Promise<number>,
-): Promise<Pick<RotationResult, 'rotations' | 'rootsReplaced' | 'slowestMs' | 'rssBefore' | 'rssAfter'>> {
+): Promise<
+  Pick<RotationResult, 'rotations' | 'rootsReplaced' | 'slowestMs' | 'rssBefore' | 'rssAfter' | 'rss'>
+> {
   const steps = [
     () => secrets.reissue(),
     () => secrets.reissue(),
@@ -123,6 +127,7 @@ async function rotate(
     // The highest of the first third and of the last, so that one collection more or less makes no difference.
     rssBefore: Math.max(...rss.slice(0, third + 1)),
     rssAfter: Math.max(...rss.slice(-third - 1)),
+    rss,
   };
 }
 
