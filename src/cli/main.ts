@@ -42,8 +42,8 @@ function program(): Command {
     )
     .option('--log-json', 'log as JSON lines', false)
     .option(
-      '--metrics-address <ip:port>',
-      'read-only port for /stats/prometheus and /ready (env INOX_METRICS_ADDRESS)',
+      '--metrics-address <ip:port,…>',
+      'read-only ports for /stats/prometheus and /ready (env INOX_METRICS_ADDRESS)',
     )
     // Whatever is no command ends up here, as run is the default: a misspelt command, most likely.
     .allowExcessArguments()

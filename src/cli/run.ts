@@ -53,8 +53,8 @@ export async function run(flags: RunFlags): Promise<void> {
   const concurrency = parseConcurrency(flags.concurrency);
   if (concurrency === undefined)
     return fail(`--concurrency must be a whole number, not '${flags.concurrency}'`);
-  const metrics = parseAddress(flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS);
-  if (metrics === null) {
+  const metrics = parseAddresses(flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS);
+  if (metrics === undefined) {
     const given = flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS;
     return fail(`--metrics-address must be ip:port, not '${given}'`);
   }
@@ -73,7 +73,7 @@ export async function run(flags: RunFlags): Promise<void> {
 interface Parsed {
   readonly level: LogLevel;
   readonly concurrency: number;
-  readonly metrics: Address | undefined;
+  readonly metrics: readonly Address[];
   readonly initOnly: boolean;
 }
 
@@ -98,7 +98,7 @@ async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): P
       lameDuckMs: Number(flags.lameDuckTimeS ?? DEFAULT_LAME_DUCK_S) * 1000,
       drainAtOnce: flags.drainStrategy === 'immediate',
       shedLagMs: Number(flags.shedLagMs ?? 0),
-      metricsAddress: parsed.metrics,
+      metricsAddresses: parsed.metrics,
       onAdminAddress: (address) => {
         if (flags.adminAddressPath !== undefined)
           writeFileSync(flags.adminAddressPath, formatAddress(address));
@@ -213,14 +213,21 @@ function parseConcurrency(text: string | undefined): number | undefined {
   return Math.max(1, Number(text));
 }
 
-/** undefined: none given; null: not an address. */
-function parseAddress(text: string | undefined): Address | undefined | null {
-  if (text === undefined || text === '') return undefined;
+/** Addresses with commas between; undefined: one of them is none. */
+function parseAddresses(text: string | undefined): readonly Address[] | undefined {
+  const addresses = (text ?? '')
+    .split(',')
+    .flatMap((part) => (part === '' ? [] : [parseAddress(part.trim())]));
+  const found = addresses.filter((address) => address !== undefined);
+  return found.length === addresses.length ? found : undefined;
+}
+
+function parseAddress(text: string): Address | undefined {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
-  if (match === null) return null;
+  if (match === null) return undefined;
   const ip = match[1] ?? match[2] ?? '';
   const port = Number(match[3]);
-  return isIP(ip) !== 0 && port <= MAX_PORT ? ipAddress(ip, port) : null;
+  return isIP(ip) !== 0 && port <= MAX_PORT ? ipAddress(ip, port) : undefined;
 }
 
 function fail(message: string): void {

@@ -29,6 +29,7 @@ import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import type { HostSignal } from '../upstream/health-view.ts';
 import { createHoldingsMemory, releaseHoldings } from '../upstream/holdings.ts';
+import { AppProbes } from './admin/app-probes.ts';
 import type { DrainOptions } from './admin/context.ts';
 import { startMetrics } from './admin/metrics-server.ts';
 import { startAdmin } from './admin/server.ts';
@@ -63,7 +64,7 @@ export interface ServeOptions {
   /** Workers whose event loop is late by so much for a second refuse requests; 0 for off. */
   readonly shedLagMs: number;
   /** Read-only port for scrapes and readiness, none when undefined. */
-  readonly metricsAddress: Address | undefined;
+  readonly metricsAddresses: readonly Address[];
   /** Written once the admin listens (`--admin-address-path`). */
   readonly onAdminAddress: (address: Address) => void;
   readonly commandLine: Readonly<Record<string, string | number | boolean>>;
@@ -172,10 +173,11 @@ export class ControlPlane {
   /** Everything up to the moment when connections are accepted. Rejects with a readable error. */
   async start(): Promise<void> {
     const began = performance.now();
-    const { config, concurrency, metricsAddress, log } = this.options;
+    const { config, concurrency, metricsAddresses, log } = this.options;
     await this.#openAdmin();
-    if (metricsAddress !== undefined) {
-      const server = await startMetrics(metricsAddress, createAdminContext(this), (error) =>
+    const probes = new AppProbes(process.env.INOX_APP_PROBES, process.env.POD_IP || '127.0.0.1');
+    for (const metricsAddress of metricsAddresses) {
+      const server = await startMetrics(metricsAddress, createAdminContext(this), probes, (error) =>
         this.#onBug(error),
       ).catch((error: unknown) => {
         const where = `metrics on ${formatAddress(metricsAddress)}`;

@@ -49,7 +49,7 @@ async function start(test: TestOwner, backend: number, cluster: string, concurre
       lameDuckMs: 0,
       drainAtOnce: false,
       shedLagMs: 0,
-      metricsAddress: undefined,
+      metricsAddresses: [],
       onAdminAddress: () => {},
       commandLine: {},
       log: new LevelLogger('warning', () => {}),

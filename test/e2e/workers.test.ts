@@ -31,7 +31,7 @@ async function start(test: TestOwner, parts: HttpBootstrap): Promise<Mesh> {
       lameDuckMs: 0,
       drainAtOnce: false,
       shedLagMs: 0,
-      metricsAddress: undefined,
+      metricsAddresses: [],
       onAdminAddress: () => {},
       commandLine: {},
       log: new LevelLogger('warning', (_level, _component, message) => log.push(message)),

@@ -1,4 +1,5 @@
 import type { Address } from '../../net/connection.ts';
+import { APP_PROBE_PREFIX, type AppProbes } from './app-probes.ts';
 import type { AdminContext } from './context.ts';
 import { type AdminReply, textReply } from './endpoint.ts';
 import { type SmallServer, serveSmall } from './http-server.ts';
@@ -9,12 +10,13 @@ import { prometheusEndpoint } from './stats.ts';
 const MAX_SCRAPES = 4;
 
 /**
- * Opens the read-only port for the outside: the exposition and readiness, nothing else.
+ * Opens the read-only port for the outside: the exposition, readiness and the application's probes, nothing else.
  * Of the query only `usedonly` counts: filters would let anybody outside choose how much work is done.
  */
 export function startMetrics(
   address: Address,
   context: AdminContext,
+  probes: AppProbes,
   onError: (error: unknown) => void,
 ): Promise<SmallServer> {
   let scrapes = 0;
@@ -29,8 +31,10 @@ export function startMetrics(
   };
   return serveSmall(
     address,
-    ({ method, url = '' }) => {
-      const [path, query = ''] = url.split('?', 2);
+    ({ method, url = '', headers }) => {
+      const [path = '', query = ''] = url.split('?', 2);
+      if (path.startsWith(APP_PROBE_PREFIX) && method === 'GET')
+        return probes.handle(path, headers['user-agent'] ?? 'inox');
       if (path !== '/stats/prometheus' && path !== '/ready' && path !== '/healthz/ready') {
         return textReply('not found\n', 404);
       }

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { AppProbes } from '../../../src/control/admin/app-probes.ts';
 import { startMetrics } from '../../../src/control/admin/metrics-server.ts';
 import { ask, fakeContext } from './support.ts';
 
