@@ -8,8 +8,11 @@ t.test('the metrics port shows the exposition and readiness, and nothing else', 
   context.store.root.counter('used').inc();
   context.store.root.counter('unused');
   context.store.flush();
-  const server = await startMetrics({ ip: '127.0.0.1', port: 0, path: '' }, context, (error) =>
-    t.fail(String(error)),
+  const server = await startMetrics(
+    { ip: '127.0.0.1', port: 0, path: '' },
+    context,
+    new AppProbes(undefined, '127.0.0.1'),
+    (error) => t.fail(String(error)),
   );
   t.teardown(() => server.close());
   const all = await ask(server.address, '/stats/prometheus?filter=nothing');
