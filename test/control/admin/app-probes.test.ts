@@ -121,7 +121,7 @@ t.test('the real program answers for the application, on each of its read-only p
   const free = await Promise.all([freePort(), freePort()]);
   const inox = await InoxProcess.start(
     'admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n',
-    ['--metrics-address', '127.0.0.1:29101,127.0.0.1:29102'],
+    ['--metrics-address', free.map((at) => `127.0.0.1:${at}`).join(',')],
   );
   t.teardown(() => inox.stop());
   for (const at of free) {
