@@ -14,6 +14,7 @@ function addField(file: string, message: string, field: string): ProtoPatch {
 const base = 'envoy/config/core/v3/base.proto';
 const cares = 'envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.proto';
 const routes = 'envoy/config/route/v3/route_components.proto';
+const tls = 'envoy/extensions/transport_sockets/tls/v3/tls.proto';
 const manager = 'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto';
 
 /** Where the packaged protos are behind Envoy 1.40. */
@@ -79,6 +80,9 @@ export const protoPatches: readonly ProtoPatch[] = [
     'google.protobuf.UInt32Value max_header_field_size_kb = 19',
   ),
   addField('envoy/config/listener/v3/listener.proto', 'Listener', 'core.v3.TcpKeepalive tcp_keepalive = 37'),
+  addField(tls, 'UpstreamTlsContext', 'bool auto_host_sni = 6'),
+  addField(tls, 'UpstreamTlsContext', 'bool auto_sni_san_validation = 7'),
+  addField(tls, 'DownstreamTlsContext', 'bool prefer_client_ciphers = 11'),
   addField(routes, 'RouteAction', 'google.protobuf.Duration flush_timeout = 42'),
   addField(routes, 'VirtualHost', 'google.protobuf.UInt64Value request_body_buffer_limit = 25'),
   addField(routes, 'Route', 'google.protobuf.UInt64Value request_body_buffer_limit = 20'),

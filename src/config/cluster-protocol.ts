@@ -12,7 +12,7 @@ import type { H2ClientOptions } from '../http/h2/options.ts';
 import type { DialOptions } from '../net/dial.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { ClusterContext } from '../upstream/context.ts';
-import type { CreateClient, PoolProtocol } from '../upstream/pools/pool-shared.ts';
+import type { AutoNames, CreateClient, PoolProtocol } from '../upstream/pools/pool-shared.ts';
 import { at } from './context.ts';
 import { compileHeaderCase } from './header-case.ts';
 import { compileHttp2Client } from './http2-options.ts';
@@ -138,10 +138,12 @@ export function compilePoolProtocols(
   }
 }
 
-/** `auto_sni` of `upstream_http_protocol_options`; null: the transport socket's own server name is asked for. */
-export function compileAutoSni({ upstream }: ClusterProtocol): { readonly header: string } | null {
-  if (upstream?.autoSni !== true) return null;
-  return { header: (upstream.overrideAutoSniHeader ?? '').toLowerCase() };
+/** `upstream_http_protocol_options`; null: the transport socket's own names are what counts. */
+export function compileAutoNames({ upstream }: ClusterProtocol): AutoNames | null {
+  const ask = upstream?.autoSni ?? false;
+  const verify = upstream?.autoSanValidation ?? false;
+  const header = (upstream?.overrideAutoSniHeader ?? '').toLowerCase();
+  return ask || verify ? { header, ask, verify } : null;
 }
 
 function compileH1({ common, http1, http1Path }: ClusterProtocol, envoyStrict: boolean): H1ClientOptions {

@@ -13,7 +13,7 @@ import { isAggregate } from './cluster-aggregate.ts';
 import { compileBalancing } from './cluster-balancing.ts';
 import { compileDnsResolver, compileStrictDns, isStrictDns } from './cluster-dns.ts';
 import { compileStaticHosts } from './cluster-hosts.ts';
-import { clusterProtocol, compileAutoSni, compilePoolProtocols } from './cluster-protocol.ts';
+import { clusterProtocol, compileAutoNames, compilePoolProtocols } from './cluster-protocol.ts';
 import { compileHealthCheck, compileHostTurnover } from './health-check.ts';
 import { compileOutlierDetection } from './outlier-detection.ts';
 
@@ -101,7 +101,7 @@ function compileShared(
     dialOptions,
     http,
     httpForHttp2: forHttp2,
-    autoSni: compileAutoSni(protocol),
+    autoNames: compileAutoNames(protocol),
     stats: createClusterStats(scope),
     breaker: breakers.default,
     high: null,

@@ -36,7 +36,7 @@ export function compileDownstreamTls(config: DownstreamTlsContext, ctx: Listener
     sessionSeconds:
       config.sessionTimeout === undefined ? undefined : Math.floor(config.sessionTimeout / 1000),
     noTickets: config.disableStatelessSessionResumption ?? false,
-    preferClientCiphers: false,
+    preferClientCiphers: config.preferClientCiphers ?? false,
   });
   if (!hasIdentity(common)) {
     throw ConfigError.at('common_tls_context', 'No TLS certificates found for server context');
@@ -64,20 +64,29 @@ export function compileUpstreamTls(config: UpstreamTlsContext, ctx: ClientTransp
   if (config.allowRenegotiation === true) {
     throw ConfigError.at('allow_renegotiation', 'is not supported');
   }
+  const checkServerName = config.autoSniSanValidation ?? false;
+  if (checkServerName && !hasTrust(common)) throw ConfigError.at('auto_sni_san_validation', NO_TRUSTED_CA);
+  const trustOf = checkServerName ? trustForNames : compileTrust;
+  const more = { ticketKeys: [], sessionSeconds: undefined, noTickets: false, preferClientCiphers: false };
   return new TlsClient({
-    provider: compileProvider(common, 'client', ctx, stats.onUpdateFailed, {
-      ticketKeys: [],
-      sessionSeconds: undefined,
-      noTickets: false,
-      preferClientCiphers: false,
-    }),
+    provider: compileProvider(common, 'client', ctx, stats.onUpdateFailed, more, trustOf),
     serverName: config.sni ?? '',
     alpn: common.alpnProtocols ?? [],
     maxSessions: config.maxSessionKeys ?? 1,
-    checkServerName: false,
+    askHostname: config.autoHostSni ?? false,
+    checkServerName,
     observer: stats,
     wallMs: () => ctx.clock.wall(),
   });
+}
+
+const NO_TRUSTED_CA = "'auto_sni_san_validation' was configured without configuring a trusted CA";
+
+/** `auto_sni_san_validation`: the name that was asked for stands in for the names of the context. */
+function trustForNames(config: CertificateValidationContext): TlsTrust {
+  const trust = compileTrust({ ...config, matchTypedSubjectAltNames: [], matchSubjectAltNames: [] });
+  if (trust?.ca === undefined) throw ConfigError.at('trusted_ca', NO_TRUSTED_CA);
+  return trust;
 }
 
 interface ProviderContext {
@@ -101,6 +110,7 @@ function compileProvider(
   ctx: ProviderContext,
   onUpdateFailed: (error: unknown) => void,
   more: MoreOptions,
+  trustOf: (config: CertificateValidationContext) => TlsTrust | null = compileTrust,
 ): TlsProvider {
   checkSupported(common);
   const parameters = at('common_tls_context', () => compileTlsParameters(common.tlsParams, side));
@@ -118,7 +128,7 @@ function compileProvider(
       : ctx.secrets.cell(secretKey(trustConfig, 'common_tls_context.validation_context_sds_secret_config'));
   const fixed = common.validationContext;
   const fixedTrust =
-    fixed === undefined ? null : at('common_tls_context.validation_context', () => compileTrust(fixed));
+    fixed === undefined ? null : at('common_tls_context.validation_context', () => trustOf(fixed));
   const make = (): TlsMaterial | null => {
     const identities = [...own];
     for (const cell of identityCells) {
@@ -130,7 +140,7 @@ function compileProvider(
     if (trustCell !== undefined) {
       const found = validationOf(trustCell);
       if (found === undefined) return null;
-      trust = compileTrust(merge(combined?.defaultValidationContext, found));
+      trust = trustOf(merge(combined?.defaultValidationContext, found));
     }
     return createMaterial(materialOptions(parameters, identities, trust, ctx, more));
   };

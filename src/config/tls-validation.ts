@@ -10,7 +10,7 @@ import { ConfigError } from '../core/errors.ts';
 import { type ParsedCertificate, readCertificates } from '../net/tls-certificate.ts';
 import type { TlsTrust } from '../net/tls-material.ts';
 import { trustDomain, verifySpiffe } from '../net/tls-spiffe.ts';
-import { type SanMatcher, verifyByRules } from '../net/tls-verify.ts';
+import { dnsNameMatches, type SanMatcher, verifyByRules } from '../net/tls-verify.ts';
 import { compileStringMatcher } from '../route/string-matcher.ts';
 import { at, typedObject } from './context.ts';
 import { readText } from './data-source.ts';
@@ -21,15 +21,17 @@ const SPIFFE = 'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorCon
 export function compileTrust(config: CertificateValidationContext): TlsTrust | null {
   checkSupported(config);
   const sans = compileSans(config);
-  const crl = config.crl === undefined ? undefined : readText(config.crl, 'crl');
+  const ownCrl = config.crl === undefined ? undefined : readText(config.crl, 'crl');
   const fingerprint = createHash('sha256').update(JSON.stringify(config));
   if (config.customValidatorConfig !== undefined) {
     const { ca, verify } = compileSpiffe(config, sans);
-    return { ca, crl, verify, fingerprint: fingerprint.update(ca).digest('hex') };
+    return { ca, crl: ownCrl, verify, fingerprint: fingerprint.update(ca).digest('hex') };
   }
   const ca = compileCa(config);
+  // As Envoy: a bundle of CAs may bring their revocation lists.
+  const crl = [ownCrl, ...revocationLists(ca)].filter((one) => one !== undefined).join('\n') || undefined;
   const hashes = new Set((config.verifyCertificateHash ?? []).map(normalHash));
-  const keys = new Set(config.verifyCertificateSpki ?? []);
+  const keys = new Set((config.verifyCertificateSpki ?? []).map(checkedKey));
   if (ca === undefined) {
     if (sans.length > 0) {
       const field =
@@ -98,8 +100,19 @@ function readable(pem: string): void {
   }
 }
 
-function normalHash(hash: string): string {
-  return hash.replaceAll(':', '').toLowerCase();
+function revocationLists(ca: string | undefined): readonly string[] {
+  return ca?.match(/-----BEGIN X509 CRL-----[\s\S]*?-----END X509 CRL-----/g) ?? [];
+}
+
+function normalHash(hash: string, i: number): string {
+  const hex = hash.replaceAll(':', '').toLowerCase();
+  if (/^[0-9a-f]{64}$/.test(hex)) return hex;
+  throw ConfigError.at(`verify_certificate_hash[${i}]`, `Invalid hex-encoded SHA-256 ${hash}`);
+}
+
+function checkedKey(hash: string, i: number): string {
+  if (Buffer.from(hash, 'base64').length === 32) return hash;
+  throw ConfigError.at(`verify_certificate_spki[${i}]`, `Invalid base64-encoded SHA-256 ${hash}`);
 }
 
 /** `envoy.tls.cert_validator.spiffe` */
@@ -175,13 +188,6 @@ function compileSan(
   }
   const test = compileStringMatcher(matcher, path);
   return ({ sans }) => sans[kind].some(test);
-}
-
-/** As Envoy: `*.` stands for one label, and a wildcard only at the start. */
-export function dnsNameMatches(name: string, pattern: string): boolean {
-  if (name === pattern) return true;
-  const dot = name.indexOf('.');
-  return pattern.startsWith('*.') && dot > 0 && name.slice(dot) === pattern.slice(1);
 }
 
 function describe(kind: string, matcher: StringMatcher): string {

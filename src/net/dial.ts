@@ -8,6 +8,10 @@ export interface DialOptions {
   readonly bufferLimitBytes?: number;
   /** Server to ask for in a TLS handshake, instead of the configured one. */
   readonly serverName?: string;
+  /** `auto_san_validation`: the certificate must be for this host; '' fits none. Left out: not asked for. */
+  readonly verifyName?: string;
+  /** Name of the host, where it has one. */
+  readonly hostname?: string;
   /** Protocols to offer in a TLS handshake, most wanted first. */
   readonly alpn?: readonly string[];
   /** The transport socket; null or left out: the bytes as they are. */

@@ -7,7 +7,7 @@ import type { DialOptions } from './dial.ts';
 import { type ConnectionFacts, type ReadingSocket, SocketConnection } from './socket-connection.ts';
 import type { TlsMaterial, TlsProvider } from './tls-material.ts';
 import { handshakeFailure, peerChain, refusedPeer, type TlsObserver, tlsInfo } from './tls-session.ts';
-import type { PeerChain, Refusal } from './tls-verify.ts';
+import { certificateFits, certificateNames, type PeerChain, type Refusal, refuseName } from './tls-verify.ts';
 import type { ClientTransport, PendingTransport, TransportListener } from './transport.ts';
 
 export interface TlsClientOptions {
@@ -18,7 +18,9 @@ export interface TlsClientOptions {
   readonly alpn: readonly string[];
   /** Sessions kept for resumption, 0 = none. */
   readonly maxSessions: number;
-  /** `auto_sni_san_validation`, `auto_san_validation`: the certificate must be for the server name. */
+  /** `auto_host_sni`: hosts that have a name are asked for it. */
+  readonly askHostname: boolean;
+  /** `auto_sni_san_validation`: the certificate must be for the name that was asked for. */
   readonly checkServerName: boolean;
   readonly observer: TlsObserver;
   readonly wallMs: () => number;
@@ -30,6 +32,8 @@ const NOT_READY: ResetReason = {
   retrySafe: true,
   details: 'TLS secret is not supplied by SDS',
 };
+/** As Envoy, which lets none of these through. */
+const NOTHING_TO_VERIFY = new Error('auto_san_validation needs a validation context, and there is none');
 const NO_CERTIFICATE: Refusal = { kind: 'no_cert', message: 'it showed no certificate' };
 
 /** Begins TLS with hosts. */
@@ -60,7 +64,12 @@ export class TlsClient implements ClientTransport {
       listener.onFailed(NOT_READY);
       return { cancel: () => socket.destroy() };
     }
-    const serverName = dial.serverName ?? this.#options.serverName;
+    if (dial.verifyName !== undefined && material.verify === null) {
+      observer.onBroken(NOTHING_TO_VERIFY, peer);
+      listener.onFailed(handshakeFailure(NOTHING_TO_VERIFY, 'upstream'));
+      return { cancel: () => socket.destroy() };
+    }
+    const serverName = dial.serverName ?? this.#nameOf(dial);
     const protocols = alpn.length > 0 ? alpn : (dial.alpn ?? []);
     const known = this.#resumable(material, serverName);
     const secure = connect({
@@ -76,7 +85,7 @@ export class TlsClient implements ClientTransport {
     secure.allowHalfOpen = true;
     const handshake = new ClientHandshake(secure, listener, observer, peer, () => {
       const chain = peerChain(secure) ?? (secure.isSessionReused() ? (known?.peer ?? null) : null);
-      const refusal = this.#judge(material, chain, serverName);
+      const refusal = this.#judge(material, chain, serverName, dial.verifyName);
       if (refusal !== null) {
         observer.onRefused(refusal, peer, serverName);
         secure.destroy();
@@ -93,17 +102,25 @@ export class TlsClient implements ClientTransport {
     return handshake;
   }
 
-  #judge(material: TlsMaterial, chain: PeerChain | null, serverName: string): Refusal | null {
+  #nameOf({ hostname = '' }: DialOptions): string {
+    const { askHostname, serverName } = this.#options;
+    return askHostname && hostname !== '' ? hostname : serverName;
+  }
+
+  #judge(
+    material: TlsMaterial,
+    chain: PeerChain | null,
+    serverName: string,
+    verifyName: string | undefined,
+  ): Refusal | null {
     const { checkServerName, wallMs } = this.#options;
-    if (material.verify === null && !checkServerName) return null;
+    if (material.verify === null && !checkServerName && verifyName === undefined) return null;
     if (chain === null) return NO_CERTIFICATE;
     const refusal = material.verify?.(chain, wallMs()) ?? null;
-    if (refusal !== null || !checkServerName) return refusal;
-    const { x509 } = chain.leaf;
-    const fits =
-      isIP(serverName) !== 0 ? x509.checkIP(serverName) : x509.checkHost(serverName, { subject: 'never' });
-    if (fits !== undefined) return null;
-    return { kind: 'san', message: `the certificate is not for '${serverName}'` };
+    if (refusal !== null) return refusal;
+    // Names that requests bring go before the one that was asked for.
+    if (verifyName !== undefined) return refuseName(chain.leaf, verifyName, certificateFits);
+    return checkServerName ? refuseName(chain.leaf, serverName, certificateNames) : null;
   }
 
   #resumable(

@@ -1,4 +1,5 @@
 import { createHash, type X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { ParsedCertificate } from './tls-certificate.ts';
 
 /** Why a peer is refused: for counters, log and client. `kind` names Envoy's counter, `fail_verify_<kind>`. */
@@ -132,4 +133,35 @@ export function leadsTo(chain: readonly X509Certificate[], anchors: readonly X50
 
 function issued(issuer: X509Certificate, certificate: X509Certificate): boolean {
   return issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+}
+
+/** As Envoy: `*.` stands for one label, and a wildcard only at the start. */
+export function dnsNameMatches(name: string, pattern: string): boolean {
+  if (name === pattern) return true;
+  const dot = name.indexOf('.');
+  return pattern.startsWith('*.') && dot > 0 && name.slice(dot) === pattern.slice(1);
+}
+
+/** Whether one of the certificate's DNS names is `name`; '' is nobody's. */
+export function certificateNames({ sans }: ParsedCertificate, name: string): boolean {
+  const wanted = name.toLowerCase();
+  return wanted !== '' && sans.dns.some((one) => dnsNameMatches(wanted, one.toLowerCase()));
+}
+
+/** As `certificateNames`, where `name` may also be an IP address or a URI. */
+export function certificateFits(certificate: ParsedCertificate, name: string): boolean {
+  if (certificateNames(certificate, name)) return true;
+  if (isIP(name) !== 0) return certificate.x509.checkIP(name) !== undefined;
+  return certificate.sans.uri.includes(name);
+}
+
+/** Refuses a certificate that is not for `name`, by `fits`. */
+export function refuseName(
+  leaf: ParsedCertificate,
+  name: string,
+  fits: (certificate: ParsedCertificate, name: string) => boolean,
+): Refusal | null {
+  if (name !== '' && fits(leaf, name)) return null;
+  if (name !== '') return sanRefusal(leaf, [{ matches: () => false, wants: name }]);
+  return { kind: 'san', message: 'it must be for the server that was asked for, and no name was asked for' };
 }

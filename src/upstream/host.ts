@@ -114,8 +114,8 @@ export class Host {
 
   /** The pool for `head`; with `auto_sni` it depends on whom the request is for. */
   httpForRequest(head: RequestHead, priority: Priority): HttpPool {
-    const { autoSni } = this.#shared;
-    return this.httpFor(head.protocol, priority, autoSni === null ? '' : serverNameOf(head, autoSni.header));
+    const { autoNames } = this.#shared;
+    return this.httpFor(head.protocol, priority, autoNames === null ? '' : serverNameOf(head, autoNames));
   }
 
   get tcp(): TcpPool {

@@ -1,7 +1,10 @@
 import t from 'tap';
 import { RequestHead } from '../../src/http/stream.ts';
 import { serverNameOf } from '../../src/upstream/pools/host-pools.ts';
+import type { AutoNames } from '../../src/upstream/pools/pool-shared.ts';
 import { createWorld, FakeRequest, onlyHost, staticCluster } from './fakes.ts';
+
+const names = (header: string, verify: boolean): AutoNames => ({ header, ask: true, verify });
 
 t.test('the server name is the host that a request is for, never an address', async (t) => {
   const cases: readonly (readonly [authority: string, name: string])[] = [
@@ -13,11 +16,11 @@ t.test('the server name is the host that a request is for, never an address', as
     ['', ''],
   ];
   for (const [authority, name] of cases) {
-    t.equal(serverNameOf(new RequestHead('GET', '/', authority, []), ''), name, authority);
+    t.equal(serverNameOf(new RequestHead('GET', '/', authority, []), names('', false)), name, authority);
   }
   const head = new RequestHead('GET', '/', 'a.example', ['x-sni', 'b.example:1']);
-  t.equal(serverNameOf(head, 'x-sni'), 'b.example');
-  t.equal(serverNameOf(head, 'x-other'), 'a.example');
+  t.equal(serverNameOf(head, names('x-sni', false)), 'b.example');
+  t.equal(serverNameOf(head, names('x-other', false)), 'a.example');
 });
 
 t.test('requests share connections only with those for the same server, version and priority', async (t) => {
@@ -36,6 +39,29 @@ t.test('requests share connections only with those for the same server, version 
   pool('a.example').open(new FakeRequest());
   t.equal(world.dials[0]?.options.serverName, 'a.example');
 });
+
+t.test(
+  'auto_san_validation: certificates must be for whom requests are for, and nobody is not good enough',
+  async (t) => {
+    const world = createWorld();
+    t.teardown(world.close);
+    const options = { autoSanValidation: true };
+    const host = onlyHost(
+      world.cluster(staticCluster([{ port: 1 }], { upstreamHttpProtocolOptions: options })),
+    );
+    const cases: readonly (readonly [authority: string, name: string])[] = [
+      ['a.example:1', 'a.example'],
+      ['10.0.0.1:80', '10.0.0.1'],
+      ['[::1]:80', '::1'],
+      ['', ''],
+    ];
+    for (const [authority, name] of cases) {
+      host.httpForRequest(new RequestHead('GET', '/', authority, []), 'DEFAULT').open(new FakeRequest());
+      t.equal(world.dials.at(-1)?.options.verifyName, name, authority);
+      t.equal(world.dials.at(-1)?.options.serverName, undefined, 'auto_sni was not asked for');
+    }
+  },
+);
 
 t.test('names that clients make up leave no pools behind', async (t) => {
   const world = createWorld();

@@ -27,6 +27,7 @@ export const clusterSupport: SupportTable = {
     load_assignment: 'implemented',
     circuit_breakers: 'implemented',
     typed_extension_protocol_options: noted('HttpProtocolOptions only'),
+    upstream_http_protocol_options: 'implemented',
     common_http_protocol_options: 'implemented',
     http_protocol_options: 'implemented',
     http2_protocol_options: 'implemented',
@@ -158,12 +159,23 @@ export const clusterSupport: SupportTable = {
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
     common_http_protocol_options: 'implemented',
+    upstream_http_protocol_options: 'implemented',
     explicit_http_config: 'implemented',
+    auto_config: noted('HTTP/1.1 and HTTP/2'),
     use_downstream_protocol_config: noted('HTTP/1.1 and HTTP/2'),
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig': {
     http_protocol_options: 'implemented',
     http2_protocol_options: 'implemented',
+  },
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig': {
+    http_protocol_options: 'implemented',
+    http2_protocol_options: 'implemented',
+  },
+  'envoy.config.core.v3.UpstreamHttpProtocolOptions': {
+    auto_sni: 'implemented',
+    auto_san_validation: 'implemented',
+    override_auto_sni_header: 'implemented',
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig': {
     http_protocol_options: 'implemented',

@@ -7,6 +7,7 @@ export const tlsSupport: SupportTable = {
     common_tls_context: 'implemented',
     require_client_certificate: 'implemented',
     require_sni: 'implemented',
+    prefer_client_ciphers: 'implemented',
     session_ticket_keys: noted('the first key; OpenSSL takes 48 of its 80 bytes'),
     session_timeout: 'implemented',
     disable_stateless_session_resumption: noted('nothing is resumed then'),
@@ -21,8 +22,10 @@ export const tlsSupport: SupportTable = {
   [`${TLS}.UpstreamTlsContext`]: {
     common_tls_context: 'implemented',
     sni: 'implemented',
+    auto_host_sni: 'implemented',
+    auto_sni_san_validation: 'implemented',
     max_session_keys: 'implemented',
-    enforce_rsa_key_usage: inert('OpenSSL decides'),
+    enforce_rsa_key_usage: inert('as in Envoy, which ignores it'),
   },
   [`${TLS}.CommonTlsContext`]: {
     tls_params: 'implemented',

@@ -1,9 +1,10 @@
 import { isIP } from 'node:net';
 import { getHeader } from '../../http/headers.ts';
 import type { Protocol, RequestHead } from '../../http/stream.ts';
+import type { DialOptions } from '../../net/dial.ts';
 import type { Host } from '../host.ts';
 import { HttpPool } from './http-pool.ts';
-import type { PoolShared } from './pool-shared.ts';
+import type { AutoNames, PoolShared } from './pool-shared.ts';
 
 export type Priority = 'DEFAULT' | 'HIGH';
 
@@ -26,7 +27,7 @@ export class HostPools {
     this.#shared = shared;
   }
 
-  /** `serverName`: what connections of the pool ask for in their handshake; '' for what is configured. */
+  /** `serverName`: whom connections of the pool are for; '' for what is configured. */
   pick(downstream: Protocol, priority: Priority, serverName: string): HttpPool {
     const shared = priority === 'HIGH' ? (this.#shared.high ?? this.#shared) : this.#shared;
     const http2 = downstream === 'HTTP/2' ? shared.httpForHttp2 : null;
@@ -34,7 +35,14 @@ export class HostPools {
     if (serverName !== '') return this.#named(shared, http2 ?? shared.http, at, serverName);
     let pool = this.#pools[at];
     if (!pool) {
-      pool = new HttpPool(this.#host, shared, http2 ?? shared.http);
+      const protocol = http2 ?? shared.http;
+      // Where certificates must be for somebody, nobody is not good enough.
+      const nobody = shared.autoNames?.verify === true ? { ...protocol.dialOptions, verifyName: '' } : null;
+      pool = new HttpPool(
+        this.#host,
+        shared,
+        nobody === null ? protocol : { ...protocol, dialOptions: nobody },
+      );
       this.#pools[at] = pool;
     }
     return pool;
@@ -54,7 +62,7 @@ export class HostPools {
     if (pool === undefined) {
       // Names come from clients: only pools in use are kept, whose number the breaker bounds.
       if (byName.size >= SWEEP_FROM) for (const [name, one] of byName) if (one.empty) byName.delete(name);
-      const dialOptions = { ...protocol.dialOptions, serverName };
+      const dialOptions = { ...protocol.dialOptions, ...dialNames(shared.autoNames, serverName) };
       pool = new HttpPool(this.#host, shared, { ...protocol, dialOptions });
       byName.set(key, pool);
     }
@@ -62,11 +70,26 @@ export class HostPools {
   }
 }
 
-/** The server name that a request is for, by `header` ('' for its authority); '' where that is an IP address. */
-export function serverNameOf(head: RequestHead, header: string): string {
-  const given = (header === '' ? undefined : getHeader(head.headers, header)) ?? head.authority;
-  if (given.startsWith('[')) return '';
-  const colon = given.lastIndexOf(':');
-  const name = colon < 0 ? given : given.slice(0, colon);
-  return isIP(name) === 0 ? name : '';
+/** What a connection that is for `name` asks for, and what it must find. */
+function dialNames(names: AutoNames | null, name: string): Pick<DialOptions, 'serverName' | 'verifyName'> {
+  return {
+    ...(names?.ask !== false && isIP(name) === 0 ? { serverName: name } : {}),
+    ...(names?.verify === true ? { verifyName: name } : {}),
+  };
+}
+
+/**
+ * The host that a request is for, without port or brackets: its authority, or what `header` says if it is there. '' where
+ * that is an IP address, which no handshake asks for, unless the certificate must be for it.
+ */
+export function serverNameOf(head: RequestHead, { header, verify }: AutoNames): string {
+  const given = (header === '' ? '' : getHeader(head.headers, header)) || head.authority;
+  const name = hostOf(given);
+  return verify || isIP(name) === 0 ? name : '';
+}
+
+function hostOf(authority: string): string {
+  if (authority.startsWith('[')) return authority.slice(1, Math.max(1, authority.indexOf(']')));
+  const colon = authority.lastIndexOf(':');
+  return colon < 0 ? authority : authority.slice(0, colon);
 }

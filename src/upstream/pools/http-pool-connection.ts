@@ -97,7 +97,9 @@ export class HttpPoolConnection implements DialListener, ClientConnectionEvents,
     host.stats.cxTotal++;
     host.stats.cxActive++;
     this.#startedMs = shared.clock.now();
-    this.#dial = shared.dial(host.address, protocol.dialOptions, this);
+    const { hostname } = host;
+    const options = hostname === '' ? protocol.dialOptions : { ...protocol.dialOptions, hostname };
+    this.#dial = shared.dial(host.address, options, this);
   }
 
   /** Only with `capacity`. */

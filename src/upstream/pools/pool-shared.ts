@@ -22,6 +22,15 @@ export interface PoolProtocol {
   readonly expectedStreams: number;
 }
 
+/** Connections are for the server that requests are for, as `header` ('': the authority) says. */
+export interface AutoNames {
+  readonly header: string;
+  /** `auto_sni`: they ask for it in their handshake. */
+  readonly ask: boolean;
+  /** `auto_san_validation`: the certificate must be for it. */
+  readonly verify: boolean;
+}
+
 /** What the pools of all hosts of one cluster share. */
 export interface PoolShared {
   readonly clock: Clock;
@@ -32,8 +41,8 @@ export interface PoolShared {
   readonly http: PoolProtocol;
   /** What requests of HTTP/2 clients use instead (`use_downstream_protocol_config`); null: the same as all. */
   readonly httpForHttp2: PoolProtocol | null;
-  /** `auto_sni`: connections ask for the server that requests are for, as `header` ('': the authority) says. */
-  readonly autoSni: { readonly header: string } | null;
+  /** Null: all requests to a host share its connections, whomever they are for. */
+  readonly autoNames: AutoNames | null;
   readonly stats: ClusterStats;
   readonly breaker: Breaker;
   /** The same with the breaker of requests of HIGH priority, which have pools of their own; null in that one. */

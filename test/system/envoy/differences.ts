@@ -19,6 +19,15 @@ export const DIFFERENCES: readonly Explained[] = [
   },
   {
     reason:
+      'auto_sni_san_validation refuses certificates where no name was asked for; Envoy takes any that its CAs issued',
+    path: ANYWHERE,
+    cases: [
+      'tls names: auto_sni_san_validation and auto_sni',
+      'tls names: auto_sni_san_validation without SNI',
+    ],
+  },
+  {
+    reason:
       'who says connection: close must close after that answer (RFC 9112 §9.6); Envoy waits for the client or 5 s',
     path: /^client\[0\]\.closed$/,
     cases: ['overload: disable_http_keepalive', 'overload: disable_http_keepalive of a local reply'],

@@ -23,6 +23,7 @@ import { shadows } from './shadow.ts';
 import { tcpProxy } from './tcp.ts';
 import { timeouts } from './timeouts.ts';
 import { tls } from './tls.ts';
+import { tlsNames } from './tls-names.ts';
 import { vectors } from './vectors.ts';
 
 /** All groups, in the order in which they run. */
@@ -47,6 +48,7 @@ export const GROUPS: readonly Group[] = [
   ...headerCases,
   ...grpc,
   ...tls,
+  ...tlsNames,
   ...outliers,
   ...healthChecks,
   ...retries,
