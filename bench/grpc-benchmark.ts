@@ -9,14 +9,26 @@ import { untilHttp2Answers } from './ready.ts';
 const MODULE = 'google.golang.org/grpc/benchmark';
 const VERSION = 'v1.85.0';
 
-/** Undefined when it can be built. */
-export const grpcBenchmarkAbsent = (): string | undefined =>
-  findCommand('go') === undefined ? 'apt install golang' : undefined;
+const program = (name: 'client' | 'server'): string =>
+  goProgram('grpc-benchmark', `${MODULE}/${name}@${VERSION}`);
+
+/** Undefined when it is there or could be built, which is tried once. */
+export function grpcBenchmarkAbsent(): string | undefined {
+  if (absent !== null) return absent;
+  try {
+    program('client');
+    program('server');
+    absent = undefined;
+  } catch (error) {
+    absent = findCommand('go') === undefined ? 'apt install golang' : String(error);
+  }
+  return absent;
+}
+let absent: string | undefined | null = null;
 
 export async function startGrpcBackend(dir: string, port: number, core: number): Promise<Running> {
-  const server = goProgram('grpc-benchmark', `${MODULE}/server@${VERSION}`);
   const log = join(dir, 'grpc-backend.log');
-  const running = start([server, '-port', String(port), '-test_name', 'inox'], core, log);
+  const running = start([program('server'), '-port', String(port), '-test_name', 'inox'], core, log);
   await untilHttp2Answers(port, running, log);
   return running;
 }
@@ -33,10 +45,19 @@ export interface GrpcLoad {
 
 /** Messages per second, each there and back. */
 export async function grpcStreams(port: number, load: GrpcLoad): Promise<number> {
-  const client = goProgram('grpc-benchmark', `${MODULE}/client@${VERSION}`);
   const argv = pinned(
     [
-      ...[client, '-port', String(port), '-rpc_type', 'streaming', '-test_name', 'inox', '-w', '0'],
+      ...[
+        program('client'),
+        '-port',
+        String(port),
+        '-rpc_type',
+        'streaming',
+        '-test_name',
+        'inox',
+        '-w',
+        '0',
+      ],
       ...['-d', String(Math.ceil(load.seconds)), '-c', String(load.connections), '-r', String(load.streams)],
       ...['-req', String(load.bytes), '-resp', String(load.bytes)],
     ],

@@ -7,10 +7,9 @@ import { cases } from './cases/all.ts';
 import { startGrpcBackend } from './grpc-benchmark.ts';
 import { startH2Backend } from './h2-backend.ts';
 import { peers } from './peers/all.ts';
-import { stopAllOnSignals } from './process.ts';
+import { type Running, stopAllOnSignals } from './process.ts';
 import { type CaseResult, caseTable, writeJson } from './report.ts';
 import { backendOf, type RunOptions, runCase } from './run-case.ts';
-import type { BenchCase } from './topology.ts';
 
 const HELP = `npm run bench -- [options]
 
@@ -55,14 +54,15 @@ async function main(): Promise<void> {
   chmodSync(dir, 0o755);
   const options = runOptions(dir);
   const backend = await startBackend(dir, options.backendPort, options.generatorCore);
-  const h2Backend = chosenCases.some(({ topology }) => backendOf(topology) === 'h2')
-    ? await startH2Backend(dir, options.h2BackendPort, options.generatorCore)
-    : undefined;
-  const grpcBackend = chosenCases.some((one) => backendOf(one.topology) === 'grpc' && runnable(one))
-    ? await startGrpcBackend(dir, options.grpcBackendPort, options.generatorCore)
-    : undefined;
   const results: CaseResult[] = [];
+  const others: Running[] = [];
   try {
+    if (chosenCases.some(({ topology }) => backendOf(topology) === 'h2')) {
+      others.push(await startH2Backend(dir, options.h2BackendPort, options.generatorCore));
+    }
+    if (chosenCases.some((one) => backendOf(one.topology) === 'grpc' && one.absent?.() === undefined)) {
+      others.push(await startGrpcBackend(dir, options.grpcBackendPort, options.generatorCore));
+    }
     for (const bench of chosenCases) {
       const result = await runCase(bench, chosenPeers, options);
       results.push(result);
@@ -73,17 +73,12 @@ async function main(): Promise<void> {
     }
   } finally {
     await backend.stop();
-    await h2Backend?.stop();
-    await grpcBackend?.stop();
+    await Promise.all(others.map((one) => one.stop()));
     rmSync(dir, { recursive: true, force: true });
   }
   process.stdout.write(`All samples: ${values.json}\n`);
   const failed = results.flatMap((r) => r.peers).filter((peer) => peer.skipped.startsWith('failed'));
   if (failed.length > 0) process.exitCode = 1;
-}
-
-function runnable(bench: BenchCase): boolean {
-  return bench.absent?.() === undefined;
 }
 
 function choose<T extends { readonly name: string }>(
