@@ -11,9 +11,18 @@ const MADV_DONTNEED = 4;
  * V8's last resort also gives pages back that are mostly free (another 5 MB a thread with a hundred clusters).
  */
 export function collectGarbageOnce(): void {
+  collect('last-resort');
+}
+
+/** An ordinary full collection, for what V8 does not see the size of. Some milliseconds. */
+export function collectGarbage(): void {
+  collect('regular');
+}
+
+function collect(flavor: 'regular' | 'last-resort'): void {
   setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  if (typeof collect === 'function') collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  const gc: unknown = runInNewContext('gc');
+  if (typeof gc === 'function') gc({ type: 'major', execution: 'sync', flavor });
 }
 
 /**

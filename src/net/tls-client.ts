@@ -28,7 +28,7 @@ export interface TlsClientOptions {
 
 const NOT_READY: ResetReason = {
   kind: 'connection-failure',
-  fault: 'local',
+  fault: 'upstream',
   retrySafe: true,
   details: 'TLS secret is not supplied by SDS',
 };

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { TurnClock } from '../core/clock.ts';
-import { collectGarbageOnce } from '../core/collect-garbage.ts';
+import { collectGarbage, collectGarbageOnce } from '../core/collect-garbage.ts';
 import { LagWatch } from '../core/lag-watch.ts';
 import { LevelLogger, type Logger } from '../core/log.ts';
 import { createRandom } from '../core/random.ts';
@@ -128,6 +128,7 @@ function obey(
       return;
     case 'secret':
       plane.secrets.set(message.key, message.secret);
+      countReplacedSecret();
       return;
     case 'log-level':
       log.level = message.level;
@@ -167,6 +168,16 @@ function obey(
     default:
       message satisfies never;
   }
+}
+
+/** After so many new secrets the contexts of the old ones are cleared away. */
+const SECRETS_PER_COLLECTION = 16;
+let replacedSecrets = 0;
+
+/** A TLS context is 40 KB of OpenSSL's behind an object that looks tiny to V8, which would never collect it. */
+function countReplacedSecret(): void {
+  replacedSecrets++;
+  if (replacedSecrets % SECRETS_PER_COLLECTION === 0) collectGarbage();
 }
 
 function answer(what: 'clusters' | 'listeners', plane: DataPlane): unknown {

@@ -19,6 +19,7 @@ import { overloads } from './overload.ts';
 import { processes } from './process.ts';
 import { retries } from './retries.ts';
 import { routes } from './routes.ts';
+import { secrets } from './secrets.ts';
 import { shadows } from './shadow.ts';
 import { tcpProxy } from './tcp.ts';
 import { timeouts } from './timeouts.ts';
@@ -48,6 +49,7 @@ export const GROUPS: readonly Group[] = [
   ...headerCases,
   ...grpc,
   ...tls,
+  ...secrets,
   ...tlsNames,
   ...outliers,
   ...healthChecks,

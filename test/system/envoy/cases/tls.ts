@@ -44,7 +44,7 @@ export function tlsCluster(pair: TlsPair): string {
   return `${http2}common_http_protocol_options: {max_requests_per_connection: 1}, ${upstreamTls(pair)}`;
 }
 
-function caseOf(pair: TlsPair): Case {
+export function caseOf(pair: TlsPair): Case {
   const request: Connection = get('/', ...(pair.headers ?? []));
   return {
     name: `tls: ${pair.name}`,
