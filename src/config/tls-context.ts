@@ -2,7 +2,6 @@ import type {
   CertificateValidationContext,
   CommonTlsContext,
   DownstreamTlsContext,
-  TlsCertificate,
   UpstreamTlsContext,
 } from '#plain/envoy.extensions.transport_sockets.tls.v3.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -18,7 +17,8 @@ import {
 } from '../net/tls-material.ts';
 import { TlsServer } from '../net/tls-server.ts';
 import { at, type ClientTransportContext, type ListenerContext } from './context.ts';
-import { readBytes, readText } from './data-source.ts';
+import { readBytes } from './data-source.ts';
+import { readIdentity } from './tls-identity.ts';
 import { compileTlsParameters } from './tls-parameters.ts';
 import { certificateOf, type SecretStore, secretKey, validationOf } from './tls-secrets.ts';
 import { createTlsStats } from './tls-stats.ts';
@@ -49,7 +49,7 @@ export function compileDownstreamTls(config: DownstreamTlsContext, ctx: Listener
   }
   return new TlsServer({
     provider,
-    alpn: common.alpnProtocols ?? [],
+    alpn: compileAlpn(common),
     requireCertificate,
     requireServerName: config.requireSni ?? false,
     observer: stats,
@@ -66,12 +66,18 @@ export function compileUpstreamTls(config: UpstreamTlsContext, ctx: ClientTransp
   }
   const checkServerName = config.autoSniSanValidation ?? false;
   if (checkServerName && !hasTrust(common)) throw ConfigError.at('auto_sni_san_validation', NO_TRUSTED_CA);
+  if ((common.tlsCertificates?.length ?? 0) + (common.tlsCertificateSdsSecretConfigs?.length ?? 0) > 1) {
+    throw ConfigError.at(
+      'common_tls_context.tls_certificates',
+      'Multiple TLS certificates are not supported for client contexts',
+    );
+  }
   const trustOf = checkServerName ? trustForNames : compileTrust;
   const more = { ticketKeys: [], sessionSeconds: undefined, noTickets: false, preferClientCiphers: false };
   return new TlsClient({
     provider: compileProvider(common, 'client', ctx, stats.onUpdateFailed, more, trustOf),
     serverName: config.sni ?? '',
-    alpn: common.alpnProtocols ?? [],
+    alpn: compileAlpn(common),
     maxSessions: config.maxSessionKeys ?? 1,
     askHostname: config.autoHostSni ?? false,
     checkServerName,
@@ -227,26 +233,16 @@ function merge(
   return { ...base, ...more, ...lists };
 }
 
-function readIdentity(config: TlsCertificate): TlsIdentity {
-  if (config.privateKeyProvider !== undefined) {
-    throw ConfigError.at('private_key_provider', 'is not supported');
+/** One name alone that is empty counts as none, as in Envoy. */
+function compileAlpn({ alpnProtocols = [] }: CommonTlsContext): readonly string[] {
+  if (alpnProtocols.length === 1 && alpnProtocols[0] === '') return [];
+  for (const [i, name] of alpnProtocols.entries()) {
+    const bytes = Buffer.byteLength(name);
+    if (bytes === 0 || bytes > 255) {
+      throw ConfigError.at(`common_tls_context.alpn_protocols[${i}]`, 'Invalid ALPN protocol string');
+    }
   }
-  const password =
-    config.password === undefined ? undefined : readText(config.password, 'password').replace(/\r?\n$/, '');
-  const ocspStaple =
-    config.ocspStaple === undefined ? undefined : readBytes(config.ocspStaple, 'ocsp_staple');
-  if (config.pkcs12 !== undefined) {
-    return { chain: '', key: '', password, pkcs12: readBytes(config.pkcs12, 'pkcs12'), ocspStaple };
-  }
-  if (config.certificateChain === undefined) throw ConfigError.at('certificate_chain', 'is required');
-  if (config.privateKey === undefined) throw ConfigError.at('private_key', 'is required');
-  return {
-    chain: readText(config.certificateChain, 'certificate_chain'),
-    key: readText(config.privateKey, 'private_key'),
-    password,
-    pkcs12: undefined,
-    ocspStaple,
-  };
+  return alpnProtocols;
 }
 
 function ticketKey(bytes: Buffer, i: number): Buffer {

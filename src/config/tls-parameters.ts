@@ -1,4 +1,4 @@
-import { createSecureContext, type SecureVersion } from 'node:tls';
+import { createSecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls';
 import type { TlsParameters as Config } from '#plain/envoy.extensions.transport_sockets.tls.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { TlsParameters } from '../net/tls-material.ts';
@@ -36,6 +36,8 @@ export function compileTlsParameters(config: Config | undefined, side: 'client' 
   checkCiphers(suites);
   const curves = config?.ecdhCurves ?? [];
   const algorithms = config?.signatureAlgorithms ?? [];
+  checkEach('ecdh_curves', 'curve', curves, (ecdhCurve) => ({ ecdhCurve }));
+  checkEach('signature_algorithms', 'signature algorithm', algorithms, (sigalgs) => ({ sigalgs }));
   return {
     minVersion,
     maxVersion,
@@ -46,15 +48,31 @@ export function compileTlsParameters(config: Config | undefined, side: 'client' 
 }
 
 /** Each on its own, so that the message names the one that is wrong. */
-function checkCiphers(suites: readonly string[]): void {
-  for (const [i, suite] of suites.entries()) {
+function checkEach(
+  field: string,
+  what: string,
+  values: readonly string[],
+  options: (value: string) => SecureContextOptions,
+): void {
+  for (const [i, value] of values.entries()) {
     try {
-      createSecureContext({ ciphers: expand(suite).join(':') });
+      createSecureContext(options(value));
     } catch (cause) {
-      const message = `OpenSSL has no cipher suite of '${suite}'`;
-      throw new ConfigError([{ path: `tls_params.cipher_suites[${i}]`, message }], { cause });
+      const message = `OpenSSL has no ${what} of '${value}'`;
+      throw new ConfigError([{ path: `tls_params.${field}[${i}]`, message }], { cause });
     }
   }
+}
+
+function checkCiphers(suites: readonly string[]): void {
+  for (const [i, suite] of suites.entries()) {
+    // OpenSSL would take them; neither is to be chosen in Envoy.
+    const wrong = expand(suite).find((one) => one.startsWith('TLS_') || !/^[A-Za-z0-9-]+$/.test(one));
+    if (wrong !== undefined) {
+      throw ConfigError.at(`tls_params.cipher_suites[${i}]`, `'${wrong}' is no cipher suite of TLS 1.2`);
+    }
+  }
+  checkEach('cipher_suites', 'cipher suite', suites, (suite) => ({ ciphers: expand(suite).join(':') }));
 }
 
 function version(name: string | undefined): SecureVersion | undefined {
