@@ -106,6 +106,10 @@ class ServerHandshake implements PendingTransport {
     secure.on('_tlsError', (error: NodeJS.ErrnoException) => {
       this.#error ??= error;
     });
+    // Half-open is for connections that are ready: within the handshake, whoever says goodbye has gone.
+    secure.once('end', () => {
+      if (!this.#over) secure.destroy();
+    });
     secure.once('close', () => {
       if (this.#over) return;
       this.#over = true;

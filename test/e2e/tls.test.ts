@@ -308,6 +308,21 @@ t.test('something that is not TLS is an error, and the listener goes on', async 
   t.match((await ask(t, proxy.port, {})).answer, '200 OK');
 });
 
+t.test('a client that goes away within the handshake is forgotten', async (t) => {
+  const { proxy } = await front(t, [shows(server)]);
+  const total = (): number => proxy.stat('listener.tls.downstream_cx_total') ?? 0;
+  for (let i = 0; i < 20; i++) {
+    // Destroyed before its last message of the handshake is out.
+    const secure = connectTls({ port: proxy.port, host: '127.0.0.1', rejectUnauthorized: false });
+    secure.on('error', () => {});
+    await new Promise((resolve) => secure.once('secureConnect', resolve));
+    secure.destroy();
+  }
+  await eventually('all of them', () => total() === 20);
+  await eventually('none left', () => proxy.stat('listener.tls.downstream_cx_active') === 0);
+  t.equal(proxy.stat('listener.tls.downstream_cx_destroy'), 20);
+});
+
 /** A host that speaks TLS; `heard`: what clients said to it once the handshake was over. */
 async function tlsHost(
   test: TestOwner,
