@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { runRotation } from '../../test/support/rotation.ts';
 
-/** `npm run soak`: certificates replaced every two seconds under load. Exits with 1 when a request failed or memory grew. */
+/** `npm run soak:rotation`: certificates replaced every two seconds under load. Exits with 1 when a request failed or memory grew. */
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '300' }, every: { type: 'string', default: '2000' } },
 });

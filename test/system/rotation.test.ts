@@ -1,6 +1,6 @@
 /**
  * Certificates replaced every two seconds under load between two sidecars, roots in two steps. 20 s; the long run is
- * `npm run soak`, `ROTATION_SECONDS=60` the one between.
+ * `npm run soak:rotation`, `ROTATION_SECONDS=60` the one between.
  */
 import t from 'tap';
 import { runRotation } from '../support/rotation.ts';
