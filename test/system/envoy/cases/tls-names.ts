@@ -13,6 +13,8 @@ interface Names {
   readonly name: string;
   /** Of `UpstreamHttpProtocolOptions`. */
   readonly http?: string;
+  /** In the cluster itself, as before there was HttpProtocolOptions. */
+  readonly older?: true;
   /** How the host is spoken to; HTTP/1.1 when left out. */
   readonly protocol?: string;
   /** Of `UpstreamTlsContext`. */
@@ -43,6 +45,10 @@ function caseOf(names: Names): Case {
     common = TRUSTED,
   } = names;
   const options = `{"@type": ${TYPES}.upstreams.http.v3.HttpProtocolOptions, common_http_protocol_options: {max_requests_per_connection: 1}, upstream_http_protocol_options: {${http}}, ${protocol}}`;
+  const written =
+    names.older === true
+      ? `upstream_http_protocol_options: {${http}}, common_http_protocol_options: {max_requests_per_connection: 1}`
+      : `typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: ${options}}`;
   const socket = `{name: tls, typed_config: {"@type": ${TLS}.UpstreamTlsContext, common_tls_context: {${common}}${tls === '' ? '' : `, ${tls}`}}}`;
   const certificates = names.serverCertificates ?? shows('server');
   const alpn = names.alpn === undefined ? '' : `, alpn_protocols: [${names.alpn}]`;
@@ -50,7 +56,7 @@ function caseOf(names: Names): Case {
   const hostname = names.hostname === undefined ? '' : `hostname: ${names.hostname}, `;
   return {
     name: `tls names: ${names.name}`,
-    cluster: `{load_assignment: {cluster_name: x, endpoints: [{lb_endpoints: [{endpoint: {${hostname}address: {socket_address: {address: 127.0.0.1, port_value: {{tls}}}}}}]}]}, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: ${options}}, transport_socket: ${socket}}`,
+    cluster: `{load_assignment: {cluster_name: x, endpoints: [{lb_endpoints: [{endpoint: {${hostname}address: {socket_address: {address: 127.0.0.1, port_value: {{tls}}}}}}]}]}, ${written}, transport_socket: ${socket}}`,
     routes: `[{match: {prefix: /}, route: {cluster: "{{id}}"${names.route === undefined ? '' : `, ${names.route}`}}}]`,
     listeners: `[{name: "{{id}}_tls", stat_prefix: "{{id}}_tls", address: {socket_address: {address: 127.0.0.1, port_value: {{tls}}}}, filter_chains: [{filters: [{name: hcm, typed_config: {"@type": ${MANAGER}, stat_prefix: "{{id}}_tls", http_filters: [${ROUTER}], route_config: {virtual_hosts: [{name: all, domains: ["*"], response_headers_to_add: [{header: {key: x-asked, value: "by %PROTOCOL% for %REQUESTED_SERVER_NAME%."}}], routes: [{match: {prefix: /}, direct_response: {status: 200}}]}]}}}], transport_socket: ${server}}]}]`,
     backends: { tls: { kind: 'refused' } },
@@ -86,6 +92,7 @@ const cases: readonly Names[] = [
   { name: 'auto_sni', http: AUTO_SNI, requests: HOSTS },
   { name: 'auto_sni before sni', http: AUTO_SNI, tls: 'sni: configured.example', requests: HOSTS },
   { name: 'auto_san_validation', http: `${AUTO_SNI}, ${AUTO_SAN}`, requests: HOSTS },
+  { name: 'the older fields', older: true, http: `${AUTO_SNI}, ${AUTO_SAN}`, requests: HOSTS },
   {
     name: 'auto_san_validation without auto_sni',
     http: AUTO_SAN,
