@@ -5,6 +5,7 @@ import { caseOf } from './tls.ts';
 
 const CA = `trusted_ca: {filename: ${ROOT}}`;
 const SNI = 'sni: server.example';
+const TICKET_KEYS = Buffer.alloc(80, 'ticket').toString('base64');
 const NAMED = { server: 'own-server', ca: 'own-ca' };
 
 /** Envoy takes one secret from a file. */
@@ -59,6 +60,13 @@ const PAIRS: readonly TlsPair[] = [
     name: 'a broken file, on the cluster',
     server: `tls_certificates: [${shows('server')}]`,
     client: shown(fromFile('leaf', BROKEN)),
+  },
+  {
+    name: 'ticket keys of the configuration',
+    server: `tls_certificates: [${shows('server')}]`,
+    serverMore: `session_ticket_keys: {keys: [{inline_bytes: ${TICKET_KEYS}}]}`,
+    client: '',
+    requests: 3,
   },
   {
     name: 'no tickets',
