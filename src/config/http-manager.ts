@@ -6,6 +6,7 @@ import type {
 } from '#plain/envoy.extensions.filters.network.http_connection_manager.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import { type CreateServerCodec, createAutoServer } from '../http/auto-codec.ts';
+import type { ClientCertRules } from '../http/client-cert.ts';
 import { H1_SERVER_DEFAULTS, type H1ServerOptions } from '../http/h1/options.ts';
 import { createH1Server } from '../http/h1/server.ts';
 import type { H2ServerOptions } from '../http/h2/options.ts';
@@ -239,7 +240,29 @@ function compileRules(config: HttpConnectionManager, ctx: CompileContext): Reque
     localIp: ctx.localIp,
     newRequestId,
     isInternal: compileInternal(config.internalAddressConfig),
+    clientCert: compileClientCert(config),
+    scheme: compileScheme(config.schemeHeaderTransformation),
   };
+}
+
+function compileClientCert(config: HttpConnectionManager): ClientCertRules {
+  const details = config.setCurrentClientCertDetails;
+  return {
+    mode: config.forwardClientCertDetails ?? 'SANITIZE',
+    cert: details?.cert ?? false,
+    chain: details?.chain ?? false,
+    subject: details?.subject ?? false,
+    uri: details?.uri ?? false,
+    dns: details?.dns ?? false,
+    texts: new WeakMap(),
+  };
+}
+
+function compileScheme(config: HttpConnectionManager['schemeHeaderTransformation']): string {
+  if (config?.matchUpstream === true) {
+    throw ConfigError.at('scheme_header_transformation.match_upstream', 'is not supported');
+  }
+  return config?.schemeToOverwrite ?? '';
 }
 
 /** What Envoy takes for internal when `internal_address_config` names no range. */

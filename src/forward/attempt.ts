@@ -130,6 +130,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     this.reused = upstream.reused;
     this.#http2 = upstream.http2;
     x.upstreamLocal = upstream.connection?.local ?? null;
+    x.upstreamTls = upstream.connection?.tls ?? null;
     x.upstreamHttp2 = upstream.http2;
     forwarder.onHost(x, this.host);
     this.#sentMs = x.now();

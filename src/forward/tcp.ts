@@ -9,6 +9,7 @@ import { transportFailure } from '../http/local-reply.ts';
 import { FLAG } from '../http/response-flags.ts';
 import type { RequestHead, ResponseHead } from '../http/stream.ts';
 import type { Address, Connection, ConnectionEvents } from '../net/connection.ts';
+import type { TlsInfo } from '../net/transport.ts';
 import type { Counter, Gauge } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { TcpRequest, TcpUpstream } from '../upstream/pools/tcp-pool.ts';
@@ -73,6 +74,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
   upstreamCluster = '';
   upstreamHost: Address | null = null;
   upstreamLocal: Address | null = null;
+  upstreamTls: TlsInfo | null = null;
   upstreamTransportFailure = '';
   upstreamAttempts = 0;
   bytesReceived = 0;
@@ -106,6 +108,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
       directRemote: connection.remote,
       local: connection.local,
       accepted: connection.accepted,
+      tls: connection.tls,
     };
     this.remoteIp = connection.remote.ip;
     this.remotePort = connection.remote.port;
@@ -186,6 +189,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
     this.#up = connection;
     this.#upstream = upstream;
     this.upstreamLocal = connection.local;
+    this.upstreamTls = connection.tls;
     connection.events = {
       onData: (chunk) => this.#onUpstreamData(chunk),
       onEnd: () => this.#onUpstreamEnd(),

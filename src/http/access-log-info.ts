@@ -1,4 +1,5 @@
 import type { Address } from '../net/connection.ts';
+import type { TlsInfo } from '../net/transport.ts';
 import type { DownstreamInfo, ResponseFlags } from './exchange.ts';
 import type { Headers } from './headers.ts';
 import type { RequestHead, ResponseHead } from './stream.ts';
@@ -33,6 +34,7 @@ export interface AccessLogInfo {
   readonly upstreamLocal: Address | null;
   /** The request went out over HTTP/2; left out where nothing goes out over HTTP. */
   readonly upstreamHttp2?: boolean;
+  readonly upstreamTls?: TlsInfo | null;
   readonly upstreamTransportFailure: string;
   readonly upstreamAttempts: number;
   readonly bytesReceived: number;

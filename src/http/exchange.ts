@@ -1,6 +1,7 @@
 // Over 400 lines: half of it is what an exchange remembers, and its way through the filters is one state machine.
 import type { ResetReason } from '../core/errors.ts';
 import type { AcceptInfo, Address } from '../net/connection.ts';
+import type { TlsInfo } from '../net/transport.ts';
 import { type HttpFilter, KEPT, type Kept } from './filter.ts';
 import type { Headers } from './headers.ts';
 import { createLocalMessage, LOCAL_REPLY } from './local-reply.ts';
@@ -17,6 +18,8 @@ export interface DownstreamInfo {
   readonly directRemote: Address;
   readonly local: Address;
   readonly accepted: AcceptInfo;
+  /** Null or absent: no TLS. */
+  readonly tls?: TlsInfo | null;
 }
 
 /** Where an exchange's request goes after the filters: the terminal of the chain (an upstream attempt). */
@@ -99,6 +102,7 @@ export class Exchange implements StreamEvents<RequestHead> {
   upstreamHost: Address | null = null;
   upstreamLocal: Address | null = null;
   upstreamHttp2 = false;
+  upstreamTls: TlsInfo | null = null;
   upstreamTransportFailure = '';
   upstreamAttempts = 0;
   /** What we answer a gRPC request is plain text: a filter makes of it what the client understands. */

@@ -49,6 +49,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       directRemote: connection.remote,
       local: connection.local,
       accepted: connection.accepted,
+      tls: connection.tls,
     };
     this.#startMs = options.clock.now();
     this.#idleSinceMs = this.#startMs;
@@ -166,6 +167,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       return false;
     }
     const { path, method } = x.request;
+    if (this.#connection.tls !== null) x.request.scheme = 'https';
     if (x.request.hostMissing) {
       x.reply(LOCAL_REPLY.missingHost);
       return false;

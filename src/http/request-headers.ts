@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { applyClientCert, type ClientCertRules } from './client-cert.ts';
 import type { Exchange } from './exchange.ts';
 import { getAllHeaders, type Headers, setHeader } from './headers.ts';
 import type { RequestHead } from './stream.ts';
@@ -17,6 +18,9 @@ export interface RequestHeaderRules {
   readonly newRequestId: () => string;
   /** `internal_address_config`: whether a client is one of ours ('' for a Unix socket); null: nobody is. */
   readonly isInternal: ((ip: string) => boolean) | null;
+  readonly clientCert: ClientCertRules;
+  /** `scheme_to_overwrite`, '' for none. */
+  readonly scheme: string;
 }
 
 /** Set by clients of a trusted mesh only: removed from every request that is not internal. */
@@ -60,6 +64,7 @@ export function applyRequestHeaderRules(x: Exchange, rules: RequestHeaderRules):
   let forwardedFor = false;
   let repeated = false;
   let untrusted = false;
+  let clientCert = false;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? '';
     if (name.charCodeAt(0) !== LETTER_X) continue;
@@ -68,15 +73,19 @@ export function applyRequestHeaderRules(x: Exchange, rules: RequestHeaderRules):
     else if (name === 'x-forwarded-for') {
       repeated ||= forwardedFor;
       forwardedFor = true;
-    } else if (name === 'x-forwarded-client-cert' || name.startsWith('x-envoy-')) untrusted = true;
+    } else if (name === 'x-forwarded-client-cert') clientCert = true;
+    else if (name.startsWith('x-envoy-')) untrusted = true;
   }
   if (repeated) setHeader(headers, 'x-forwarded-for', getAllHeaders(headers, 'x-forwarded-for') ?? '');
   findClient(x, rules, forwardedFor);
   const internal = rules.isInternal !== null && isInternal(x, rules, rules.isInternal, forwardedFor);
   if (untrusted) removeUntrusted(headers, rules.useRemoteAddress, internal);
+  const tls = x.downstream.tls ?? null;
+  if (clientCert || tls !== null) applyClientCert(headers, rules.clientCert, tls, clientCert);
   if (internal) setHeader(headers, 'x-envoy-internal', 'true');
   if (rules.useRemoteAddress && !rules.skipXffAppend) appendForwardedFor(x, rules, forwardedFor);
   forwardProto(head, rules, forwardedProto);
+  if (rules.scheme !== '') head.scheme = rules.scheme;
   if (rules.via !== '') appendVia(headers, rules.via);
   if (rules.useRemoteAddress && !internal && x.remoteIp !== '')
     setHeader(headers, 'x-envoy-external-address', x.remoteIp);
@@ -110,12 +119,7 @@ function removeUntrusted(headers: Headers, useRemoteAddress: boolean, internal: 
   let to = 0;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? '';
-    if (
-      name === 'x-forwarded-client-cert' ||
-      (!internal && INTERNAL_ONLY.has(name)) ||
-      (edge && EDGE_ONLY.has(name))
-    )
-      continue;
+    if ((!internal && INTERNAL_ONLY.has(name)) || (edge && EDGE_ONLY.has(name))) continue;
     headers[to] = name;
     headers[to + 1] = headers[i + 1] ?? '';
     to += 2;

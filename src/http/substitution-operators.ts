@@ -18,6 +18,7 @@ import {
   requestHeader,
   responseHeader,
 } from './substitution-headers.ts';
+import { TLS_DATE_OPERATORS, TLS_OPERATORS } from './substitution-tls.ts';
 import { compileTimeFormat, DEFAULT_TIME_FORMAT } from './time-format.ts';
 
 /** One `%OPERATOR%`: `text` and `number` are undefined for "no value"; `number` exists where JSON logs write a number. */
@@ -67,6 +68,7 @@ const WITH_ARGUMENT = new Set([
   'RESPONSE_CODE_DETAILS',
   'COMMON_DURATION',
   'GRPC_STATUS',
+  ...TLS_DATE_OPERATORS,
 ]);
 
 const plain =
@@ -202,6 +204,7 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   FILTER_STATE: constant(undefined),
   TRACE_ID: constant(undefined),
   ROUNDTRIP_DURATION: constant(undefined),
+  ...TLS_OPERATORS,
   RESPONSE_TRAILERS_BYTES: numeric((x) => byteSize(x.responseTrailers)),
   REQUEST_HEADERS_BYTES: numeric(requestBytes),
   RESPONSE_HEADERS_BYTES: numeric((x) => (x.response === null ? 0 : 10 + byteSize(x.response.headers))),

@@ -58,6 +58,10 @@ export class ParsedCertificate implements TlsCertificate {
     return this.x509.fingerprint256.replaceAll(':', '').toLowerCase();
   }
 
+  get fingerprintSha1(): string {
+    return this.x509.fingerprint.replaceAll(':', '').toLowerCase();
+  }
+
   get notBefore(): Date {
     return this.x509.validFromDate;
   }

@@ -29,7 +29,9 @@ export function peerChain(socket: TLSSocket): PeerChain | null {
   const x509 = socket.getPeerX509Certificate();
   if (x509 === undefined) return null;
   const chain = [x509, ...shownIssuers(socket, x509)];
-  return { leaf: new ParsedCertificate(x509, chain), chain, error: verifyError(socket) };
+  // OpenSSL puts the root behind what was shown.
+  const shown = chain.filter((one, i) => i === 0 || one.subject !== one.issuer);
+  return { leaf: new ParsedCertificate(x509, shown), chain, error: verifyError(socket) };
 }
 
 function verifyError(socket: TLSSocket): string {

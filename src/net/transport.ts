@@ -37,6 +37,7 @@ export interface TlsCertificate {
   readonly serial: string;
   /** SHA-256 of the DER, lower-case hex. */
   readonly fingerprint: string;
+  readonly fingerprintSha1: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
   readonly pem: string;

@@ -4,6 +4,9 @@ export const httpSupport: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     codec_type: only('AUTO', 'HTTP1', 'HTTP2'),
     stat_prefix: 'implemented',
+    forward_client_cert_details: 'implemented',
+    set_current_client_cert_details: 'implemented',
+    scheme_header_transformation: 'implemented',
     internal_address_config: 'implemented',
     route_config: 'implemented',
     http_filters: 'implemented',
@@ -36,6 +39,15 @@ export const httpSupport: SupportTable = {
     stream_error_on_invalid_http_message: noted('for HTTP/2; an HTTP/1 connection always ends'),
     proxy_100_continue: 'implemented',
   },
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails':
+    {
+      subject: 'implemented',
+      cert: 'implemented',
+      chain: 'implemented',
+      dns: 'implemented',
+      uri: 'implemented',
+    },
+  'envoy.config.core.v3.SchemeHeaderTransformation': { scheme_to_overwrite: 'implemented' },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter': {
     name: noted('a label, the type of typed_config decides'),
     typed_config: 'implemented',

@@ -25,6 +25,8 @@ export interface TlsPair {
   readonly http2?: true;
   /** More of the listener's connection manager. */
   readonly hcm?: string;
+  /** Access log of the listener in clear text. */
+  readonly format?: string;
   /** Headers of the request. */
   readonly headers?: readonly string[];
   /** More of the bootstrap's cluster. */
@@ -361,6 +363,124 @@ const sessions: readonly TlsPair[] = [
   },
 ];
 
+const ALL_DETAILS =
+  'set_current_client_cert_details: {subject: true, uri: true, dns: true, cert: true, chain: true}';
+/** A client with a certificate, and what is told about it. */
+function told(name: string, hcm: string, more: Partial<TlsPair> = {}): TlsPair {
+  return { ...client('x', 'behindMiddle', trusting()), name, hcm, ...more };
+}
+const GIVEN = { headers: ['X-Forwarded-Client-Cert: Hash=abc'] };
+const xfcc: readonly TlsPair[] = [
+  ...['SANITIZE', 'FORWARD_ONLY', 'APPEND_FORWARD', 'SANITIZE_SET', 'ALWAYS_FORWARD_ONLY'].flatMap((mode) => [
+    told(`client certificate told, ${mode}`, `forward_client_cert_details: ${mode}, ${ALL_DETAILS}`),
+    told(
+      `client certificate told, ${mode}, and there was one`,
+      `forward_client_cert_details: ${mode}, ${ALL_DETAILS}`,
+      GIVEN,
+    ),
+    {
+      ...told(
+        `no client certificate to tell, ${mode}`,
+        `forward_client_cert_details: ${mode}, ${ALL_DETAILS}`,
+        GIVEN,
+      ),
+      client: '',
+      serverMore: '',
+    },
+  ]),
+  told('client certificate told without details', 'forward_client_cert_details: SANITIZE_SET'),
+  {
+    ...client('x', 'client', trusting()),
+    name: 'client certificate told, by a server with a URI',
+    server: `tls_certificates: [${shows('other')}], ${trusting()}`,
+    hcm: 'forward_client_cert_details: SANITIZE_SET, set_current_client_cert_details: {uri: true, dns: true}',
+  },
+  {
+    ...client('x', 'nameless', trusting()),
+    name: 'client certificate told that has no names',
+    hcm: `forward_client_cert_details: SANITIZE_SET, set_current_client_cert_details: {uri: true, dns: true, subject: true}`,
+  },
+  {
+    name: 'scheme overwritten',
+    server: SERVER,
+    client: '',
+    hcm: 'scheme_header_transformation: {scheme_to_overwrite: http}',
+  },
+  {
+    name: 'scheme, and x-forwarded-proto of the client',
+    server: SERVER,
+    client: '',
+    headers: ['X-Forwarded-Proto: http'],
+  },
+  {
+    name: 'scheme at the edge',
+    server: SERVER,
+    client: '',
+    hcm: 'use_remote_address: true',
+    headers: ['X-Forwarded-Proto: http'],
+  },
+];
+
+const SIDES = ['SUBJECT', 'URI_SAN', 'DNS_SAN', 'IP_SAN', 'EMAIL_SAN'];
+const PEER = [
+  ...SIDES,
+  'ISSUER',
+  'SERIAL',
+  'FINGERPRINT_1',
+  'FINGERPRINT_256',
+  'CERT',
+  'CERT_V_START',
+  'CERT_V_START(%d.%m.%Y)',
+  'CERT_V_END',
+];
+const UPSTREAM_PEER = [
+  'SUBJECT',
+  'URI_SAN',
+  'DNS_SAN',
+  'IP_SAN',
+  'ISSUER',
+  'CERT',
+  'CERT_V_START',
+  'CERT_V_END(%s)',
+];
+const operators = (side: string): string =>
+  [
+    `%${side}_TLS_VERSION% %${side}_TLS_CIPHER%`,
+    ...(side === 'UPSTREAM' ? UPSTREAM_PEER : PEER).map((name) => `%${side}_PEER_${name}%`),
+    ...(side === 'UPSTREAM' ? [] : SIDES.map((name) => `%${side}_LOCAL_${name}%`)),
+  ].join(' ');
+const logged = (side: string): string =>
+  `access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "{{log}}", log_format: {text_format_source: {inline_string: "${operators(side)} %REQUESTED_SERVER_NAME%\\n"}}}}]`;
+const logs: readonly TlsPair[] = [
+  {
+    ...client('x', 'client', trusting()),
+    name: 'logged, with a certificate',
+    hcm: logged('DOWNSTREAM'),
+    clientMore: SNI,
+    alone: true,
+  },
+  {
+    ...client('x', 'nameless', trusting()),
+    name: 'logged, a certificate without names',
+    hcm: logged('DOWNSTREAM'),
+    alone: true,
+  },
+  {
+    name: 'logged, without a certificate',
+    server: SERVER,
+    client: '',
+    hcm: logged('DOWNSTREAM'),
+    alone: true,
+  },
+  {
+    ...client('x', 'client', trusting()),
+    name: 'logged, what the host showed',
+    clientMore: SNI,
+    format: operators('UPSTREAM'),
+    alone: true,
+  },
+];
+
 /** Every handshake; the first run of the differential test plays them within each proxy, `pairs.ts` across proxies. */
 export const PAIRS: readonly TlsPair[] = [
   ...parameters,
@@ -371,4 +491,6 @@ export const PAIRS: readonly TlsPair[] = [
   ...identities,
   ...servers,
   ...sessions,
+  ...xfcc,
+  ...logs,
 ];

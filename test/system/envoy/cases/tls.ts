@@ -54,7 +54,7 @@ export function caseOf(pair: TlsPair): Case {
     listeners: `[${tlsListener(pair)}]`,
     backends: { backend: { kind: 'http' }, tls: { kind: 'refused' } },
     connections: Array.from({ length: pair.requests ?? 1 }, () => request),
-    format: '%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_PROTOCOL%',
+    format: pair.format ?? '%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_PROTOCOL%',
     counters: [
       ...SSL.map((name) => `cluster.{{id}}.ssl.${name}`),
       ...SSL.map((name) => `listener.{{id}}_tls.ssl.${name}`),
