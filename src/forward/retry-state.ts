@@ -58,7 +58,8 @@ export class RetryState implements TimerOwner {
   /** Codes and header names that the request itself named; null for none. */
   readonly #ownCodes: readonly number[] | null;
   readonly #ownHeaders: readonly string[] | null;
-  readonly #timer: WheelTimer;
+  /** Made with the first retry: most requests need none. */
+  #timer: WheelTimer | null = null;
   #nextMs: number;
   #afterTimeout = false;
   /** The response said how long to wait. */
@@ -105,7 +106,6 @@ export class RetryState implements TimerOwner {
     this.#owner = owner;
     this.#on = on;
     this.#left = policy.retries;
-    this.#timer = new WheelTimer(this);
     this.#nextMs = policy.baseMs;
     const { requestMatches } = policy;
     if (requestMatches.length > 0 && !requestMatches.some((matches) => matches(request))) this.#on = 0;
@@ -169,7 +169,7 @@ export class RetryState implements TimerOwner {
     if (this.#waiting) this.#parts.limit.refund();
     else this.#parts.limit.release();
     this.#waiting = false;
-    this.#parts.wheel.cancel(this.#timer);
+    if (this.#timer !== null) this.#parts.wheel.cancel(this.#timer);
   }
 
   onTimer(): void {
@@ -221,6 +221,7 @@ export class RetryState implements TimerOwner {
 
   #schedule(askedMs: number): void {
     const { random, wheel } = this.#parts;
+    this.#timer ??= new WheelTimer(this);
     this.#asked = askedMs >= 0;
     if (askedMs >= 0) {
       wheel.schedule(this.#timer, askedMs + Math.floor(random.float() * (askedMs >> 1)));
