@@ -18,9 +18,10 @@ import type { RequestHeaderRules } from '../http/request-headers.ts';
 import { newRequestId } from '../http/request-id.ts';
 import type { ConnectionHandler } from '../net/listener.ts';
 import type { Route } from '../route/action.ts';
-import { applyResponseRules } from '../route/response-rules.ts';
+import { applyResponseRules, routeOf } from '../route/response-rules.ts';
 import { streamDuration } from '../route/stream-duration.ts';
 import type { RouteTable } from '../route/table.ts';
+import { allowsUpgrade, upgradeType } from '../route/upgrade.ts';
 import { ResponseCodes } from '../stats/http-codes.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import {
@@ -44,6 +45,7 @@ import {
 import { compileRouteTable } from './route.ts';
 import { runtimeFractions } from './runtime.ts';
 import { compileRequestShedding } from './shedding.ts';
+import { compileManagerUpgrades } from './upgrades.ts';
 
 const HOUR_MS = 3_600_000;
 const STREAM_IDLE_MS = 300_000;
@@ -62,6 +64,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
   const routes = at('route_config', () => compileRoutes(config.routeConfig, routeFilters, ctx));
   const h1 = compileH1Server(config, ctx.envoyStrict);
   const { random } = ctx;
+  const upgrades = compileManagerUpgrades(config.upgradeConfigs);
   const stats = createManagerStats(httpScope);
   const timeouts = compileTimeouts(config);
   const { maxStreamDurationMs } = timeouts;
@@ -82,6 +85,12 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
     serverName: config.serverName || 'envoy',
     serverHeader: config.serverHeaderTransformation ?? 'OVERWRITE',
     alwaysSetRequestIdInResponse: config.alwaysSetRequestIdInResponse ?? false,
+    allowUpgrade: (x) => {
+      const route = routeOf<Cluster>(x);
+      // What answers by itself answers an upgrade too.
+      if (route !== null && route.kind !== 'forward') return true;
+      return allowsUpgrade(upgradeType(x.request), upgrades, route?.upgrades ?? null);
+    },
     proxy100Continue: config.proxy100Continue ?? false,
     accessLogs: ctx.compileAccessLogs(config.accessLog, 'access_log'),
     filters: ownFilters(chain.places),

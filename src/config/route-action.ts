@@ -88,6 +88,8 @@ function compileDirect(
   return { status, body, location: redirects ? compileLocation({}, 0, path) : undefined };
 }
 
+import { compileRouteUpgrades } from './upgrades.ts';
+
 const NOT_FOUND_STATUS: Readonly<Record<NonNullable<RouteAction['clusterNotFoundResponseCode']>, number>> = {
   SERVICE_UNAVAILABLE: 503,
   NOT_FOUND: 404,
@@ -109,6 +111,7 @@ function compileForward<C>(
     clusterNotFoundStatus: NOT_FOUND_STATUS[config.clusterNotFoundResponseCode ?? 'SERVICE_UNAVAILABLE'],
     forward: compileForwardPolicy(config, routeConfig, level, ctx),
     maxStreamDuration: compileStreamDuration(config),
+    upgrades: compileRouteUpgrades(config.upgradeConfigs, `${at}.upgrade_configs`),
     idleTimeoutMs: config.idleTimeout,
     hash: compileHashPolicy(config.hashPolicy, `${at}.hash_policy`),
     rewrite: compileRewrite(config, level.matchedLength, at),

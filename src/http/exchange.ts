@@ -107,6 +107,8 @@ export class Exchange implements StreamEvents<RequestHead> {
   upstreamAttempts = 0;
   /** What we answer a gRPC request is plain text: a filter makes of it what the client understands. */
   plainReplies = false;
+  /** It asked for an upgrade (or CONNECT) and was allowed to. */
+  upgraded = false;
   /** The response had begun and could not be ended. */
   cutShort = false;
   /** Body bytes. */

@@ -66,6 +66,8 @@ export interface ManagerOptions {
   readonly terminal: (x: Exchange, end: boolean) => void;
   readonly routeResponse: (x: Exchange, head: ResponseHead) => void;
   /** `Expect: 100-continue` goes to the upstream; otherwise it is answered here. */
+  /** Whether the upgrade that a request asks for, or its CONNECT, is allowed; asked behind `selectRoute`. */
+  readonly allowUpgrade: (x: Exchange) => boolean;
   readonly proxy100Continue: boolean;
   /** Whether the connection should be given up with the answer that goes out now. */
   readonly drainDecision: () => boolean;

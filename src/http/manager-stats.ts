@@ -24,6 +24,8 @@ export interface ManagerStats {
   readonly cxMaxRequestsReached: Counter;
   readonly cxDrainClose: Counter;
   readonly cxOverloadDisableKeepalive: Counter;
+  readonly cxUpgradesTotal: Counter;
+  readonly cxUpgradesActive: Gauge;
   readonly rqTotal: Counter;
   readonly rqHttp1Total: Counter;
   readonly rqHttp2Total: Counter;
@@ -67,6 +69,8 @@ export function createManagerStats(scope: StatScope): ManagerStats {
     cxMaxRequestsReached: scope.counter('downstream_cx_max_requests_reached'),
     cxDrainClose: scope.counter('downstream_cx_drain_close'),
     cxOverloadDisableKeepalive: scope.counter('downstream_cx_overload_disable_keepalive'),
+    cxUpgradesTotal: scope.counter('downstream_cx_upgrades_total'),
+    cxUpgradesActive: scope.gauge('downstream_cx_upgrades_active'),
     rqTotal: scope.counter('downstream_rq_total'),
     rqHttp1Total: scope.counter('downstream_rq_http1_total'),
     rqHttp2Total: scope.counter('downstream_rq_http2_total'),

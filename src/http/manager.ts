@@ -191,11 +191,21 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     options.selectRoute(x);
     // The route may have an idle timeout of its own, a shorter one perhaps.
     this.#arm(this.#exchangeDeadline(x));
-    if (x.request.upgrade !== '') {
-      options.stats.rqWsOnNonWsRoute.inc();
+    return x.request.upgrade === '' && x.request.method !== 'CONNECT' ? true : this.#admitUpgrade(x);
+  }
+
+  #admitUpgrade(x: Exchange): boolean {
+    const { stats, allowUpgrade } = this.#options;
+    // A CONNECT that no route takes is not found, like anything else.
+    if (x.route === null && x.request.method === 'CONNECT' && x.request.upgrade === '') return true;
+    if (!allowUpgrade(x)) {
+      stats.rqWsOnNonWsRoute.inc();
       x.reply(LOCAL_REPLY.upgradeFailed);
       return false;
     }
+    x.upgraded = true;
+    stats.cxUpgradesTotal.inc();
+    stats.cxUpgradesActive.inc();
     return true;
   }
 
@@ -246,6 +256,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const index = this.#exchanges.indexOf(x);
     if (index >= 0) this.#exchanges.splice(index, 1);
     stats.rqActive.dec();
+    if (x.upgraded) stats.cxUpgradesActive.dec();
     stats.rqTime.record(x.endMs - x.startMs);
     const status = x.response?.status ?? 0;
     // As in Envoy, health checks are no traffic.

@@ -7,6 +7,7 @@ import type { RequestHead } from '../http/stream.ts';
 import type { PickContext } from '../upstream/lb/load-balancer.ts';
 import type { HeaderMutations } from './policy.ts';
 import type { RequestRewrite } from './rewrite.ts';
+import type { UpgradeRules } from './upgrade.ts';
 
 /** What every route has, whatever it does. */
 export interface RouteBase {
@@ -57,6 +58,8 @@ export interface ForwardRoute<C = unknown> extends RouteBase {
   readonly forward: ForwardPolicy<C>;
   /** In place of the connection manager's `max_stream_duration`; undefined: that one. */
   readonly maxStreamDuration: RouteStreamDuration | undefined;
+  /** `upgrade_configs`; null: as the connection manager says. */
+  readonly upgrades: UpgradeRules | null;
   /** Undefined: the connection manager's stream idle timeout; 0: none. */
   readonly idleTimeoutMs: number | undefined;
   /** `hash_policy`: what hashing balancers go by; null: nothing is hashed. */

@@ -78,9 +78,8 @@ function compilePathMatch(config: RouteMatch, path: string): PathMatch {
     const regex = compileRegex(config.safeRegex.regex ?? '', `${path}.safe_regex`);
     return { kind: 'test', prefix: regex.prefix, test: regex.matches };
   }
-  if (config.connectMatcher !== undefined) {
-    throw ConfigError.at(`${path}.connect_matcher`, 'CONNECT is not supported');
-  }
+  // A CONNECT has no path, and nothing else is without one.
+  if (config.connectMatcher !== undefined) return { kind: 'test', prefix: '', test: (text) => text === '' };
   throw ConfigError.at(path, 'one of prefix, path, safe_regex, path_separated_prefix is required');
 }
 

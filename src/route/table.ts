@@ -56,7 +56,7 @@ export class RouteTable<R> {
    */
   match(request: RequestHead, random: number): R | undefined {
     const host = this.#only ?? this.findVirtualHost(request);
-    if (host === undefined || request.path === '') return undefined;
+    if (host === undefined || (request.path === '' && request.method !== 'CONNECT')) return undefined;
     if (host.requireTls !== 'NONE' && needsTls(host.requireTls, request)) return host.tlsRedirect;
     const end = pathEnd(request.path);
     const path = end === request.path.length ? request.path : request.path.slice(0, end);

@@ -490,7 +490,7 @@ t.test('reports every mistake with its path', async (t) => {
           routes: [
             { match: { safeRegex: { regex: '(' } }, directResponse: { status: 200 } },
             { match: {}, directResponse: { status: 200 } },
-            { match: { connectMatcher: {} }, directResponse: { status: 200 } },
+            { match: { tlsContext: {}, prefix: '/' }, directResponse: { status: 200 } },
             { match: { prefix: '/' } },
             { match: { prefix: '/' }, route: { cluster: 'unknown' } },
             { match: { prefix: '/' }, route: { weightedClusters: { clusters: [{ name: 'c', weight: 0 }] } } },
@@ -535,7 +535,7 @@ t.test('reports every mistake with its path', async (t) => {
   t.same(problems, [
     'virtual_hosts[0].routes[0].match.safe_regex',
     'virtual_hosts[0].routes[1].match',
-    'virtual_hosts[0].routes[2].match.connect_matcher',
+    'virtual_hosts[0].routes[2].match.tls_context',
     'virtual_hosts[0].routes[3]',
     'virtual_hosts[0].routes[4].route.cluster',
     'virtual_hosts[0].routes[5].route.weighted_clusters',

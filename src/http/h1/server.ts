@@ -116,16 +116,8 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   }
 
   onEnd(): void {
-    const stream = this.#stream;
-    if (this.#phase === 'tunnel' && stream !== null) {
-      this.#requestDone = true;
-      this.#phase = 'discard';
-      stream.events.onData(EMPTY, true);
-      if (this.#writer.done) this.#finish();
-      return;
-    }
     if (this.#phase === 'discard' || this.#phase === 'closed') return;
-    // Envoy: FIN while a response is pending is a disconnect; a request cut short is never complete.
+    // Envoy: FIN while a response is pending, or within a tunnel, is a disconnect; a request cut short is never complete.
     this.#abort(DOWNSTREAM_TERMINATION, false);
   }
 

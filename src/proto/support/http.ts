@@ -4,6 +4,7 @@ export const httpSupport: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     codec_type: only('AUTO', 'HTTP1', 'HTTP2'),
     stat_prefix: 'implemented',
+    upgrade_configs: 'implemented',
     forward_client_cert_details: 'implemented',
     set_current_client_cert_details: 'implemented',
     scheme_header_transformation: 'implemented',
@@ -47,6 +48,10 @@ export const httpSupport: SupportTable = {
       dns: 'implemented',
       uri: 'implemented',
     },
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig': {
+    upgrade_type: 'implemented',
+    enabled: 'implemented',
+  },
   'envoy.config.core.v3.SchemeHeaderTransformation': { scheme_to_overwrite: 'implemented' },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter': {
     name: noted('a label, the type of typed_config decides'),

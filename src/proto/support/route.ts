@@ -71,8 +71,14 @@ export const routeSupport: SupportTable = {
     headers: 'implemented',
     query_parameters: 'implemented',
     grpc: 'implemented',
+    connect_matcher: 'implemented',
   },
   'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': {},
+  'envoy.config.route.v3.RouteMatch.ConnectMatcher': {},
+  'envoy.config.route.v3.RouteAction.UpgradeConfig': {
+    upgrade_type: 'implemented',
+    enabled: 'implemented',
+  },
   'envoy.config.route.v3.HeaderMatcher': {
     name: 'implemented',
     exact_match: 'implemented',
@@ -92,6 +98,7 @@ export const routeSupport: SupportTable = {
     present_match: 'implemented',
   },
   'envoy.config.route.v3.RouteAction': {
+    upgrade_configs: 'implemented',
     cluster: 'implemented',
     cluster_header: 'implemented',
     weighted_clusters: 'implemented',

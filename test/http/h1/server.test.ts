@@ -538,12 +538,17 @@ t.test('tunnels', async (t) => {
     stream.sendData(Buffer.from('\x00raw'), false);
     await endOfTurn();
     t.equal(h.connection.take(), '\x00raw');
-    h.connection.feedEnd();
     t.equal(received.body, 'earlyGET');
-    t.equal(received.ended, true, 'half-close');
     stream.sendData(Buffer.from('bye'), true);
     t.equal(h.connection.take(), 'bye');
-    t.strictSame(h.connection.ends, ['flush-close']);
+    t.strictSame(h.connection.ends, ['end'], 'our side ends; the client may go on');
+
+    const left = new H1ServerHarness();
+    left.connection.feed(raw);
+    left.last.stream.sendHead(new ResponseHead(status, status === 101 ? ['upgrade', 'x'] : []), false);
+    await endOfTurn();
+    left.connection.feedEnd();
+    t.ok(left.last.received.reset, 'a client that ends its side is gone, as in Envoy');
   }
   const refused = new H1ServerHarness({}, replyOk);
   refused.connection.feed(`${head('CONNECT b:1 HTTP/1.1')}${GET}`);

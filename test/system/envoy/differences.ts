@@ -485,4 +485,67 @@ export const DIFFERENCES: readonly Explained[] = [
     path: /ssl\.fail_verify_error$/,
     cases: ['tls: client certificate: untrusted, accepted'],
   },
+  {
+    reason:
+      'the fields connection and upgrade of an upgrade stand last, and connection says upgrade in lower case',
+    path: /\.rest$|\.bytes$/,
+    cases: [
+      'upgrade: CONNECT passed on',
+      'upgrade: HTTP/1 to HTTP/2',
+      'upgrade: HTTP/2 to HTTP/1',
+      'upgrade: WebSocket',
+      'upgrade: by the route alone',
+      'upgrade: bytes at once behind the request',
+      'upgrade: switched on by the route',
+      'upgrade: the client leaves',
+      'upgrade: the host answers something else',
+      'upgrade: the host leaves',
+      'upgrade: the route has a timeout',
+      'upgrade: type in another case',
+    ],
+  },
+  {
+    reason:
+      'an HTTP/1 connection on which an upgrade was refused ends: what follows may be of the other protocol',
+    path: /^client.*closed$/,
+    cases: [
+      'upgrade: CONNECT not allowed',
+      'upgrade: CONNECT refused by the host',
+      'upgrade: CONNECT without a route for it',
+      'upgrade: HTTP/1 to HTTP/2, refused',
+      'upgrade: another type than the one allowed',
+      'upgrade: answered by the route itself',
+      'upgrade: no route',
+      'upgrade: not allowed',
+      'upgrade: switched off by the manager',
+      'upgrade: switched off by the route',
+      'upgrade: the host answers something else',
+    ],
+  },
+  {
+    reason: 'a host that ends its side of a tunnel has ended it; Envoy calls it a reset',
+    path: /^log/,
+    cases: ['upgrade: the host leaves'],
+  },
+  {
+    reason: 'a malformed HTTP/2 request ends the connection, with GOAWAY; a refused upgrade does not',
+    path: /goaways$/,
+    cases: ['upgrade: HTTP/2, not offered', 'upgrade: HTTP/2, not allowed'],
+  },
+  {
+    reason:
+      'CANCEL says that an answer is not wanted any more (RFC 9113 §7), also of tunnels; Envoy says INTERNAL_ERROR',
+    path: /streams\.1\[\d\]$/,
+    cases: [
+      'upgrade: CONNECT over HTTP/2 to HTTP/2',
+      'upgrade: HTTP/1 to HTTP/2',
+      'upgrade: HTTP/1 to HTTP/2, refused',
+      'upgrade: HTTP/2 to HTTP/2',
+    ],
+  },
+  {
+    reason: 'a CONNECT that no route takes is no upgrade',
+    path: /downstream_cx_upgrades_total$/,
+    cases: ['upgrade: CONNECT without a route for it'],
+  },
 ];

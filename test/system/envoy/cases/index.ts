@@ -25,6 +25,7 @@ import { tcpProxy } from './tcp.ts';
 import { timeouts } from './timeouts.ts';
 import { tls } from './tls.ts';
 import { tlsNames } from './tls-names.ts';
+import { upgrades } from './upgrades.ts';
 import { vectors } from './vectors.ts';
 
 /** All groups, in the order in which they run. */
@@ -48,6 +49,7 @@ export const GROUPS: readonly Group[] = [
   ...http2Upstream,
   ...headerCases,
   ...grpc,
+  ...upgrades,
   ...tls,
   ...secrets,
   ...tlsNames,
