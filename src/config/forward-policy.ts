@@ -16,6 +16,7 @@ import type { RouteStreamDuration } from '../route/action.ts';
 import { compileFraction, type RuntimeFractions } from '../route/match.ts';
 import { compileRetryPolicy, type RetryExtensions } from './retry-policy.ts';
 import type { RouteLevel } from './route-action.ts';
+import { compileConnect } from './upgrades.ts';
 
 /** What compiling routes needs from outside. */
 export interface ForwardContext<C> {
@@ -63,6 +64,7 @@ export function compileForwardPolicy<C>(
     timeouts: { ...timeouts, expected: expectedHeader(timeouts) },
     grpcTimeouts: compileGrpcTimeouts(config),
     priority: config.priority ?? 'DEFAULT',
+    connect: compileConnect(config.upgradeConfigs, `${path}.upgrade_configs`),
     retry: retryOf(retryConfig, `${path}.retry_policy`, ctx),
     mirrors: compileMirrors(config, level, ctx),
     bufferLimitBytes: bufferLimit(route) ?? bufferLimit(host) ?? DEFAULT_BUFFER_LIMIT,

@@ -23,14 +23,23 @@ export function compileRouteUpgrades(
   configs: readonly RouteAction_UpgradeConfig[] | undefined,
   path: string,
 ): UpgradeRules | null {
-  for (const [i, { connectConfig }] of (configs ?? []).entries()) {
-    if (connectConfig === undefined) continue;
-    throw ConfigError.at(
-      `${path}[${i}].connect_config`,
-      'CONNECT is passed on to an HTTP upstream; ending it here in a TCP connection is not supported',
-    );
-  }
   return compileRules(configs, path);
+}
+
+/** `connect_config`: whether a CONNECT ends here, in a TCP connection. */
+export function compileConnect(
+  configs: readonly RouteAction_UpgradeConfig[] | undefined,
+  path: string,
+): boolean {
+  let connects = false;
+  for (const [i, { upgradeType, connectConfig }] of (configs ?? []).entries()) {
+    if (connectConfig === undefined) continue;
+    if (upgradeType?.toUpperCase() !== 'CONNECT') {
+      throw ConfigError.at(`${path}[${i}].connect_config`, 'is for the upgrade type CONNECT alone');
+    }
+    connects = true;
+  }
+  return connects;
 }
 
 function compileRules(

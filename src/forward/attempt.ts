@@ -7,9 +7,9 @@ import { transportFailure } from '../http/local-reply.ts';
 import type { ClientStream, RequestHead, ResponseHead, StreamEvents } from '../http/stream.ts';
 import type { ClusterStats } from '../upstream/cluster-stats.ts';
 import type { Host } from '../upstream/host.ts';
-import type { HttpPool, PoolRequest } from '../upstream/pools/http-pool.ts';
-import type { HttpPoolConnection } from '../upstream/pools/http-pool-connection.ts';
+import type { PoolConnection, PoolRequest } from '../upstream/pools/http-pool.ts';
 import { type AttemptTimeout, AttemptTimers, type AttemptTimersOwner } from './attempt-timers.ts';
+import { ConnectSource, type StreamSource } from './connect-stream.ts';
 import type { Forwarder } from './forward-policy.ts';
 import type { RequestBody } from './request-body.ts';
 
@@ -20,6 +20,8 @@ export interface AttemptOwner {
   /** The request head ends the request. */
   readonly headEnds: boolean;
   readonly priority: 'DEFAULT' | 'HIGH';
+  /** A CONNECT that ends here: the host gets a raw connection. */
+  readonly connects: boolean;
   /** There is a stream and the request's head was sent; the body may follow. */
   onAttemptOpen(attempt: HttpAttempt): void;
   /** The final head. */
@@ -57,7 +59,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
   sent: boolean;
   readonly #owner: AttemptOwner;
   readonly #stats: ClusterStats;
-  readonly #pool: HttpPool;
+  readonly #pool: StreamSource;
   #stream: ClientStream | null;
   #phase: Phase;
   #timers: AttemptTimers | null;
@@ -79,7 +81,9 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     this.sent = false;
     this.#owner = owner;
     this.#stats = stats;
-    this.#pool = host.httpForRequest(owner.x.request, owner.priority);
+    this.#pool = owner.connects
+      ? new ConnectSource(host)
+      : host.httpForRequest(owner.x.request, owner.priority);
     this.#stream = null;
     this.#phase = 'waiting';
     this.#timers = null;
@@ -123,7 +127,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
 
   // --- from the pool ---------------------------------------------------------------------------------------
 
-  onPoolReady(stream: ClientStream, upstream: HttpPoolConnection): void {
+  onPoolReady(stream: ClientStream, upstream: PoolConnection): void {
     const { x, forwarder, headEnds } = this.#owner;
     this.#phase = 'open';
     this.#stream = stream;

@@ -13,6 +13,8 @@ export interface ForwardPolicy<C = Cluster> {
   /** `max_grpc_timeout` and `grpc_timeout_offset`, which came before `max_stream_duration`; null: not set. */
   readonly grpcTimeouts: GrpcTimeouts | null;
   readonly priority: 'DEFAULT' | 'HIGH';
+  /** `connect_config`: a CONNECT ends here in a raw connection to a host. */
+  readonly connect: boolean;
   readonly retry: RetryPolicy | null;
   /** Null: none. */
   readonly mirrors: readonly MirrorPolicy<C>[] | null;

@@ -38,6 +38,7 @@ export class ForwardedRequest implements RequestSink, AttemptOwner, RetryOwner, 
   readonly forwarder: Forwarder;
   readonly headEnds: boolean;
   readonly priority: 'DEFAULT' | 'HIGH';
+  readonly connects: boolean;
   readonly #cluster: Cluster;
   readonly #context: PickContext | null;
   readonly #policy: ForwardPolicy;
@@ -74,6 +75,7 @@ export class ForwardedRequest implements RequestSink, AttemptOwner, RetryOwner, 
     this.forwarder = forwarder;
     this.headEnds = end;
     this.priority = policy.priority;
+    this.connects = policy.connect && x.request.method === 'CONNECT' && x.request.upgrade === '';
     this.#cluster = cluster;
     this.#context = context;
     this.#policy = policy;

@@ -12,7 +12,8 @@ import type { Address, Connection, ConnectionEvents } from '../net/connection.ts
 import type { TlsInfo } from '../net/transport.ts';
 import type { Counter, Gauge } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
-import type { TcpRequest, TcpUpstream } from '../upstream/pools/tcp-pool.ts';
+import type { TcpRequest } from '../upstream/pools/tcp-pool.ts';
+import { openTunnel, type TunnelHold, type TunnelOptions } from './tunnel.ts';
 
 /** `tcp.<stat_prefix>.*` */
 export interface TcpStats {
@@ -41,6 +42,8 @@ export interface TcpPlan {
   readonly wheel: TimerWheel;
   /** Chooses the cluster of a connection. */
   readonly pickTarget: (connection: Connection) => TcpTarget;
+  /** `tunneling_config`; null: raw connections. */
+  readonly tunnel: TunnelOptions | null;
   readonly maxConnectAttempts: number;
   /** 0 = off. */
   readonly idleTimeoutMs: number;
@@ -90,7 +93,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
   readonly #plan: TcpPlan;
   readonly #down: Connection;
   #up: Connection | null = null;
-  #upstream: TcpUpstream | null = null;
+  #upstream: TunnelHold | null = null;
   #downEnded = false;
   #upEnded = false;
   #over = false;
@@ -185,7 +188,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
 
   // --- upstream --------------------------------------------------------------------------------------------
 
-  onTcpReady(connection: Connection, upstream: TcpUpstream): void {
+  onTcpReady(connection: Connection, upstream: TunnelHold): void {
     this.#up = connection;
     this.#upstream = upstream;
     this.upstreamLocal = connection.local;
@@ -257,7 +260,8 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
     }
     this.upstreamAttempts++;
     this.upstreamHost = host.address;
-    this.#upstream = host.tcp.dial(this);
+    const { tunnel } = this.#plan;
+    this.#upstream = tunnel === null ? host.tcp.dial(this) : openTunnel(host, tunnel, this.#down, this);
   }
 
   /** No upstream: the client's connection is closed as Envoy does, with a FIN. */

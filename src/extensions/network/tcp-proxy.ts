@@ -3,8 +3,11 @@ import type { CompileContext, NetworkExtension } from '../../config/context.ts';
 import { Cell } from '../../core/cell.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { forwardTcp, type TcpStats, type TcpTarget } from '../../forward/tcp.ts';
+import type { TunnelOptions } from '../../forward/tunnel.ts';
+import { compileFormat } from '../../http/substitution.ts';
 import type { Connection } from '../../net/connection.ts';
 import type { ConnectionHandler } from '../../net/listener.ts';
+import { applyHeaderMutations, compileHeaderMutations } from '../../route/policy.ts';
 import type { StatScope } from '../../stats/scope.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
 
@@ -25,6 +28,7 @@ function compileTcpProxy(value: object, ctx: CompileContext): ConnectionHandler 
     clock: ctx.clock,
     wheel: ctx.wheel,
     pickTarget: compilePick(config, ctx),
+    tunnel: compileTunnel(config.tunnelingConfig),
     maxConnectAttempts: config.maxConnectAttempts ?? 1,
     idleTimeoutMs: config.idleTimeout ?? HOUR_MS,
     maxDurationMs: config.maxDownstreamConnectionDuration ?? 0,
@@ -32,6 +36,30 @@ function compileTcpProxy(value: object, ctx: CompileContext): ConnectionHandler 
     sessions: ctx.connections,
   };
   return (connection) => forwardTcp(connection, plan);
+}
+
+function compileTunnel(config: TcpProxy['tunnelingConfig']): TunnelOptions | null {
+  if (config === undefined) return null;
+  const path = 'tunneling_config';
+  if (config.propagateResponseHeaders === true || config.propagateResponseTrailers === true) {
+    const field =
+      config.propagateResponseHeaders === true ? 'propagate_response_headers' : 'propagate_response_trailers';
+    throw ConfigError.at(`${path}.${field}`, 'there is no filter state to put them into');
+  }
+  const { hostname = '', usePost = false, postPath = '' } = config;
+  if (hostname === '') throw ConfigError.at(`${path}.hostname`, 'must not be empty');
+  if (postPath !== '' && !usePost) {
+    throw ConfigError.at(`${path}.post_path`, "Can't set a post path when POST method isn't used");
+  }
+  const authority = compileFormat(hostname, `${path}.hostname`);
+  const mutations = compileHeaderMutations(config.headersToAdd, undefined, `${path}.`, 'request');
+  return {
+    hostname: authority,
+    postPath: usePost ? postPath || '/' : '',
+    addHeaders: (headers, session) => {
+      if (mutations !== undefined) applyHeaderMutations(mutations, headers, session);
+    },
+  };
 }
 
 /** A network filter before this one may have chosen the cluster. */

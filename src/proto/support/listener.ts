@@ -105,7 +105,14 @@ export const listenerSupport: SupportTable = {
     delay: 'implemented',
     runtime_enabled: 'implemented',
   },
+  'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig': {
+    hostname: 'implemented',
+    use_post: 'implemented',
+    post_path: 'implemented',
+    headers_to_add: 'implemented',
+  },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': {
+    tunneling_config: 'implemented',
     stat_prefix: 'implemented',
     cluster: 'implemented',
     weighted_clusters: 'implemented',

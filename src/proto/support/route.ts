@@ -78,7 +78,9 @@ export const routeSupport: SupportTable = {
   'envoy.config.route.v3.RouteAction.UpgradeConfig': {
     upgrade_type: 'implemented',
     enabled: 'implemented',
+    connect_config: 'implemented',
   },
+  'envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig': {},
   'envoy.config.route.v3.HeaderMatcher': {
     name: 'implemented',
     exact_match: 'implemented',

@@ -1,6 +1,7 @@
 import type { ResetReason } from '../../core/errors.ts';
 import { type TimerOwner, WheelTimer } from '../../core/timer-wheel.ts';
 import type { ClientStream, ResponseHead, StreamEvents } from '../../http/stream.ts';
+import type { Connection } from '../../net/connection.ts';
 import type { Host } from '../host.ts';
 import { HttpPoolConnection } from './http-pool-connection.ts';
 import {
@@ -13,6 +14,14 @@ import {
 } from './pool-shared.ts';
 import { RequestQueue } from './request-queue.ts';
 
+/** What a request learns of the connection that it got. */
+export interface PoolConnection {
+  readonly connection: Connection | null;
+  /** Others were on it before. */
+  readonly reused: boolean;
+  readonly http2: boolean;
+}
+
 /**
  * A request that wants a stream; the caller's own object, so that opening allocates nothing.
  * Exactly one of the two callbacks is called, perhaps within `open`, unless the request is cancelled before.
@@ -20,7 +29,7 @@ import { RequestQueue } from './request-queue.ts';
 export interface PoolRequest {
   /** Receives the response's events once `onPoolReady` was called. */
   readonly response: StreamEvents<ResponseHead>;
-  onPoolReady(stream: ClientStream, upstream: HttpPoolConnection): void;
+  onPoolReady(stream: ClientStream, upstream: PoolConnection): void;
   onPoolFailure(reason: ResetReason): void;
 }
 

@@ -520,6 +520,7 @@ export const DIFFERENCES: readonly Explained[] = [
       'upgrade: switched off by the manager',
       'upgrade: switched off by the route',
       'upgrade: the host answers something else',
+      'upgrade: CONNECT ended here, nobody listens',
     ],
   },
   {
@@ -541,11 +542,17 @@ export const DIFFERENCES: readonly Explained[] = [
       'upgrade: HTTP/1 to HTTP/2',
       'upgrade: HTTP/1 to HTTP/2, refused',
       'upgrade: HTTP/2 to HTTP/2',
+      'upgrade: TCP in a tunnel that is refused',
     ],
   },
   {
     reason: 'a CONNECT that no route takes is no upgrade',
     path: /downstream_cx_upgrades_total$/,
-    cases: ['upgrade: CONNECT without a route for it'],
+    cases: ['upgrade: CONNECT without a route for it', 'upgrade: CONNECT ended here, nobody listens'],
+  },
+  {
+    reason: 'a tunnel over HTTP/1 whose client has ended its side goes on until the host ends too',
+    path: /upstream_rq_active$/,
+    cases: ['upgrade: TCP in a tunnel over HTTP/1'],
   },
 ];

@@ -19,7 +19,9 @@ const LONG = 2000;
 export function observedConnection(result: ConnectionResult): unknown {
   return {
     responses: result.responses.map(normaliseMessage),
-    ...(result.rest === '' ? {} : { rest: shorten(mask(result.rest)) }),
+    ...(result.rest === ''
+      ? {}
+      : { rest: shorten(mask(result.rest).replaceAll(/\bdate: [^\r]*GMT/g, 'date: <date>')) }),
     closed: result.closed,
     ...(result.timedOut ? { timedOut: true } : {}),
   };

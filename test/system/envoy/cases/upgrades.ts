@@ -194,4 +194,85 @@ const connects: readonly Case[] = [
   ),
 ];
 
-export const upgrades: readonly Group[] = [{ name: 'upgrades', cases: [...http1, ...http2, ...connects] }];
+const ENDED =
+  '[{match: {connect_matcher: {}}, route: {cluster: "{{id}}", upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}}]';
+const H2_CONNECT = headers(
+  1,
+  [
+    [':method', 'CONNECT'],
+    [':authority', 'a.example:443'],
+  ],
+  false,
+);
+const PROXY = 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
+const tunnel = (config: string): string =>
+  `[{name: tcp, typed_config: {"@type": ${PROXY}, stat_prefix: "{{id}}", cluster: "{{id}}", tunneling_config: {${config}}}}]`;
+const GREETS = acts({ wait: 150 }, 'from the client', { wait: 150 });
+const tunnels: readonly Case[] = [
+  one(
+    'CONNECT ended here',
+    { ...acts(CONNECT, { wait: 200 }, 'from the client', { wait: 150 }), raw: true },
+    {
+      hcm: CONNECT_ALLOWED,
+      routes: ENDED,
+      backends: tcp(50, 'from the host'),
+    },
+  ),
+  one('CONNECT ended here, nobody listens', acts(CONNECT), {
+    hcm: CONNECT_ALLOWED,
+    routes: ENDED,
+    backends: { backend: { kind: 'refused' } },
+  }),
+  one(
+    'CONNECT over HTTP/2 ended here',
+    h2(H2_CONNECT, { wait: 200 }, data(1, 'from the client', true), { wait: 150 }),
+    {
+      hcm: `{${CONNECT_ALLOWED}, ${EXTENDED}}`,
+      routes: ENDED,
+      backends: { backend: { kind: 'tcp-echo' } },
+    },
+  ),
+  one(
+    'TCP in a tunnel over HTTP/1',
+    { ...GREETS, raw: true },
+    {
+      hcm: '{}',
+      filters: tunnel('hostname: "b.example:443"'),
+      backends: tcp(50, 'HTTP/1.1 200 OK\r\n\r\n', 50, 'from the host'),
+    },
+  ),
+  one(
+    'TCP in a tunnel over HTTP/2',
+    { ...GREETS, raw: true },
+    {
+      hcm: '{}',
+      filters: tunnel('hostname: "b.example:443", headers_to_add: [{header: {key: x-a, value: b}}]'),
+      cluster: EXTENDED,
+      backends: h2Host(headers(THIS, [[':status', '200']], false), 50, data(THIS, 'from the host', false)),
+    },
+  ),
+  one(
+    'TCP in a tunnel by POST',
+    { ...GREETS, raw: true },
+    {
+      hcm: '{}',
+      filters: tunnel('hostname: "b.example:443", use_post: true, post_path: /tunnel'),
+      cluster: EXTENDED,
+      backends: h2Host(headers(THIS, [[':status', '200']], false), 50, data(THIS, 'from the host', false)),
+    },
+  ),
+  one(
+    'TCP in a tunnel that is refused',
+    { ...GREETS, raw: true },
+    {
+      hcm: '{}',
+      filters: tunnel('hostname: "b.example:443"'),
+      cluster: EXTENDED,
+      backends: h2Host(headers(THIS, [[':status', '403']], true)),
+    },
+  ),
+];
+
+export const upgrades: readonly Group[] = [
+  { name: 'upgrades', cases: [...http1, ...http2, ...connects, ...tunnels] },
+];
