@@ -218,6 +218,11 @@ const tunnels: readonly Case[] = [
       backends: tcp(50, 'from the host'),
     },
   ),
+  one(
+    'CONNECT ended here, the client leaves',
+    { acts: [CONNECT, { wait: 200 }, 'the last words', { end: true }], raw: true, settleMs: 300 },
+    { hcm: CONNECT_ALLOWED, routes: ENDED, backends: { backend: { kind: 'tcp', replies: [{ send: [] }] } } },
+  ),
   one('CONNECT ended here, nobody listens', acts(CONNECT), {
     hcm: CONNECT_ALLOWED,
     routes: ENDED,
