@@ -90,7 +90,8 @@ class ConnectStream implements ClientStream, ConnectionEvents {
   reset(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#connection.destroy();
+    // A client on HTTP/1 cannot end its side alone: when it leaves it has said all, and the host is to get it.
+    this.#connection.closeAfterFlush(FLUSH_MS);
   }
 
   pause(): void {

@@ -137,13 +137,16 @@ t.test('a tunnel that is refused closes the connection', async (t) => {
 });
 
 t.test('what a client sent before it left arrives', async (t) => {
-  const bytes = 500_000;
+  // More than the kernel holds for a host that does not read yet.
+  const bytes = 8_000_000;
   const ends: Promise<string>[] = [];
   const server = createServer((socket) => {
     let got = 0;
     socket.on('data', (chunk: Buffer) => {
       got += chunk.length;
     });
+    socket.pause();
+    setTimeout(() => socket.resume(), 200);
     const end = new Promise<string>((resolve) => {
       socket.on('error', (error) => resolve(`${got} ${error.message}`));
       socket.on('close', () => resolve(`${got}`));
@@ -154,12 +157,12 @@ t.test('what a client sent before it left arrives', async (t) => {
   t.teardown(() => server.close());
   const far = await InoxProcess.start(ender((server.address() as AddressInfo).port), ['--concurrency', '1']);
   t.teardown(() => far.stop());
-  for (let i = 0; i < 10; i++) {
+  for (let i = 0; i < 3; i++) {
     const socket = connect(far.port, '127.0.0.1');
     socket.write('CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n');
     await once(socket, 'data');
     socket.end(Buffer.alloc(bytes, 'x'));
     await once(socket, 'close');
   }
-  t.same(await Promise.all(ends), Array(10).fill(`${bytes}`), 'all of it, and then the end');
+  t.same(await Promise.all(ends), Array(3).fill(`${bytes}`), 'all of it, and then the end');
 });
