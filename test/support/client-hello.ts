@@ -47,7 +47,10 @@ export function serverNameExtension(name: string): Buffer {
 }
 
 function alpnExtension(protocols: readonly string[]): Buffer {
-  return extension(16, vector16(Buffer.concat(protocols.map((name) => vector8(Buffer.from(name, 'latin1'))))));
+  return extension(
+    16,
+    vector16(Buffer.concat(protocols.map((name) => vector8(Buffer.from(name, 'latin1'))))),
+  );
 }
 
 function records(message: Buffer, recordBytes: number): Buffer {
