@@ -173,6 +173,7 @@ export class TimerWheel {
   #arm(wakeMs: number, nowMs: number): void {
     this.#armedFor = wakeMs;
     if (this.#system !== null) clearTimeout(this.#system);
-    this.#system = setTimeout(() => this.advance(), Math.max(1, Math.ceil(wakeMs - nowMs)));
+    // What holds a process open are its sockets and ports, not that something would be late one day.
+    this.#system = setTimeout(() => this.advance(), Math.max(1, Math.ceil(wakeMs - nowMs))).unref();
   }
 }
