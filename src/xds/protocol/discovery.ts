@@ -20,8 +20,8 @@ export interface DiscoveryUpdate {
   readonly version: string;
   readonly resources: readonly RawResource[];
   /**
-   * Names that are gone: removed by the server in delta, missing from a state-of-the-world response of a type
-   * where that means removal (listeners, clusters), or past their time to live.
+   * Names that are gone: removed by the server in delta, missing from a state-of-the-world response where that
+   * means removal (a subscription to `*`), or past their time to live.
    */
   readonly removed: readonly string[];
 }
@@ -35,8 +35,8 @@ export interface DiscoverySink {
    */
   onUpdate(update: DiscoveryUpdate): Promise<readonly string[]>;
   /**
-   * The server says, or keeps silent for `initial_fetch_timeout`, that these do not exist. Later they may come
-   * all the same.
+   * The server says, or keeps silent for `initial_fetch_timeout`, that these do not exist; `*` when nothing came
+   * for a wildcard. Later they may come all the same.
    */
   onMissing(names: readonly string[]): void;
 }
@@ -61,6 +61,11 @@ export interface DiscoverySource {
 export interface SubscribeOptions {
   readonly type: string;
   readonly names: ReadonlySet<string>;
+  /**
+   * A name stands for all resources below it (`route` for `route/host-1`, `route/host-2`), as Envoy asks for
+   * virtual hosts (VHDS); they come although nobody asked for their names.
+   */
+  readonly byNamespace?: boolean;
   readonly initialFetchTimeoutMs: number;
   readonly statPrefix: string;
 }
