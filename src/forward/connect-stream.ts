@@ -92,6 +92,8 @@ class ConnectStream implements ClientStream, ConnectionEvents {
     this.#over = true;
     // A client on HTTP/1 cannot end its side alone: when it leaves it has said all, and the host is to get it.
     this.#connection.closeAfterFlush(FLUSH_MS);
+    // The request is over, as far as limits and counters go.
+    this.#upstream.onClosed(true);
   }
 
   pause(): void {

@@ -85,7 +85,10 @@ export function applyRequestHeaderRules(x: Exchange, rules: RequestHeaderRules):
   if (internal) setHeader(headers, 'x-envoy-internal', 'true');
   if (rules.useRemoteAddress && !rules.skipXffAppend) appendForwardedFor(x, rules, forwardedFor);
   forwardProto(head, rules, forwardedProto);
-  if (rules.scheme !== '') head.scheme = rules.scheme;
+  if (rules.scheme !== '') {
+    head.scheme = rules.scheme;
+    setHeader(headers, 'x-forwarded-proto', rules.scheme);
+  }
   if (rules.via !== '') appendVia(headers, rules.via);
   if (rules.useRemoteAddress && !internal && x.remoteIp !== '')
     setHeader(headers, 'x-envoy-external-address', x.remoteIp);

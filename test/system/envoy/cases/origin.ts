@@ -79,6 +79,7 @@ const cases: readonly Case[] = [
   origin('append_x_forwarded_port', 'append_x_forwarded_port: true'),
   origin('scheme_header_transformation', 'scheme_header_transformation: {scheme_to_overwrite: https}', [
     get('/'),
+    get('/', 'X-Forwarded-Proto: http'),
   ]),
   ...['SANITIZE', 'FORWARD_ONLY', 'APPEND_FORWARD', 'SANITIZE_SET', 'ALWAYS_FORWARD_ONLY'].map((mode) =>
     origin(`forward_client_cert_details ${mode}`, `forward_client_cert_details: ${mode}`, [
