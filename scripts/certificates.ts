@@ -68,6 +68,36 @@ export function makeCrl(issuer: Certificate, revoked: readonly Certificate[]): s
   return pem('X509 CRL', signed(body, createPrivateKey(issuer.key)));
 }
 
+export interface OcspOptions {
+  readonly thisUpdate?: Date;
+  /** Null: none. */
+  readonly nextUpdate?: Date | null;
+}
+
+/** The word of `issuer` that none of `good` is revoked: an OCSP response, DER. */
+export function makeOcsp(
+  issuer: Certificate,
+  good: readonly Certificate[],
+  {
+    thisUpdate = new Date(Date.now() - DAY_MS),
+    nextUpdate = new Date(Date.now() + DAY_MS),
+  }: OcspOptions = {},
+): Buffer {
+  const SHA1 = seq(oid('1.3.14.3.2.26'));
+  const sha1 = (bytes: Buffer): Buffer => tlv(0x04, createHash('sha1').update(bytes).digest());
+  const single = ({ serial }: Certificate): Buffer =>
+    seq(
+      seq(SHA1, sha1(commonName(issuer.name)), sha1(Buffer.from(issuer.spki)), integer(serial)),
+      tlv(0x80, Buffer.alloc(0)),
+      generalizedTime(thisUpdate),
+      ...(nextUpdate === null ? [] : [tlv(0xa0, generalizedTime(nextUpdate))]),
+    );
+  const data = seq(tlv(0xa1, commonName(issuer.name)), generalizedTime(thisUpdate), seq(...good.map(single)));
+  const basic = signed(data, createPrivateKey(issuer.key));
+  const bytes = seq(oid('1.3.6.1.5.5.7.48.1.1'), tlv(0x04, basic));
+  return seq(tlv(0x0a, Buffer.from([0])), tlv(0xa0, bytes));
+}
+
 function make(options: CertificateOptions, issuer: Certificate | null): Certificate {
   const { name = 'leaf', ca = false } = options;
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -134,7 +164,11 @@ function time(date: Date): Buffer {
   const text = date.toISOString().replaceAll(/[-:T]|\.\d+/g, '');
   return date.getUTCFullYear() < 2050
     ? tlv(0x17, Buffer.from(text.slice(2), 'latin1'))
-    : tlv(0x18, Buffer.from(text, 'latin1'));
+    : generalizedTime(date);
+}
+
+function generalizedTime(date: Date): Buffer {
+  return tlv(0x18, Buffer.from(date.toISOString().replaceAll(/[-:T]|\.\d+/g, ''), 'latin1'));
 }
 
 function integer(bytes: Buffer): Buffer {

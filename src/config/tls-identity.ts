@@ -4,6 +4,7 @@ import type { TlsCertificate } from '#plain/envoy.extensions.transport_sockets.t
 import { ConfigError } from '../core/errors.ts';
 import { readCertificates } from '../net/tls-certificate.ts';
 import type { TlsIdentity } from '../net/tls-material.ts';
+import { type OcspStaple, readStaple } from '../net/tls-ocsp.ts';
 import { readBytes, readText } from './data-source.ts';
 
 /** `envoy.extensions.transport_sockets.tls.v3.TlsCertificate`; what cannot be read, or does not fit, is named. */
@@ -13,7 +14,7 @@ export function readIdentity(config: TlsCertificate): TlsIdentity {
   }
   const password =
     config.password === undefined ? undefined : readText(config.password, 'password').replace(/\r?\n$/, '');
-  const ocspStaple = readStaple(config);
+  const ocspStaple = compileStaple(config);
   if (config.pkcs12 !== undefined) {
     const pkcs12 = readBytes(config.pkcs12, 'pkcs12');
     checkPacked(config, pkcs12, password);
@@ -23,16 +24,21 @@ export function readIdentity(config: TlsCertificate): TlsIdentity {
   if (config.privateKey === undefined) throw ConfigError.at('private_key', 'is required');
   const chain = readText(config.certificateChain, 'certificate_chain');
   const key = readText(config.privateKey, 'private_key');
-  checkKey(readChain(chain), key, password);
+  const leaf = readChain(chain);
+  checkKey(leaf, key, password);
+  if (ocspStaple !== undefined && ocspStaple.serial !== leaf?.serialNumber.toLowerCase().replace(/^0+/, '')) {
+    throw ConfigError.at('ocsp_staple', 'OCSP response does not match its TLS certificate');
+  }
   return { chain, key, password, pkcs12: undefined, ocspStaple };
 }
 
-function readStaple({ ocspStaple }: TlsCertificate): Buffer | undefined {
+function compileStaple({ ocspStaple }: TlsCertificate): OcspStaple | undefined {
   if (ocspStaple === undefined) return undefined;
   if (ocspStaple.inlineString !== undefined) {
     throw ConfigError.at('ocsp_staple', 'OCSP staple cannot be provided via inline_string');
   }
-  return readBytes(ocspStaple, 'ocsp_staple');
+  const der = readBytes(ocspStaple, 'ocsp_staple');
+  return attempt('ocsp_staple', 'Failed to load the OCSP response', () => readStaple(der));
 }
 
 function checkPacked(config: TlsCertificate, pkcs12: Buffer, password: string | undefined): void {

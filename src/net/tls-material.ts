@@ -6,6 +6,7 @@ import {
   type SecureVersion,
 } from 'node:tls';
 import { ParsedCertificate, readCertificates } from './tls-certificate.ts';
+import type { OcspStaple } from './tls-ocsp.ts';
 import type { VerifyPeer } from './tls-verify.ts';
 
 /** What both sides of TLS can be told about the protocol; undefined: OpenSSL's own choice. */
@@ -25,8 +26,8 @@ export interface TlsIdentity {
   readonly password: string | undefined;
   /** PKCS#12 instead of chain and key. */
   readonly pkcs12: Buffer | undefined;
-  /** DER, passed on to clients that ask. */
-  readonly ocspStaple: Buffer | undefined;
+  /** Passed on to clients that ask. */
+  readonly ocspStaple: OcspStaple | undefined;
 }
 
 /** Whom to trust. */
@@ -43,7 +44,7 @@ export interface TlsTrust {
 export interface ShownCertificate {
   readonly context: SecureContext;
   readonly certificate: ParsedCertificate | null;
-  readonly ocspStaple: Buffer | undefined;
+  readonly ocspStaple: OcspStaple | undefined;
 }
 
 /** All that new handshakes use, until a secret changes: never modified, replaced as a whole. */

@@ -40,7 +40,7 @@ export class TlsServer implements ServerTransport {
   }
 
   accept(socket: Socket, facts: ConnectionFacts, listener: TransportListener): PendingTransport {
-    const { provider, observer, requireServerName, alpn } = this.#options;
+    const { provider, observer, requireServerName, alpn, wallMs } = this.#options;
     const peer = facts.remote === undefined ? 'the client' : formatAddress(facts.remote);
     const material = provider.current();
     const serverName = facts.hello?.serverName.toLowerCase() ?? '';
@@ -64,7 +64,7 @@ export class TlsServer implements ServerTransport {
       // Verified below, by Envoy's rules, before anybody sees a byte.
       rejectUnauthorized: false,
       ...(protocol === undefined ? {} : { ALPNProtocols: [protocol] }),
-      ...stapling(shown.ocspStaple),
+      ...stapling(shown.ocspStaple, wallMs()),
     });
     // Node asks for it when it wraps sockets of its own servers.
     (secure as unknown as { allowHalfOpen: boolean }).allowHalfOpen = true;

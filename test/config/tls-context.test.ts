@@ -1,7 +1,7 @@
 import t from 'tap';
 import { checkConfig } from '../../src/control/check-config.ts';
 import { loadBootstrap } from '../../src/proto/bootstrap.ts';
-import { type Certificate, issue, makeCa, makeCrl } from '../support/certs.ts';
+import { type Certificate, issue, makeCa, makeCrl, makeOcsp } from '../support/certs.ts';
 
 const TLS = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
 const root = makeCa('root');
@@ -81,6 +81,21 @@ t.test('a mistake is named where it stands', async (t) => {
     [
       downstream(shows(certificate(one, one).replace('}}', '}, ocsp_staple: {inline_string: x}}'))),
       `${own}.ocsp_staple: OCSP staple cannot be provided via inline_string`,
+    ],
+    [
+      downstream(
+        shows(
+          certificate(one, one).replace(
+            '}}',
+            `}, ocsp_staple: {inline_bytes: ${makeOcsp(root, [other]).toString('base64')}}}`,
+          ),
+        ),
+      ),
+      `${own}.ocsp_staple: OCSP response does not match its TLS certificate`,
+    ],
+    [
+      downstream(shows(certificate(one, one).replace('}}', '}, ocsp_staple: {inline_bytes: AAAA}}'))),
+      `${own}.ocsp_staple: Failed to load the OCSP response, cause: it is not an OCSP response in DER`,
     ],
     [
       upstream(shows(certificate(one, one), certificate(other, other))),

@@ -7,7 +7,7 @@ import {
   type TlsOptions,
 } from 'node:tls';
 import t from 'tap';
-import { type Certificate, issue, makeCa, makeCrl } from '../support/certs.ts';
+import { type Certificate, issue, makeCa, makeCrl, makeOcsp } from '../support/certs.ts';
 import { httpBootstrap } from '../support/http-bootstrap.ts';
 import { eventually, type TestOwner } from '../support/http-setting.ts';
 import { type LivePlane, startPlane } from '../support/live-plane.ts';
@@ -297,6 +297,21 @@ t.test('versions and server names', async (t) => {
   const named = await front(t, [shows(server)], ['require_sni: true']);
   t.equal((await ask(t, named.proxy.port, {})).answer, '');
   t.match((await ask(t, named.proxy.port, { servername: 'server.test' })).answer, '200 OK');
+});
+
+t.test('a client that asks gets the OCSP staple', async (t) => {
+  const staple = makeOcsp(middle, [server]);
+  const inline = `ocsp_staple: {inline_bytes: ${staple.toString('base64')}}}]`;
+  const { proxy } = await front(t, [shows(server).replace(/}]$/, `, ${inline}`)]);
+  const stapled = await new Promise<Buffer>((resolve) => {
+    const options = { port: proxy.port, rejectUnauthorized: false, requestOCSP: true };
+    const secure = connectTls({ ...options, host: '127.0.0.1' });
+    secure.once('OCSPResponse', (response: Buffer) => {
+      secure.destroy();
+      resolve(response);
+    });
+  });
+  t.same(stapled, staple);
 });
 
 t.test('something that is not TLS is an error, and the listener goes on', async (t) => {

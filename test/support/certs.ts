@@ -5,4 +5,5 @@ export {
   issue,
   makeCa,
   makeCrl,
+  makeOcsp,
 } from '../../scripts/certificates.ts';

@@ -16,7 +16,7 @@ export const tlsSupport: SupportTable = {
     ocsp_staple_policy: {
       tier: 'implemented',
       values: ['LENIENT_STAPLING'],
-      note: 'a staple is passed on as it is',
+      note: 'a staple is passed on until it expires; its signature is not checked',
     },
   },
   [`${TLS}.UpstreamTlsContext`]: {
@@ -57,7 +57,7 @@ export const tlsSupport: SupportTable = {
   [`${TLS}.TlsSessionTicketKeys`]: { keys: 'implemented' },
   [`${TLS}.CertificateValidationContext`]: {
     trusted_ca: 'implemented',
-    system_root_certs: noted('the list that Node brings'),
+    system_root_certs: noted('the list that Node brings; Envoy reads the field and verifies nothing'),
     verify_certificate_spki: 'implemented',
     verify_certificate_hash: 'implemented',
     match_typed_subject_alt_names: 'implemented',

@@ -19,6 +19,12 @@ export const DIFFERENCES: readonly Explained[] = [
   },
   {
     reason:
+      "system_root_certs verifies the host by the system's roots; Envoy 1.40 takes the field and verifies nobody",
+    path: ANYWHERE,
+    cases: ['tls: roots of the system alone'],
+  },
+  {
+    reason:
       'auto_sni_san_validation refuses certificates where no name was asked for; Envoy takes any that its CAs issued',
     path: ANYWHERE,
     cases: [

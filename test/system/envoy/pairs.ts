@@ -24,6 +24,7 @@ const KNOWN: Readonly<
     by: 'server',
     reason: 'a SPIFFE identity is one URI; Envoy takes the first',
   },
+  'roots of the system alone': { by: 'client', reason: 'Envoy takes system_root_certs and verifies nobody' },
   'sessions resumed, TLS 1.3': {
     by: 'both',
     reason: 'Node sends no new ticket in a resumed handshake, and BoringSSL uses a ticket once',

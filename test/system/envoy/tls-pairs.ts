@@ -7,7 +7,9 @@ import {
   ROOT,
   shows,
   showsPacked,
+  showsStapled,
   showsWithPassword,
+  staple,
 } from './tls-files.ts';
 
 /** One handshake: what both sides are configured with. */
@@ -33,7 +35,7 @@ export interface TlsPair {
   readonly cluster?: string;
   /** Requests, each on a connection of its own; default 1. */
   readonly requests?: number;
-  /** Only for proxies that run alone: the file names secrets of the bootstrap. */
+  /** Only for proxies that run alone: one refuses the file, or it names secrets of the bootstrap. */
   readonly alone?: true;
 }
 
@@ -481,6 +483,34 @@ const logs: readonly TlsPair[] = [
   },
 ];
 
+const staples: readonly TlsPair[] = [
+  { name: 'for its certificate', ocsp: `{filename: ${staple('server')}}` },
+  { name: 'for another certificate', ocsp: `{filename: ${staple('other')}}`, alone: true as const },
+  { name: 'of no form', ocsp: '{inline_bytes: bm8gRE5T}', alone: true as const },
+  { name: 'as a text', ocsp: '{inline_string: text}', alone: true as const },
+].map(({ name, ocsp, ...more }) => ({
+  name: `a staple ${name}`,
+  server: `tls_certificates: [${showsStapled('server', ocsp)}]`,
+  client: trusting(),
+  clientMore: SNI,
+  ...more,
+}));
+
+const systemRoots: readonly TlsPair[] = [
+  {
+    name: 'roots of its own before those of the system',
+    server: SERVER,
+    client: trusting('system_root_certs: {}'),
+    clientMore: SNI,
+  },
+  {
+    name: 'roots of the system alone',
+    server: SERVER,
+    client: 'validation_context: {system_root_certs: {}}',
+    clientMore: SNI,
+  },
+];
+
 /** Every handshake; the first run of the differential test plays them within each proxy, `pairs.ts` across proxies. */
 export const PAIRS: readonly TlsPair[] = [
   ...parameters,
@@ -493,4 +523,6 @@ export const PAIRS: readonly TlsPair[] = [
   ...sessions,
   ...xfcc,
   ...logs,
+  ...staples,
+  ...systemRoots,
 ];
