@@ -1,7 +1,11 @@
 import { isIP } from 'node:net';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Address as AddressConfig } from '#plain/envoy.config.core.v3.ts';
-import type { LbEndpoint, LocalityLbEndpoints } from '#plain/envoy.config.endpoint.v3.ts';
+import type {
+  ClusterLoadAssignment,
+  LbEndpoint,
+  LocalityLbEndpoints,
+} from '#plain/envoy.config.endpoint.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { Address } from '../net/connection.ts';
 import { type ClusterHosts, DEFAULT_OVERPROVISIONING, type HostSpec } from '../upstream/cluster-hosts.ts';
@@ -16,6 +20,11 @@ export function compileStaticHosts(config: ClusterConfig): ClusterHosts {
     hosts.push(hostSpec(endpoint, locality, address, path));
   });
   return { hosts, overprovisioningFactor: overprovisioning(config) };
+}
+
+/** What a ClusterLoadAssignment says of a cluster of type EDS. Throws a ConfigError. */
+export function compileAssignment(assignment: ClusterLoadAssignment): ClusterHosts {
+  return compileStaticHosts({ loadAssignment: assignment });
 }
 
 /** The names of a STRICT_DNS cluster. An IP address is a name that resolves to itself. */

@@ -20,7 +20,7 @@ import { compileOutlierDetection } from './outlier-detection.ts';
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
-const UNSUPPORTED_TYPES: readonly string[] = ['LOGICAL_DNS', 'EDS', 'ORIGINAL_DST'];
+const UNSUPPORTED_TYPES: readonly string[] = ['LOGICAL_DNS', 'ORIGINAL_DST'];
 
 /**
  * Makes a cluster of its configuration. STATIC clusters are warm at once; the others wait for their first
@@ -39,7 +39,7 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     name,
     observabilityName,
     addedViaApi: context.addedViaApi,
-    discovered: isStrictDns(config),
+    discovered: isStrictDns(config) || config.type === 'EDS',
     countMembership: context.primary,
     scope,
     shared: compileShared(config, scope, breakers, context),
@@ -55,10 +55,22 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     // Resolving is the control thread's; here the settings are only checked.
     compileStrictDns(config);
     compileDnsResolver(config, undefined);
+  } else if (config.type === 'EDS') {
+    checkEds(config);
   } else {
     cluster.update(compileStaticHosts(config));
   }
   return cluster;
+}
+
+/** Members come by EDS, to the control thread. */
+function checkEds({ edsClusterConfig, loadAssignment }: ClusterConfig): void {
+  if (edsClusterConfig?.edsConfig === undefined) {
+    throw ConfigError.at('eds_cluster_config.eds_config', 'a cluster of type EDS needs it');
+  }
+  if (loadAssignment !== undefined) {
+    throw ConfigError.at('load_assignment', 'a cluster of type EDS gets its endpoints by EDS');
+  }
 }
 
 /** Checks are the control thread's; here their settings are only looked at. */
@@ -77,7 +89,7 @@ function checkSupported(config: ClusterConfig): void {
   }
   const type = config.type ?? 'STATIC';
   if (UNSUPPORTED_TYPES.includes(type)) {
-    throw ConfigError.at('type', `${type} is not supported yet; STATIC and STRICT_DNS are`);
+    throw ConfigError.at('type', `${type} is not supported yet; STATIC, STRICT_DNS and EDS are`);
   }
   if ((config.transportSocketMatches?.length ?? 0) > 0) {
     throw ConfigError.at('transport_socket_matches', 'is not supported yet');

@@ -21,6 +21,7 @@ import type { ClientTransport, ServerTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { DrainDecision } from './drain.ts';
+import type { RouteDirectory } from './live-routes.ts';
 import type { SecretStore } from './tls-secrets.ts';
 
 /** The message of a resolved `Any`: always an object, but its type is known to its extension only. */
@@ -69,6 +70,7 @@ export interface CompileContext {
   /** The same for a name that came with a connection; undefined when nobody configured it. */
   findCluster(name: string): Cell<Cluster> | undefined;
   readonly clusterExists: (name: string) => boolean;
+  readonly routes: RouteDirectory;
   /** The value of a runtime key, or undefined. */
   runtime(key: string): unknown;
   /** A count over all workers, by one of the names of config/connection-counts.ts. */

@@ -1,5 +1,4 @@
 import { BlockList, isIPv4 } from 'node:net';
-import type { RouteConfiguration } from '#plain/envoy.config.route.v3.ts';
 import type {
   HttpConnectionManager,
   HttpFilter as HttpFilterConfig,
@@ -17,10 +16,8 @@ import { createManagerStats } from '../http/manager-stats.ts';
 import type { RequestHeaderRules } from '../http/request-headers.ts';
 import { newRequestId } from '../http/request-id.ts';
 import type { ConnectionHandler } from '../net/listener.ts';
-import type { Route } from '../route/action.ts';
 import { applyResponseRules, routeOf } from '../route/response-rules.ts';
 import { streamDuration } from '../route/stream-duration.ts';
-import type { RouteTable } from '../route/table.ts';
 import { allowsUpgrade, upgradeType } from '../route/upgrade.ts';
 import { ResponseCodes } from '../stats/http-codes.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -36,14 +33,8 @@ import { compileRange } from './filter-chain-match.ts';
 import { compileHeaderCase } from './header-case.ts';
 import { compileHttp2Server } from './http2-options.ts';
 import { compileNormalize } from './normalize.ts';
-import {
-  type ChainPlace,
-  type CompileRouteFilters,
-  createRouteFilters,
-  ownFilters,
-} from './per-filter-config.ts';
-import { compileRouteTable } from './route.ts';
-import { runtimeFractions } from './runtime.ts';
+import { type ChainPlace, createRouteFilters, ownFilters } from './per-filter-config.ts';
+import { compileRouteSource } from './route-source.ts';
 import { compileRequestShedding } from './shedding.ts';
 import { compileManagerUpgrades } from './upgrades.ts';
 
@@ -61,7 +52,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
   const httpScope = ctx.stats.scope('http', statPrefix, { envoy_http_conn_manager_prefix: statPrefix });
   const chain = compileChain(config.httpFilters ?? [], { ...ctx, httpScope });
   const routeFilters = createRouteFilters(chain.places, ctx.extensions);
-  const routes = at('route_config', () => compileRoutes(config.routeConfig, routeFilters, ctx));
+  const routes = compileRouteSource(config, routeFilters, ctx);
   const h1 = compileH1Server(config, ctx.envoyStrict);
   const { random } = ctx;
   const upgrades = compileManagerUpgrades(config.upgradeConfigs);
@@ -97,7 +88,7 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
     normalize: compileNormalize(config, stats.rqRedirectedWithNormalizedPath),
     selectRoute: (x) => {
       const draw = random.uint32();
-      const route = routes.match(x.request, draw);
+      const route = routes.pick(x.request)?.match(x.request, draw);
       if (route === undefined) return;
       x.route = route;
       x.routeName = route.name;
@@ -162,21 +153,6 @@ function compileChain(
     throw ConfigError.at('http_filters', 'the last filter must be terminal: add envoy.filters.http.router');
   }
   return { places, terminal };
-}
-
-function compileRoutes(
-  config: RouteConfiguration | undefined,
-  routeFilters: CompileRouteFilters,
-  ctx: CompileContext,
-): RouteTable<Route<Cluster>> {
-  return compileRouteTable<Cluster>(config ?? {}, {
-    cluster: ctx.cluster,
-    ...(config?.validateClusters === false ? {} : { clusterExists: ctx.clusterExists }),
-    runtimeFractions: runtimeFractions(ctx),
-    routeFilters,
-    retryExtensions: ctx.extensions,
-    random: ctx.random,
-  });
 }
 
 function compileH1Server(config: HttpConnectionManager, envoyStrict: boolean): H1ServerOptions {

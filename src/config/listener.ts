@@ -1,13 +1,17 @@
 import { isIP } from 'node:net';
 import type { AccessLog } from '#plain/envoy.config.accesslog.v3.ts';
 import type { Address as AddressConfig } from '#plain/envoy.config.core.v3.ts';
-import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
+import type {
+  FilterChain as ChainConfig,
+  Listener as ListenerConfig,
+} from '#plain/envoy.config.listener.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { AcceptPlan } from '../net/accept.ts';
 import { formatAddress, ipAddress, unixAddress } from '../net/address.ts';
 import { type Address, PLAIN_ACCEPT } from '../net/connection.ts';
 import type { FilterChain } from '../net/filter-chain.ts';
 import type { Counter } from '../stats/scope.ts';
+import { ChainLife } from './chain-life.ts';
 import { filterCount, listenerCount } from './connection-counts.ts';
 import { at, type CompileContext, type ListenerContext } from './context.ts';
 import { compileDrainDecision, isInbound } from './drain.ts';
@@ -33,6 +37,9 @@ export interface CompiledListener {
   /** `traffic_direction: INBOUND` */
   readonly inbound: boolean;
   readonly plan: AcceptPlan;
+  readonly config: ListenerConfig;
+  /** One for each filter chain. */
+  readonly lives: readonly ChainLife[];
 }
 
 /** `envoy.config.listener.v3.Listener` */
@@ -41,6 +48,7 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
   const prefix = listenerStatPrefix(config);
   const listenerScope = base.stats.scope('listener', prefix, { envoy_listener_address: prefix });
   const name = config.name ?? formatAddress(address);
+  const lives: ChainLife[] = [];
   let limits = 0;
   const ctx: ListenerContext = {
     ...base,
@@ -56,13 +64,15 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
     backlog: config.tcpBacklogSize ?? DEFAULT_BACKLOG,
     bufferLimitBytes: config.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
     inbound: isInbound(config),
-    plan: compileAccept(config, ctx),
+    plan: compileAccept(config, ctx, lives),
+    config,
+    lives,
   };
 }
 
 /** From accepted sockets to connections in filter chains. */
-function compileAccept(config: ListenerConfig, ctx: ListenerContext): AcceptPlan {
-  const { chains, fallback } = compileChains(config, ctx);
+function compileAccept(config: ListenerConfig, ctx: ListenerContext, lives: ChainLife[]): AcceptPlan {
+  const { chains, fallback } = compileChains(config, ctx, lives);
   const filters = compileListenerFilters(config.listenerFilters ?? [], ctx);
   const only = soleChain(chains, fallback);
   const direct = filters.length === 0 && only?.transport === null ? only : null;
@@ -155,25 +165,33 @@ interface CompiledChains {
   readonly fallback: FilterChain | null;
 }
 
-function compileChains(config: ListenerConfig, ctx: ListenerContext): CompiledChains {
+function compileChains(config: ListenerConfig, ctx: ListenerContext, lives: ChainLife[]): CompiledChains {
   const configs = config.filterChains ?? [];
   const fallbackConfig = config.defaultFilterChain;
   if (configs.length === 0 && fallbackConfig === undefined) {
     throw ConfigError.at('filter_chains', 'no filter chains specified');
   }
+  const compile = (chain: ChainConfig): FilterChain => {
+    const life = new ChainLife(chain, ctx);
+    lives.push(life);
+    return compileFilterChain(chain, {
+      ...ctx,
+      scope: life.scope,
+      connections: life.connections,
+      drainDecision: life.decide(ctx.drainDecision),
+    });
+  };
   const chains = configs.map((chain, i) => {
     const path = `filter_chains[${i}]`;
     return {
       name: chain.name ?? '',
       match: chain.filterChainMatch ?? {},
       path,
-      chain: at(path, () => compileFilterChain(chain, ctx)),
+      chain: at(path, () => compile(chain)),
     };
   });
   const fallback =
-    fallbackConfig === undefined
-      ? null
-      : at('default_filter_chain', () => compileFilterChain(fallbackConfig, ctx));
+    fallbackConfig === undefined ? null : at('default_filter_chain', () => compile(fallbackConfig));
   return { chains, fallback };
 }
 

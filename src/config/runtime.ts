@@ -4,19 +4,30 @@ import { Cell } from '../core/cell.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { CompileContext } from './context.ts';
 
-/** Values of all static layers by dotted key; later layers win. */
-export function flattenRuntime(config: LayeredRuntime | undefined): Record<string, unknown> {
-  return Object.assign({}, ...flattenLayers(config));
+/** The values of RTDS layers by the name of their resource; a layer that has not come yet is empty. */
+export type DiscoveredLayers = ReadonlyMap<string, object>;
+
+/** Values of all layers by dotted key; later layers win. */
+export function flattenRuntime(
+  config: LayeredRuntime | undefined,
+  discovered?: DiscoveredLayers,
+): Record<string, unknown> {
+  return Object.assign({}, ...flattenLayers(config, discovered));
 }
 
 /** Values of each layer by dotted key, in the order of the layers. */
-export function flattenLayers(config: LayeredRuntime | undefined): Record<string, unknown>[] {
+export function flattenLayers(
+  config: LayeredRuntime | undefined,
+  discovered: DiscoveredLayers = new Map(),
+): Record<string, unknown>[] {
   return (config?.layers ?? []).map((layer, i) => {
     const values: Record<string, unknown> = {};
     if (layer.staticLayer !== undefined) flatten('', layer.staticLayer, values);
-    // An admin layer is empty at start; the others need a source that does not exist yet.
+    else if (layer.rtdsLayer !== undefined)
+      flatten('', discovered.get(layer.rtdsLayer.name ?? '') ?? {}, values);
+    // An admin layer is empty: nothing sets values through the admin port.
     else if (layer.adminLayer === undefined) {
-      throw ConfigError.at(`layered_runtime.layers[${i}]`, 'only static_layer and admin_layer are supported');
+      throw ConfigError.at(`layered_runtime.layers[${i}]`, 'disk_layer is not supported');
     }
     return values;
   });

@@ -12,61 +12,78 @@ import { createDnsResolver, type DnsResolver } from '../upstream/discovery/dns-r
 import { startStrictDns } from '../upstream/discovery/strict-dns.ts';
 import { createUpdateStats } from '../upstream/discovery/update-stats.ts';
 
-export interface Discovery {
-  close(): void;
+export interface DiscoveryParts {
+  /** `typed_dns_resolver_config` of the bootstrap. */
+  readonly resolver: TypedExtensionConfig | undefined;
+  readonly stats: StatScope;
+  readonly onHosts: (cluster: string, hosts: ClusterHosts) => void;
+  /** A name could not be resolved. Counted by update_failure, too. */
+  readonly onFailure?: (cluster: string, name: string, error: string) => void;
 }
 
-/**
- * Finds the members of all clusters that need finding, once for all workers. Resolves when every cluster has had
- * its first answer, so that nothing is served before its clusters are warm.
- */
-export async function startDiscovery(
-  clusters: readonly ClusterConfig[],
-  bootstrapResolver: TypedExtensionConfig | undefined,
-  stats: StatScope,
-  onHosts: (cluster: string, hosts: ClusterHosts) => void,
-  onFailure: (cluster: string, name: string, error: string) => void = () => {
-    // Counted by update_failure anyway.
-  },
-): Promise<Discovery> {
-  const scope = new Scope();
-  const timers = new TimerWheel(systemClock);
-  const random = createRandom(randomBytes(4).readUInt32LE());
-  const resolvers = new Map<string, DnsResolver>();
-  const resolverOf = (config: ClusterConfig): DnsResolver => {
-    const options = compileDnsResolver(config, bootstrapResolver);
-    const key = JSON.stringify(options);
-    let resolver = resolvers.get(key);
-    if (resolver === undefined) {
-      resolver = createDnsResolver(options);
-      resolvers.set(key, resolver);
-    }
-    return resolver;
-  };
-  const warm = clusters.filter(isStrictDns).map((config) => {
+/** Finds the members of all clusters whose members have names, once for all workers. */
+export class Discovery {
+  readonly #parts: DiscoveryParts;
+  readonly #timers = new TimerWheel(systemClock);
+  readonly #random = createRandom(randomBytes(4).readUInt32LE());
+  readonly #resolvers = new Map<string, DnsResolver>();
+  readonly #scopes = new Map<string, Scope>();
+
+  constructor(parts: DiscoveryParts) {
+    this.#parts = parts;
+  }
+
+  static finds(config: ClusterConfig): boolean {
+    return isStrictDns(config);
+  }
+
+  /**
+   * Adds or replaces a cluster. Resolves when it has had its first answer, so that nothing is served before it is
+   * warm.
+   */
+  set(config: ClusterConfig): Promise<void> {
     const name = config.name ?? '';
     const label = (config.altStatName || name).replaceAll(':', '_');
-    return new Promise<void>((resolve) => {
+    this.remove(name);
+    const scope = new Scope();
+    this.#scopes.set(name, scope);
+    const { stats, onHosts, onFailure } = this.#parts;
+    return new Promise((resolve) => {
+      scope.own(resolve);
       startStrictDns(compileStrictDns(config), {
-        resolver: resolverOf(config),
-        timers,
-        random,
+        resolver: this.#resolverOf(config),
+        timers: this.#timers,
+        random: this.#random,
         stats: createUpdateStats(stats.scope('cluster', label, { envoy_cluster_name: label })),
         scope,
         onHosts: (hosts) => {
           onHosts(name, hosts);
           resolve();
         },
-        onFailure: (target, error) => onFailure(name, target, error),
+        onFailure: (target, error) => onFailure?.(name, target, error),
       });
     });
-  });
-  await Promise.all(warm);
-  return {
-    close: () => {
-      scope.close();
-      for (const resolver of resolvers.values()) resolver.close();
-      timers.close();
-    },
-  };
+  }
+
+  remove(name: string): void {
+    this.#scopes.get(name)?.close();
+    this.#scopes.delete(name);
+  }
+
+  close(): void {
+    for (const scope of this.#scopes.values()) scope.close();
+    for (const resolver of this.#resolvers.values()) resolver.close();
+    this.#timers.close();
+  }
+
+  #resolverOf(config: ClusterConfig): DnsResolver {
+    const options = compileDnsResolver(config, this.#parts.resolver);
+    const key = JSON.stringify(options);
+    let resolver = this.#resolvers.get(key);
+    if (resolver === undefined) {
+      resolver = createDnsResolver(options);
+      this.#resolvers.set(key, resolver);
+    }
+    return resolver;
+  }
 }

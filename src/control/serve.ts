@@ -3,22 +3,17 @@ import type { Registry } from 'prom-client';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { compileClientTransport } from '../config/client-transport.ts';
-import { connectionCounts } from '../config/connection-counts.ts';
-import { at, ExtensionRegistry } from '../config/context.ts';
-import { compileOutlierLogPath } from '../config/health-check.ts';
+import { at } from '../config/context.ts';
 import { listenAddress } from '../config/listener.ts';
 import { compileOverload } from '../config/overload.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import { SecretStore } from '../config/tls-secrets.ts';
-import { systemClock } from '../core/clock.ts';
 import { collectGarbageOnce, releaseStartupMemory } from '../core/collect-garbage.ts';
+import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
-import { createCountMemory } from '../core/shared-count.ts';
 import { connectionSlot, createSignals, DIRECTION, HEALTH, SIGNAL } from '../core/signals.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
-import { EXTENSIONS } from '../extensions/index.ts';
 import { formatAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import { StatAggregator } from '../stats/aggregator.ts';
@@ -28,18 +23,21 @@ import { createServerStats, type ServerState, type ServerStats } from '../stats/
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import type { HostSignal } from '../upstream/health-view.ts';
-import { createHoldingsMemory, releaseHoldings } from '../upstream/holdings.ts';
+import { releaseHoldings } from '../upstream/holdings.ts';
+import { isDynamicCluster } from '../xds/model/bootstrap.ts';
 import { AppProbes } from './admin/app-probes.ts';
 import type { DrainOptions } from './admin/context.ts';
 import { startMetrics } from './admin/metrics-server.ts';
 import { startAdmin } from './admin/server.ts';
 import { createAdminContext } from './admin-context.ts';
 import { Certificates } from './certificates.ts';
-import { startDiscovery } from './discovery.ts';
+import { Discovery } from './discovery.ts';
 import { drainListeners, drainProcess } from './drain.ts';
-import { HealthManager } from './health/health-manager.ts';
+import type { HealthManager } from './health/health-manager.ts';
 import { workerHeapLimits } from './heap-limits.ts';
-import { claimAddresses, explainListenError } from './listen-check.ts';
+import { explainListenError } from './listen-check.ts';
+import type { LiveConfig } from './live-config.ts';
+import { createDiscovery, createHealth, createLiveConfig } from './live-parts.ts';
 import type { ServableConfig } from './load-config.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { OverloadController } from './overload.ts';
@@ -63,6 +61,8 @@ export interface ServeOptions {
   readonly drainAtOnce: boolean;
   /** Workers whose event loop is late by so much for a second refuse requests; 0 for off. */
   readonly shedLagMs: number;
+  /** Clusters, routes or listeners come by xDS: the process is ready when `markLive` says so. */
+  readonly dynamic?: boolean;
   /** Read-only port for scrapes and readiness, none when undefined. */
   readonly metricsAddresses: readonly Address[];
   /** Written once the admin listens (`--admin-address-path`). */
@@ -81,19 +81,18 @@ export class ControlPlane {
   readonly serverStats: ServerStats;
   readonly supervisor: Supervisor;
   readonly startedAt = new Date();
-  readonly runtime: Readonly<Record<string, unknown>>;
-  listeners: readonly ListenerConfig[] = [];
+  runtime: Readonly<Record<string, unknown>>;
+  readonly live: LiveConfig;
   state: ServerState = 'INITIALIZING';
   readonly signals: Float64Array;
   readonly health: HealthManager;
-  readonly #hosts: Record<string, object> = {};
-  readonly #holdings: Record<string, Int32Array> = {};
-  readonly #counts: Record<string, Int32Array> = {};
+  readonly #discovery: Discovery;
   /** TLS secrets by key; see config/tls-secrets.ts. */
   readonly #secrets = new SecretStore();
   readonly certificates: Certificates;
   readonly #ticketSecret = new Uint8Array(randomBytes(32));
   readonly #closers: (() => void)[] = [];
+  readonly #beganMs = performance.now();
   #stopping: Promise<number> | null = null;
   #exiting = false;
   readonly #exit: (code: number) => void;
@@ -122,10 +121,10 @@ export class ControlPlane {
       version: 0,
       daysUntilFirstCertExpiring: this.certificates.daysUntilFirstExpires(Date.now()),
     }));
-    for (const cluster of this.clusters)
-      this.#holdings[cluster.name ?? ''] = createHoldingsMemory(concurrency);
-    for (const name of connectionCounts(config.bootstrap.staticResources?.listeners ?? []))
-      this.#counts[name] = createCountMemory(concurrency);
+    this.#discovery = createDiscovery(this, (cluster, hosts) => this.health.onHosts(cluster, hosts));
+    this.#closers.push(() => this.#discovery.close());
+    this.live = createLiveConfig(this, this.#discovery, this.#secrets);
+    this.live.init(this.#startsWith);
     this.supervisor = new Supervisor((index) => this.#seed(index), workerHeapLimits(concurrency), {
       onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
       onDeath: (index, threadId, cause) => this.#onWorkerDeath(index, threadId, cause),
@@ -136,7 +135,10 @@ export class ControlPlane {
       onHostSignal: (cluster, host, signal) => this.health.onSignal(cluster, host, signal as HostSignal),
       onLog: (level, component, message) => log.log(level, component, message),
     });
-    this.health = this.#createHealth();
+    this.health = createHealth(this, this.#startsWith, {
+      secrets: this.#secrets,
+      ticketSecret: Buffer.from(this.#ticketSecret),
+    });
     this.#closers.push(() => this.health.close());
   }
 
@@ -166,13 +168,39 @@ export class ControlPlane {
     this.supervisor.broadcast({ type: 'stop-listening', inboundOnly });
   }
 
-  get clusters(): readonly ClusterConfig[] {
-    return this.bootstrap.staticResources?.clusters ?? [];
+  /** Clusters that workers start with; in a dynamic configuration the others come by `apply`. */
+  get #startsWith(): readonly ClusterConfig[] {
+    const clusters = this.bootstrap.staticResources?.clusters ?? [];
+    return this.options.dynamic === true ? clusters.filter((config) => !isDynamicCluster(config)) : clusters;
+  }
+
+  get listeners(): readonly ListenerConfig[] {
+    return [...this.live.listeners.values()];
+  }
+
+  /** Takes over a step of the configuration; see LiveConfig. */
+  apply(update: ConfigUpdate): Promise<UpdateOutcome> {
+    return this.live.apply(update);
+  }
+
+  /** A dynamic configuration has all that the start waits for. */
+  markLive(): void {
+    if (this.state !== 'INITIALIZING') return;
+    this.live.markLive();
+    this.state = 'LIVE';
+    collectGarbageOnce();
+    releaseStartupMemory();
+    this.serverStats.initialized(performance.now() - this.#beganMs);
+    const { log, concurrency } = this.options;
+    for (const listener of this.listeners) {
+      const where = formatAddress(listenAddress(listener.address));
+      log.log('info', 'main', `listener '${listener.name ?? ''}' on ${where}`);
+    }
+    log.log('info', 'main', `started: inox ${inoxVersion}, ${concurrency} workers, pid ${process.pid}`);
   }
 
   /** Everything up to the moment when connections are accepted. Rejects with a readable error. */
   async start(): Promise<void> {
-    const began = performance.now();
     const { config, concurrency, metricsAddresses, log } = this.options;
     await this.#openAdmin();
     const probes = new AppProbes(process.env.INOX_APP_PROBES, process.env.POD_IP || '127.0.0.1');
@@ -186,33 +214,15 @@ export class ControlPlane {
       this.#closers.push(() => server.close());
       log.log('info', 'main', `metrics and readiness on ${formatAddress(server.address)}`);
     }
-    this.listeners = await claimAddresses(config.bootstrap.staticResources?.listeners ?? []);
-    const discovery = await startDiscovery(
-      this.clusters,
-      this.bootstrap.typedDnsResolverConfig,
-      this.store.root,
-      (cluster, hosts) => this.health.onHosts(cluster, hosts),
-      (cluster, name, error) => {
-        log.log('debug', 'upstream', `cluster '${cluster}': '${name}' cannot be resolved: ${error}`);
-      },
-    );
-    this.#closers.push(() => discovery.close());
+    const listeners =
+      this.options.dynamic === true ? [] : (config.bootstrap.staticResources?.listeners ?? []);
+    await this.live.initListeners(listeners);
+    await Promise.all(this.#startsWith.filter(Discovery.finds).map((one) => this.#discovery.set(one)));
     this.#closers.push(this.#watchSecrets());
     await this.health.start();
     await this.supervisor.start(concurrency);
     this.#closers.push(this.#watchOverload());
-    this.state = 'LIVE';
-    collectGarbageOnce();
-    releaseStartupMemory();
-    this.serverStats.initialized(performance.now() - began);
-    for (const listener of this.listeners) {
-      log.log(
-        'info',
-        'main',
-        `listener '${listener.name ?? ''}' on ${formatAddress(listenAddress(listener.address))}`,
-      );
-    }
-    log.log('info', 'main', `started: inox ${inoxVersion}, ${concurrency} workers, pid ${process.pid}`);
+    if (this.options.dynamic !== true) this.markLive();
   }
 
   /** `/reopen_logs` and SIGUSR1. */
@@ -259,41 +269,6 @@ export class ControlPlane {
     return 0;
   }
 
-  #createHealth(): HealthManager {
-    const { log, concurrency } = this.options;
-    return new HealthManager(this.clusters, {
-      workers: concurrency,
-      runtime: (key) => this.runtime[key],
-      outlierLogPath: compileOutlierLogPath(this.bootstrap),
-      transportOf: (config, clusterScope) =>
-        compileClientTransport(
-          config.transportSocket,
-          {
-            dry: false,
-            stats: this.store.root,
-            clusterScope,
-            extensions: new ExtensionRegistry(EXTENSIONS),
-            clock: systemClock,
-            log,
-            secrets: this.#secrets,
-            ticketSecret: Buffer.from(this.#ticketSecret),
-          },
-          'transport_socket',
-        ),
-      stats: this.store.root,
-      hasTraffic: (cluster) => (this.aggregator.value(`cluster.${cluster}.upstream_cx_total`) ?? 0) > 0,
-      publishHosts: (cluster, hosts) => {
-        this.#hosts[cluster] = hosts;
-        this.supervisor.broadcast({ type: 'hosts', cluster, hosts });
-        if (!log.enabled('debug')) return;
-        const members = hosts.hosts.map((host) => formatAddress(host.address)).join(', ');
-        log.log('debug', 'upstream', `cluster '${cluster}' has ${hosts.hosts.length} hosts: ${members}`);
-      },
-      publishHealth: (cluster, hosts) => this.supervisor.broadcast({ type: 'health', cluster, hosts }),
-      onFileError: (path, error) => log.log('error', 'upstream', `event log ${path}: ${error.message}`),
-    });
-  }
-
   #watchSecrets(): () => void {
     const files = new SecretFiles(this.bootstrap, {
       stats: this.store.root,
@@ -331,12 +306,8 @@ export class ControlPlane {
       envoyStrict: options.envoyStrict,
       localCluster: this.bootstrap.clusterManager?.localClusterName ?? '',
       node: nodeIdentity(bootstrap),
-      listeners: this.listeners,
-      clusters: this.clusters,
-      hosts: this.#hosts,
       runtime: this.runtime,
-      holdings: this.#holdings,
-      counts: this.#counts,
+      ...this.live.seed(),
       health: this.health.seed(),
       signals: this.signals,
       secrets: this.#secrets.snapshot(),
@@ -350,8 +321,8 @@ export class ControlPlane {
     this.aggregator.detach(threadId);
     this.signals[connectionSlot(index)] = 0;
     this.store.root.scope('server').counter('worker_restarts').inc();
-    for (const memory of Object.values(this.#holdings)) releaseHoldings(memory, index);
-    for (const memory of Object.values(this.#counts)) memory[index] = 0;
+    for (const memory of this.live.holdings.values()) releaseHoldings(memory, index);
+    for (const memory of this.live.counts.values()) memory[index] = 0;
   }
 
   async #openAdmin(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { ResourceLimits, Worker } from 'node:worker_threads';
+import type { UpdateOutcome } from '../core/config-update.ts';
 import type { LogLevel } from '../core/log.ts';
-import type { FromWorker, ToWorker, WorkerInit } from '../core/worker-protocol.ts';
+import type { FromWorker, ToWorker, WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
 import { spawnWorker } from './spawn-worker.ts';
 
 /** Three deaths within ten seconds mean that starting again does not help. */
@@ -38,6 +39,13 @@ interface PendingQuery {
   readonly timer: NodeJS.Timeout;
 }
 
+interface PendingUpdate {
+  /** Workers that have not answered. */
+  readonly waiting: Set<number>;
+  readonly failed: Map<string, string>;
+  readonly resolve: (outcome: UpdateOutcome) => void;
+}
+
 /** Starts the workers, replaces those that die, and carries messages to and from them. */
 export class Supervisor {
   readonly #slots: Slot[] = [];
@@ -45,6 +53,7 @@ export class Supervisor {
   readonly #seed: (index: number) => WorkerInit;
   readonly #limits: ResourceLimits;
   readonly #queries = new Map<number, PendingQuery>();
+  readonly #updates = new Map<number, PendingUpdate>();
   readonly #deaths: number[] = [];
   #nextQuery = 1;
   #stopping = false;
@@ -101,6 +110,20 @@ export class Supervisor {
     });
   }
 
+  /**
+   * Resolves when the step is in force in every worker, with what could not be had in some of them. A worker that
+   * dies meanwhile is replaced by one that starts with the new state.
+   */
+  update(update: WorkerUpdate): Promise<UpdateOutcome> {
+    const id = this.#nextQuery++;
+    const waiting = new Set(this.#slots.filter((slot) => !slot.ended).map((slot) => slot.index));
+    if (waiting.size === 0) return Promise.resolve({ failedListeners: [] });
+    return new Promise((resolve) => {
+      this.#updates.set(id, { waiting, failed: new Map(), resolve });
+      this.broadcast({ type: 'update', id, update });
+    });
+  }
+
   /** Lets the workers flush and ends them. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -154,7 +177,7 @@ export class Supervisor {
       case 'listen-failed':
         // A replacement that cannot listen is of no use: it counts as dead.
         if (this.#onReady === null) void slot.worker.terminate();
-        this.#onReady?.reject(new Error(`${message.listener}: ${message.message}`));
+        this.#onReady?.reject(new Error(message.message));
         this.#onReady = null;
         return;
       case 'answer': {
@@ -164,6 +187,9 @@ export class Supervisor {
         if (--query.left === 0) this.#endQuery(message.id);
         return;
       }
+      case 'updated':
+        this.#onUpdated(slot.index, message.id, message.outcome);
+        return;
       case 'connections':
         slot.connections = message.open;
         return;
@@ -178,6 +204,16 @@ export class Supervisor {
     }
   }
 
+  #onUpdated(index: number, id: number, outcome: UpdateOutcome | null): void {
+    const update = this.#updates.get(id);
+    if (update === undefined) return;
+    for (const { name, message } of outcome?.failedListeners ?? []) update.failed.set(name, message);
+    update.waiting.delete(index);
+    if (update.waiting.size > 0) return;
+    this.#updates.delete(id);
+    update.resolve({ failedListeners: Array.from(update.failed, ([name, message]) => ({ name, message })) });
+  }
+
   #endQuery(id: number): void {
     const query = this.#queries.get(id);
     if (query === undefined) return;
@@ -188,6 +224,7 @@ export class Supervisor {
 
   #onExit(slot: Slot, cause: string): void {
     slot.ended = true;
+    for (const id of [...this.#updates.keys()]) this.#onUpdated(slot.index, id, null);
     if (this.#stopping || this.#slots[slot.index] !== slot) return;
     slot.connections = 0;
     this.#events.onDeath(slot.index, slot.threadId, cause);

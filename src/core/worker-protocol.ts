@@ -2,6 +2,7 @@
  * What the control thread and its workers say to each other. Plain objects only: structured clone copies them,
  * and a Buffer view would copy the whole buffer behind it.
  */
+import type { ConfigUpdate, UpdateOutcome } from './config-update.ts';
 import type { LogLevel } from './log.ts';
 
 /** Everything a worker needs to start, and all that its successor needs to take its place. */
@@ -17,6 +18,9 @@ export interface WorkerInit {
   readonly listeners: readonly object[];
   /** `envoy.config.cluster.v3.Cluster` as sparse plain objects. */
   readonly clusters: readonly object[];
+  /** `RouteConfiguration`s and scopes that came by themselves; see ConfigUpdate. */
+  readonly routes?: readonly object[];
+  readonly scopes?: readonly { readonly name: string; readonly scopes: readonly object[] }[];
   /** Members by cluster name (`ClusterHosts`), for clusters whose members discovery finds. */
   readonly hosts: Readonly<Record<string, object>>;
   /** `cluster_manager.local_cluster_name`, '' for none. */
@@ -39,6 +43,15 @@ export interface WorkerInit {
   readonly shedLagMs: number;
 }
 
+/** A step of the configuration, with what the control thread adds for its new clusters and listeners. */
+export interface WorkerUpdate extends Omit<ConfigUpdate, 'endpoints'> {
+  /** As in WorkerInit, for the clusters and listeners of this step. */
+  readonly hosts?: Readonly<Record<string, object>>;
+  readonly health?: Readonly<Record<string, readonly object[]>>;
+  readonly holdings?: Readonly<Record<string, Int32Array>>;
+  readonly counts?: Readonly<Record<string, Int32Array>>;
+}
+
 export interface NodeIdentity {
   readonly id: string;
   readonly cluster: string;
@@ -55,6 +68,8 @@ export type ToWorker =
   | { readonly type: 'health'; readonly cluster: string; readonly hosts: readonly object[] }
   /** A TLS secret changed; new handshakes use it. */
   | { readonly type: 'secret'; readonly key: string; readonly secret: object }
+  /** Answered by `updated` with the same id, once it is in force. */
+  | { readonly type: 'update'; readonly id: number; readonly update: WorkerUpdate }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   /** Asks for a plain snapshot; answered by `answer` with the same id. */
   | { readonly type: 'query'; readonly id: number; readonly what: 'clusters' | 'listeners' }
@@ -76,8 +91,9 @@ export type FromWorker =
   /** All listeners accept. */
   | { readonly type: 'ready' }
   /** A listener could not be opened: the process cannot serve as configured. */
-  | { readonly type: 'listen-failed'; readonly listener: string; readonly message: string }
+  | { readonly type: 'listen-failed'; readonly message: string }
   | { readonly type: 'answer'; readonly id: number; readonly data: unknown }
+  | { readonly type: 'updated'; readonly id: number; readonly outcome: UpdateOutcome }
   /** What requests say about a host; `signal` is a `HostSignal`. */
   | { readonly type: 'host-signal'; readonly cluster: string; readonly host: string; readonly signal: string }
   /** Number of open downstream connections, after `drain`. */

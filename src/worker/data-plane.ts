@@ -8,7 +8,8 @@ import {
   promotesLeastRequest,
 } from '../config/cluster-balancing.ts';
 import { ExtensionRegistry, type LiveConnection } from '../config/context.ts';
-import { type BaseContext, type CompiledResources, compileResources } from '../config/static-resources.ts';
+import type { CompiledListener } from '../config/listener.ts';
+import { type BaseContext, compileResources, type Resources } from '../config/resources.ts';
 import { SecretStore } from '../config/tls-secrets.ts';
 import type { Clock } from '../core/clock.ts';
 import { LagWatch } from '../core/lag-watch.ts';
@@ -18,7 +19,7 @@ import { Scope } from '../core/scope.ts';
 import { createSharedCount } from '../core/shared-count.ts';
 import { createSignals } from '../core/signals.ts';
 import { TimerWheel } from '../core/timer-wheel.ts';
-import type { NodeIdentity, WorkerInit } from '../core/worker-protocol.ts';
+import type { NodeIdentity, WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
 import { createAccessLogCompiler } from '../extensions/access-log/compiler.ts';
 import { EXTENSIONS } from '../extensions/index.ts';
 import { DateHeader } from '../http/date.ts';
@@ -27,6 +28,7 @@ import { createH2Client } from '../http/h2/client.ts';
 import type { Dial } from '../net/dial.ts';
 import { localIp } from '../net/local-address.ts';
 import type { StatScope } from '../stats/scope.ts';
+import type { Cluster } from '../upstream/cluster.ts';
 import type { HostHealth, HostSignal } from '../upstream/health-view.ts';
 import { createHoldings, createLocalHoldings } from '../upstream/holdings.ts';
 import { debugAccessLog } from './debug-log.ts';
@@ -47,27 +49,41 @@ export interface DataPlaneParts {
   readonly onHostSignal?: (cluster: string, host: string, signal: HostSignal) => void;
 }
 
-export interface DataPlane extends CompiledResources {
+export interface DataPlane {
+  readonly resources: Resources;
+  /** Of `resources`, by name. */
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  /** What the thread starts with; later ones are compiled by `resources`. */
+  readonly listeners: readonly CompiledListener[];
   readonly connections: ReadonlySet<LiveConnection>;
   readonly wheel: TimerWheel;
   readonly secrets: SecretStore;
+  /** Counts and logs what should not have been thrown. */
+  readonly onException: (error: unknown) => void;
   /** Stops what the configuration opened (logs, timers). */
   readonly scope: Scope;
+  /** What the workers share of each cluster and listener. */
+  readonly memory: SharedMemory;
+  /** Whoever asks for a runtime value from now on sees these. */
+  setRuntime(values: Readonly<Record<string, unknown>>): void;
   reopenLogs(): void;
 }
 
 /** The composition root of the data plane: plain configuration in, clusters and listeners out. */
 export function createDataPlane(
   init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'> &
-    Partial<Pick<WorkerInit, 'health'>> &
+    Partial<Pick<WorkerInit, 'health' | 'routes' | 'scopes'>> &
     Partial<Pick<WorkerInit, 'localCluster' | 'signals' | 'counts' | 'secrets' | 'ticketSecret'>>,
   parts: DataPlaneParts,
 ): DataPlane {
   const { clock, random, stats, dry } = parts;
   const wheel = new TimerWheel(clock);
+  const memory = new SharedMemory();
+  memory.add(init);
   const scope = new Scope();
   const connections = new Set<LiveConnection>();
-  const runtime = (key: string): unknown => init.runtime[key];
+  let runtimeValues = init.runtime;
+  const runtime = (key: string): unknown => runtimeValues[key];
   const onException = createExceptionReport(
     stats.scope('server').counter('internal_errors'),
     parts.log,
@@ -96,14 +112,14 @@ export function createDataPlane(
     localIp: localIp(),
     runtime,
     sharedCount: (name) =>
-      createSharedCount(init.counts?.[name] ?? new Int32Array(init.index + 1), init.index),
+      createSharedCount(memory.counts.get(name) ?? new Int32Array(init.index + 1), init.index),
     compileAccessLogs: (configs, path) => [...accessLogs.compile(configs, path), debugLog],
     secrets,
     ticketSecret,
     onException,
   };
   const promote = init.runtime[PROMOTE_RUNTIME_KEY];
-  const resources = compileResources(
+  const { resources, listeners } = compileResources(
     init.clusters as readonly ClusterConfig[],
     init.listeners as readonly ListenerConfig[],
     base,
@@ -133,14 +149,14 @@ export function createDataPlane(
       health: {
         worker: init.index,
         runtime,
-        hosts: (cluster) => init.health?.[cluster] as readonly HostHealth[] | undefined,
+        hosts: (cluster) => memory.health.get(cluster) as readonly HostHealth[] | undefined,
         signal: parts.onHostSignal ?? ignoreSignal,
       },
       holdings: (cluster, priority) => {
-        const memory = init.holdings[cluster];
-        if (memory === undefined) return createLocalHoldings();
-        const half = memory.length / 2;
-        const part = priority === 'default' ? memory.subarray(0, half) : memory.subarray(half);
+        const held = memory.holdings.get(cluster);
+        if (held === undefined) return createLocalHoldings();
+        const half = held.length / 2;
+        const part = priority === 'default' ? held.subarray(0, half) : held.subarray(half);
         return createHoldings(part, init.index);
       },
       localCluster: init.localCluster ?? '',
@@ -153,7 +169,41 @@ export function createDataPlane(
       ),
     },
   );
-  return { ...resources, connections, wheel, scope, secrets, reopenLogs: accessLogs.sinks.reopen };
+  for (const config of init.routes ?? []) resources.routes.set(config);
+  for (const { name, scopes } of init.scopes ?? []) resources.routes.setScopes(name, scopes);
+  return {
+    resources,
+    clusters: resources.clusters,
+    listeners,
+    connections,
+    wheel,
+    scope,
+    secrets,
+    memory,
+    onException,
+    setRuntime: (values) => {
+      runtimeValues = values;
+    },
+    reopenLogs: accessLogs.sinks.reopen,
+  };
+}
+
+/** What the workers share, by the name of the cluster or count: as the control thread has handed it out. */
+export class SharedMemory {
+  readonly holdings = new Map<string, Int32Array>();
+  readonly counts = new Map<string, Int32Array>();
+  readonly health = new Map<string, readonly object[]>();
+
+  add(parts: Pick<WorkerUpdate, 'holdings' | 'counts' | 'health'>): void {
+    for (const [name, memory] of Object.entries(parts.holdings ?? {})) this.holdings.set(name, memory);
+    for (const [name, memory] of Object.entries(parts.counts ?? {})) this.counts.set(name, memory);
+    for (const [name, hosts] of Object.entries(parts.health ?? {})) this.health.set(name, hosts);
+  }
+
+  forget(cluster: string): void {
+    this.holdings.delete(cluster);
+    this.health.delete(cluster);
+  }
 }
 
 function ignoreSignal(): void {

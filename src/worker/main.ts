@@ -3,12 +3,9 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { TurnClock } from '../core/clock.ts';
 import { collectGarbage, collectGarbageOnce } from '../core/collect-garbage.ts';
 import { LagWatch } from '../core/lag-watch.ts';
-import { LevelLogger, type Logger } from '../core/log.ts';
+import { LevelLogger } from '../core/log.ts';
 import { createRandom } from '../core/random.ts';
-import { DIRECTION, SIGNAL } from '../core/signals.ts';
 import type { FromWorker, ToWorker, WorkerInit } from '../core/worker-protocol.ts';
-import { formatAddress } from '../net/address.ts';
-import { type Listener, listen } from '../net/listener.ts';
 import { ReadArena } from '../net/read-arena.ts';
 import { createTcpDial } from '../net/tcp-dial.ts';
 import { StatStore } from '../stats/store.ts';
@@ -17,12 +14,8 @@ import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import type { HostHealth } from '../upstream/health-view.ts';
 import { clusterStatus } from '../upstream/status.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
-import { debugPlan } from './debug-log.ts';
-
-interface OpenListener {
-  readonly listener: Listener;
-  readonly inbound: boolean;
-}
+import { Listeners } from './listeners.ts';
+import { applyUpdate } from './update.ts';
 
 /** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
 function main(): void {
@@ -62,63 +55,39 @@ function main(): void {
   store.flush();
   // Before the first connection, which would have to wait for it.
   collectGarbageOnce();
-  const listeners = openListeners(plane, init, { nextId, arena, log }, send);
+  const listeners = new Listeners({ nextId, arena, log, signals: init.signals, worker: init.index });
   store.flush();
-  port.on('message', (message: ToWorker) => obey(message, plane, listeners, log, send));
-  listeners.then(
-    () => send({ type: 'ready' }),
-    () => {
-      // Reported by openListeners; the control thread ends the process.
-    },
-  );
+  port.on('message', (message: ToWorker) => obey(message, { plane, listeners, log, send }));
+  void openListeners(plane, listeners, send);
 }
 
+/** What obeying needs of the thread. */
+interface Parts {
+  readonly plane: DataPlane;
+  readonly listeners: Listeners;
+  readonly log: LevelLogger;
+  readonly send: (message: FromWorker) => void;
+}
+
+/** Opens what the thread starts with and says so; the control thread ends the process when that fails. */
 async function openListeners(
   plane: DataPlane,
-  init: WorkerInit,
-  parts: { readonly nextId: () => number; readonly arena: ReadArena; readonly log: Logger },
+  listeners: Listeners,
   send: (message: FromWorker) => void,
-): Promise<readonly OpenListener[]> {
-  const open: OpenListener[] = [];
-  // `/drain_listeners` holds for the worker that replaces another, too.
-  const stopped = init.signals[SIGNAL.stopped] ?? DIRECTION.none;
+): Promise<void> {
   for (const compiled of plane.listeners) {
-    if (stopped >= (compiled.inbound ? DIRECTION.inbound : DIRECTION.all)) continue;
-    // Without SO_REUSEPORT only one thread can listen: the first.
-    const shared = compiled.reusePort && compiled.address.path === '';
-    if (!shared && init.index > 0) continue;
     try {
-      const listener = await listen({
-        address: compiled.address,
-        ipv4Compat: compiled.ipv4Compat,
-        reusePort: shared,
-        backlog: compiled.backlog,
-        bufferLimitBytes: compiled.bufferLimitBytes,
-        nextId: parts.nextId,
-        arena: parts.arena,
-      });
-      listener.plan.value = debugPlan(compiled.plan, compiled.name, parts.log);
-      open.push({ listener, inbound: compiled.inbound });
+      await listeners.set(compiled);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      send({
-        type: 'listen-failed',
-        listener: `${compiled.name} (${formatAddress(compiled.address)})`,
-        message,
-      });
-      throw error;
+      send({ type: 'listen-failed', message });
+      return;
     }
   }
-  return open;
+  send({ type: 'ready' });
 }
 
-function obey(
-  message: ToWorker,
-  plane: DataPlane,
-  listeners: Promise<readonly OpenListener[]>,
-  log: LevelLogger,
-  send: (message: FromWorker) => void,
-): void {
+function obey(message: ToWorker, { plane, listeners, log, send }: Parts): void {
   switch (message.type) {
     case 'hosts':
       plane.clusters.get(message.cluster)?.update(message.hosts as ClusterHosts);
@@ -130,14 +99,20 @@ function obey(
       plane.secrets.set(message.key, message.secret);
       countReplacedSecret();
       return;
+    case 'update':
+      void applyUpdate(message.update, plane, listeners, plane.onException).then((outcome) => {
+        if ((message.update.secrets?.length ?? 0) > 0) countReplacedSecret();
+        send({ type: 'updated', id: message.id, outcome });
+      });
+      return;
     case 'log-level':
       log.level = message.level;
       return;
     case 'query':
-      send({ type: 'answer', id: message.id, data: answer(message.what, plane) });
+      send({ type: 'answer', id: message.id, data: answer(message.what, plane, listeners) });
       return;
     case 'stop-listening':
-      closeListeners(listeners, message.inboundOnly);
+      listeners.stop(message.inboundOnly);
       return;
     case 'drain':
       for (const connection of [...plane.connections]) connection.drain();
@@ -153,7 +128,7 @@ function obey(
       plane.reopenLogs();
       return;
     case 'shutdown':
-      closeListeners(listeners, false);
+      listeners.stop(false);
       for (const connection of [...plane.connections]) connection.destroy();
       for (const cluster of plane.clusters.values()) cluster.close();
       plane.scope.close();
@@ -180,20 +155,9 @@ function countReplacedSecret(): void {
   if (replacedSecrets % SECRETS_PER_COLLECTION === 0) collectGarbage();
 }
 
-function answer(what: 'clusters' | 'listeners', plane: DataPlane): unknown {
+function answer(what: 'clusters' | 'listeners', plane: DataPlane, listeners: Listeners): unknown {
   if (what === 'clusters') return [...plane.clusters.values()].map(clusterStatus);
-  return plane.listeners.map((listener) => ({ name: listener.name, address: listener.address }));
-}
-
-function closeListeners(listeners: Promise<readonly OpenListener[]>, inboundOnly: boolean): void {
-  listeners.then(
-    (open) => {
-      for (const { listener, inbound } of open) if (inbound || !inboundOnly) listener.close();
-    },
-    () => {
-      // Never opened.
-    },
-  );
+  return listeners.compiled.map((listener) => ({ name: listener.name, address: listener.address }));
 }
 
 /** After a drain began: how many connections are left, at once and until there are none. */

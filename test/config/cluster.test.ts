@@ -48,7 +48,7 @@ t.test('mistakes are told with their field', async (t) => {
       `${ADDRESS}.socket_address.resolver_name`,
       { ...endpoint({ socketAddress: { address: 'web', resolverName: 'x' } }), type: 'STRICT_DNS' },
     ],
-    ['type: EDS is not supported yet', { name: 'c', type: 'EDS' }],
+    ['eds_cluster_config.eds_config: a cluster of type EDS needs it', { name: 'c', type: 'EDS' }],
     ['cluster_type', { name: 'c', clusterType: { name: 'envoy.clusters.redis' } }],
     ['lb_policy: CLUSTER_PROVIDED is not supported yet', { name: 'c', lbPolicy: 'CLUSTER_PROVIDED' }],
     [

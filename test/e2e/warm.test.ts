@@ -26,11 +26,11 @@ t.test('a thousand requests on a warm worker look nothing up by name', async (t)
   };
   await ask(100);
   const stats = proxy.store.lookups;
-  const clusters = proxy.plane.clusterLookups();
+  const clusters = proxy.plane.resources.clusterLookups;
   t.ok(stats > 0 && clusters > 0, 'compiling looked them up, so the counters count');
   await ask(1000);
   t.equal(proxy.store.lookups - stats, 0, 'no statistic');
-  t.equal(proxy.plane.clusterLookups() - clusters, 0, 'no cluster');
+  t.equal(proxy.plane.resources.clusterLookups - clusters, 0, 'no cluster');
   t.equal(proxy.stat('http.test.downstream_rq_total'), 1100);
 });
 
@@ -67,7 +67,7 @@ t.test('nor do new connections, failures and TCP sessions', async (t) => {
     await client.ended();
   };
   await session();
-  const warm = [tcp.store.lookups, tcp.plane.clusterLookups()];
+  const warm = [tcp.store.lookups, tcp.plane.resources.clusterLookups];
   for (let i = 0; i < 20; i++) await session();
-  t.strictSame([tcp.store.lookups, tcp.plane.clusterLookups()], warm);
+  t.strictSame([tcp.store.lookups, tcp.plane.resources.clusterLookups], warm);
 });

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/cli/validate.ts';
-import { startDiscovery } from '../../src/control/discovery.ts';
+import { Discovery } from '../../src/control/discovery.ts';
 import { claimAddresses } from '../../src/control/listen-check.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { LevelLogger } from '../../src/core/log.ts';
@@ -53,9 +53,12 @@ export async function startPlane(yaml: string): Promise<LivePlane> {
       node: { id: 'n', cluster: 'c', region: '', zone: '', subZone: '', metadata: {} },
     },
   );
-  const discovery = await startDiscovery(clusters, undefined, store.root, (name, hosts) =>
-    plane.clusters.get(name)?.update(hosts),
-  );
+  const discovery = new Discovery({
+    resolver: undefined,
+    stats: store.root,
+    onHosts: (name, hosts) => plane.clusters.get(name)?.update(hosts),
+  });
+  await Promise.all(clusters.filter(Discovery.finds).map((config) => discovery.set(config)));
   const open: Listener[] = [];
   for (const compiled of plane.listeners) {
     const { address, reusePort, backlog, bufferLimitBytes } = compiled;

@@ -124,7 +124,7 @@ export class ClusterHealth implements TimerOwner {
             random: parts.random,
             hasTraffic: () => parts.hasTraffic(observabilityName),
           };
-    if (!isStrictDns(config)) this.#setMembers(compileStaticHosts(config));
+    if (!isStrictDns(config) && config.type !== 'EDS') this.#setMembers(compileStaticHosts(config));
   }
 
   /** Whether anything of `config` needs watching. */

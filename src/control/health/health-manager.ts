@@ -31,27 +31,51 @@ export type HealthManagerParts = Pick<
 export class HealthManager {
   readonly #clusters = new Map<string, ClusterHealth>();
   readonly #parts: HealthManagerParts;
-  readonly #timers: TimerWheel;
+  readonly #clock = new TurnClock();
+  readonly #timers = new TimerWheel(this.#clock);
   readonly #files: EventFiles;
+  /** Made with the first cluster that is watched. */
+  #shared: HealthParts | null = null;
 
   constructor(clusters: readonly ClusterConfig[], parts: HealthManagerParts) {
     this.#parts = parts;
-    const clock = new TurnClock();
-    this.#timers = new TimerWheel(clock);
     this.#files = new EventFiles(parts.onFileError);
-    const watched = clusters.filter(ClusterHealth.watches);
-    if (watched.length === 0) return;
+    for (const config of clusters) this.set(config);
+  }
+
+  /** Adds or replaces a cluster; what was known of the hosts of a replaced one is forgotten. */
+  set(config: ClusterConfig): void {
+    const name = config.name ?? '';
+    this.remove(name);
+    if (!ClusterHealth.watches(config)) return;
+    this.#shared ??= this.#share();
+    this.#clusters.set(name, new ClusterHealth(config, this.#shared));
+  }
+
+  remove(name: string): void {
+    this.#clusters.get(name)?.close();
+    this.#clusters.delete(name);
+  }
+
+  watches(name: string): boolean {
+    return this.#clusters.has(name);
+  }
+
+  /** Begins to check the hosts of one cluster; resolves after the first round. */
+  async startCluster(name: string): Promise<void> {
+    await this.#clusters.get(name)?.start();
+  }
+
+  #share(): HealthParts {
     let lastId = 0;
-    const dial = createTcpDial(() => --lastId, new ReadArena(clock));
-    const shared: HealthParts = {
-      ...parts,
-      clock,
+    return {
+      ...this.#parts,
+      clock: this.#clock,
       random: createRandom(randomBytes(4).readUInt32LE()),
       timers: this.#timers,
       files: this.#files,
-      dial,
+      dial: createTcpDial(() => --lastId, new ReadArena(this.#clock)),
     };
-    for (const config of watched) this.#clusters.set(config.name ?? '', new ClusterHealth(config, shared));
   }
 
   /** What discovery found goes to the workers by way of here. */
@@ -69,6 +93,11 @@ export class HealthManager {
   /** What a worker needs to start. */
   seed(): Record<string, readonly HostHealth[]> {
     return Object.fromEntries([...this.#clusters].map(([name, cluster]) => [name, cluster.snapshot()]));
+  }
+
+  /** The same for one cluster; undefined when nobody watches it. */
+  snapshot(cluster: string): readonly HostHealth[] | undefined {
+    return this.#clusters.get(cluster)?.snapshot();
   }
 
   onSignal(cluster: string, host: string, signal: HostSignal): void {

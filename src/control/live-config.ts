@@ -1,0 +1,274 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import type { ClusterLoadAssignment } from '#plain/envoy.config.endpoint.v3.ts';
+import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
+import { compileAssignment } from '../config/cluster-hosts.ts';
+import { connectionCounts } from '../config/connection-counts.ts';
+import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
+import { createCountMemory } from '../core/shared-count.ts';
+import type { WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
+import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
+import { createHoldingsMemory } from '../upstream/holdings.ts';
+import { Discovery } from './discovery.ts';
+import type { HealthManager } from './health/health-manager.ts';
+import { claimAddresses } from './listen-check.ts';
+
+export interface LiveConfigParts {
+  readonly concurrency: number;
+  readonly discovery: Discovery;
+  readonly health: () => HealthManager;
+  readonly setSecret: (key: string, secret: object) => void;
+  readonly setRuntime: (values: Readonly<Record<string, unknown>>) => void;
+  /** Sends a step to all workers; resolves when it is in force. */
+  readonly update: (update: WorkerUpdate) => Promise<UpdateOutcome>;
+  readonly broadcastHosts: (cluster: string, hosts: ClusterHosts) => void;
+  readonly onProblem: (message: string) => void;
+}
+
+interface Warming {
+  readonly config: ClusterConfig;
+  readonly done: Promise<void>;
+}
+
+/**
+ * The configuration in force: what workers start with, and the steps by which it changes. One step is on its way to
+ * the workers at a time; clusters that wait for DNS or a first health check join a later one.
+ */
+export class LiveConfig {
+  readonly clusters = new Map<string, ClusterConfig>();
+  readonly listeners = new Map<string, ListenerConfig>();
+  readonly routes = new Map<string, object>();
+  readonly scopes = new Map<string, readonly object[]>();
+  readonly hosts = new Map<string, ClusterHosts>();
+  readonly holdings = new Map<string, Int32Array>();
+  readonly counts = new Map<string, Int32Array>();
+  readonly #parts: LiveConfigParts;
+  readonly #warming = new Map<string, Warming>();
+  /** Clusters on their way to the workers: what is found out of them meanwhile follows behind. */
+  readonly #onTheWay = new Set<string>();
+  readonly #asked = new Map<string, ListenerConfig['address']>();
+  #queue: Promise<unknown> = Promise.resolve();
+  #live = false;
+
+  constructor(parts: LiveConfigParts) {
+    this.#parts = parts;
+  }
+
+  /** What the process starts with, before there are workers. */
+  init(clusters: readonly ClusterConfig[]): void {
+    for (const config of clusters) {
+      this.clusters.set(config.name ?? '', config);
+      this.holdings.set(config.name ?? '', createHoldingsMemory(this.#parts.concurrency));
+    }
+  }
+
+  /** Rejects with a readable error when an address cannot be had. */
+  async initListeners(listeners: readonly ListenerConfig[]): Promise<void> {
+    for (const name of connectionCounts(listeners)) this.#count(name);
+    for (const [i, claimed] of (await claimAddresses(listeners)).entries()) {
+      const key = claimed.name || `listener ${i}`;
+      this.listeners.set(key, claimed);
+      this.#asked.set(key, listeners[i]?.address);
+    }
+  }
+
+  /** From now on a cluster that warms holds nothing else up. */
+  markLive(): void {
+    this.#live = true;
+  }
+
+  /** How many clusters wait for DNS or a first health check. */
+  get warming(): number {
+    return this.#warming.size;
+  }
+
+  seed(): Pick<WorkerInit, 'clusters' | 'listeners' | 'routes' | 'scopes' | 'hosts' | 'holdings' | 'counts'> {
+    return {
+      clusters: [...this.clusters.values()],
+      listeners: [...this.listeners.values()],
+      routes: [...this.routes.values()],
+      scopes: Array.from(this.scopes, ([name, scopes]) => ({ name, scopes })),
+      hosts: Object.fromEntries(this.hosts),
+      holdings: Object.fromEntries(this.holdings),
+      counts: Object.fromEntries(this.counts),
+    };
+  }
+
+  /** Takes over a step. Resolves when it is in force in every worker, but for clusters that still warm. */
+  apply(update: ConfigUpdate): Promise<UpdateOutcome> {
+    return this.#enqueue(() => this.#apply(update));
+  }
+
+  /** Members that were found or checked; the workers learn of them. */
+  publishHosts(cluster: string, hosts: ClusterHosts): void {
+    this.hosts.set(cluster, hosts);
+    if (!this.#onTheWay.has(cluster) && this.clusters.has(cluster) && !this.#warming.has(cluster))
+      this.#parts.broadcastHosts(cluster, hosts);
+  }
+
+  #enqueue<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(run);
+    this.#queue = result.catch(() => {
+      // Whoever enqueued it hears of it.
+    });
+    return result;
+  }
+
+  async #apply(update: ConfigUpdate): Promise<UpdateOutcome> {
+    const { discovery } = this.#parts;
+    const health = this.#parts.health();
+    if (update.runtime !== undefined) this.#parts.setRuntime(update.runtime);
+    for (const { key, secret } of update.secrets ?? []) this.#parts.setSecret(key, secret);
+    const assignments = new Map(
+      (update.endpoints ?? []).map(({ cluster, assignment }) => [cluster, assignment] as const),
+    );
+    const ready: ClusterConfig[] = [];
+    const slow: Warming[] = [];
+    for (const config of (update.clusters ?? []) as readonly ClusterConfig[]) {
+      const name = config.name ?? '';
+      const assignment = assignments.get(name);
+      assignments.delete(name);
+      this.#onTheWay.add(name);
+      health.set(config);
+      discovery.remove(name);
+      if (assignment !== undefined) this.#setEndpoints(name, assignment);
+      if (Discovery.finds(config) || health.watches(name)) slow.push(this.#warm(config));
+      else {
+        this.#warming.delete(name);
+        ready.push(config);
+      }
+    }
+    for (const [name, assignment] of assignments) this.#setEndpoints(name, assignment);
+    if (this.#live) for (const one of slow) void this.#join(one);
+    else
+      ready.push(...(await Promise.all(slow.map((one) => this.#finish(one)))).filter((one) => one !== null));
+    const { failed, claimed } = await this.#claim((update.listeners ?? []) as readonly ListenerConfig[]);
+    for (const name of update.removedClusters ?? []) {
+      this.#warming.delete(name);
+      this.#onTheWay.delete(name);
+      health.remove(name);
+      discovery.remove(name);
+    }
+    const outcome = await this.#send(ready, {
+      ...update,
+      ...(claimed.length > 0 ? { listeners: claimed } : { listeners: [] }),
+    });
+    this.#keep(update);
+    for (const { name } of outcome.failedListeners) this.listeners.delete(name);
+    return { failedListeners: [...failed, ...outcome.failedListeners] };
+  }
+
+  /** Clusters go to the workers with all that belongs to them. */
+  async #send(clusters: readonly ClusterConfig[], update: ConfigUpdate): Promise<UpdateOutcome> {
+    const health = this.#parts.health();
+    const hosts: Record<string, object> = {};
+    const known: Record<string, readonly object[]> = {};
+    const holdings: Record<string, Int32Array> = {};
+    const counts: Record<string, Int32Array> = {};
+    for (const config of clusters) {
+      const name = config.name ?? '';
+      const memory = this.holdings.get(name) ?? createHoldingsMemory(this.#parts.concurrency);
+      this.holdings.set(name, memory);
+      this.clusters.set(name, config);
+      holdings[name] = memory;
+      const members = this.hosts.get(name);
+      if (members !== undefined) hosts[name] = members;
+      const snapshot = health.snapshot(name);
+      if (snapshot !== undefined) known[name] = snapshot;
+    }
+    for (const name of connectionCounts((update.listeners ?? []) as readonly ListenerConfig[]))
+      counts[name] = this.#count(name);
+    const { endpoints: _, ...rest } = update;
+    const outcome = await this.#parts.update({ ...rest, clusters, hosts, health: known, holdings, counts });
+    for (const config of clusters) {
+      const name = config.name ?? '';
+      this.#onTheWay.delete(name);
+      const now = this.hosts.get(name);
+      if (now !== undefined && now !== hosts[name]) this.#parts.broadcastHosts(name, now);
+    }
+    return outcome;
+  }
+
+  /** What workers that start later begin with. */
+  #keep(update: ConfigUpdate): void {
+    for (const config of (update.routes ?? []) as readonly { readonly name?: string }[])
+      this.routes.set(config.name ?? '', config);
+    for (const { name, scopes } of update.scopes ?? []) this.scopes.set(name, scopes);
+    for (const name of update.removedListeners ?? []) {
+      this.listeners.delete(name);
+      this.#asked.delete(name);
+    }
+    for (const name of update.removedRoutes ?? []) this.routes.delete(name);
+    for (const name of update.removedClusters ?? []) {
+      this.clusters.delete(name);
+      this.hosts.delete(name);
+      this.holdings.delete(name);
+    }
+  }
+
+  #setEndpoints(cluster: string, assignment: object): void {
+    try {
+      this.#parts.health().onHosts(cluster, compileAssignment(assignment as ClusterLoadAssignment));
+    } catch (error) {
+      this.#parts.onProblem(`endpoints of cluster '${cluster}': ${String(error)}`);
+    }
+  }
+
+  #warm(config: ClusterConfig): Warming {
+    const name = config.name ?? '';
+    const found = Discovery.finds(config) ? this.#parts.discovery.set(config) : Promise.resolve();
+    const warming = { config, done: found.then(() => this.#parts.health().startCluster(name)) };
+    this.#warming.set(name, warming);
+    return warming;
+  }
+
+  /** The cluster, once it has its first answers; null when it was replaced or removed meanwhile. */
+  async #finish(warming: Warming): Promise<ClusterConfig | null> {
+    await warming.done;
+    const name = warming.config.name ?? '';
+    if (this.#warming.get(name) !== warming) return null;
+    this.#warming.delete(name);
+    return warming.config;
+  }
+
+  /** A cluster that warms holds nothing up: it joins a later step. What it replaces serves until then. */
+  async #join(warming: Warming): Promise<void> {
+    const config = await this.#finish(warming);
+    if (config !== null) await this.#enqueue(() => this.#send([config], {}));
+  }
+
+  async #claim(configs: readonly ListenerConfig[]): Promise<{
+    readonly failed: { readonly name: string; readonly message: string }[];
+    readonly claimed: ListenerConfig[];
+  }> {
+    const failed: { name: string; message: string }[] = [];
+    const claimed: ListenerConfig[] = [];
+    for (const config of configs) {
+      const name = config.name ?? '';
+      const before = this.listeners.get(name);
+      try {
+        const keeps = before !== undefined && isDeepStrictEqual(this.#asked.get(name), config.address);
+        const [next] =
+          keeps && before.address !== undefined
+            ? [{ ...config, address: before.address }]
+            : await claimAddresses([config]);
+        if (next === undefined) continue;
+        this.#asked.set(name, config.address);
+        this.listeners.set(name, next);
+        claimed.push(next);
+      } catch (error) {
+        failed.push({ name, message: error instanceof Error ? error.message : String(error) });
+      }
+    }
+    return { failed, claimed };
+  }
+
+  #count(name: string): Int32Array {
+    let memory = this.counts.get(name);
+    if (memory === undefined) {
+      memory = createCountMemory(this.#parts.concurrency);
+      this.counts.set(name, memory);
+    }
+    return memory;
+  }
+}

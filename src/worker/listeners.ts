@@ -1,0 +1,120 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
+import { retireChains } from '../config/chain-life.ts';
+import type { CompiledListener } from '../config/listener.ts';
+import type { Logger } from '../core/log.ts';
+import { DIRECTION, SIGNAL } from '../core/signals.ts';
+import { formatAddress } from '../net/address.ts';
+import { type Listener, listen } from '../net/listener.ts';
+import type { ReadArena } from '../net/read-arena.ts';
+import { debugPlan } from './debug-log.ts';
+
+export interface ListenersParts {
+  readonly nextId: () => number;
+  readonly arena: ReadArena;
+  readonly log: Logger;
+  readonly signals: Float64Array;
+  /** Number of this worker, from 0. */
+  readonly worker: number;
+}
+
+interface Open {
+  compiled: CompiledListener;
+  /** Null where another worker has the socket. */
+  readonly socket: Listener | null;
+}
+
+/** The listeners of a worker: their sockets, and what those lead to. */
+export class Listeners {
+  readonly #parts: ListenersParts;
+  readonly #open = new Map<string, Open>();
+  #closed = false;
+
+  constructor(parts: ListenersParts) {
+    this.#parts = parts;
+  }
+
+  get compiled(): CompiledListener[] {
+    return Array.from(this.#open.values(), (open) => open.compiled);
+  }
+
+  /**
+   * Adds a listener or takes its next version. Sockets stay where the address does; otherwise the new one is open
+   * before the old one closes. Rejects with what to tell people when the address cannot be had; the old version
+   * serves on.
+   */
+  async set(compiled: CompiledListener): Promise<void> {
+    const before = this.#open.get(compiled.name);
+    const keeps = before !== undefined && sameSocket(before.compiled, compiled);
+    const socket = keeps ? before.socket : await this.#listen(compiled);
+    if (this.#closed) {
+      socket?.close();
+      return;
+    }
+    if (socket !== null) socket.plan.value = debugPlan(compiled.plan, compiled.name, this.#parts.log);
+    this.#open.set(compiled.name, { compiled, socket });
+    if (before === undefined) return;
+    if (!keeps) before.socket?.close();
+    const same = isDeepStrictEqual(withoutChains(before.compiled.config), withoutChains(compiled.config));
+    retireChains(before.compiled.lives, compiled.lives, same, this.#drainMs);
+  }
+
+  /** Takes no more connections; those that are open get the drain time. */
+  remove(name: string): void {
+    const open = this.#open.get(name);
+    if (open === undefined) return;
+    this.#open.delete(name);
+    open.socket?.close();
+    for (const life of open.compiled.lives) life.retire(this.#drainMs);
+  }
+
+  /** Stops accepting; connections live on. */
+  stop(inboundOnly: boolean): void {
+    if (!inboundOnly) this.#closed = true;
+    for (const { compiled, socket } of this.#open.values()) {
+      if (compiled.inbound || !inboundOnly) socket?.close();
+    }
+  }
+
+  get #drainMs(): number {
+    return this.#parts.signals[SIGNAL.drainTimeMs] ?? 0;
+  }
+
+  async #listen(compiled: CompiledListener): Promise<Listener | null> {
+    const { nextId, arena, signals, worker } = this.#parts;
+    // `/drain_listeners` holds for what comes later, too.
+    const stopped = signals[SIGNAL.stopped] ?? DIRECTION.none;
+    if (stopped >= (compiled.inbound ? DIRECTION.inbound : DIRECTION.all)) return null;
+    // Without SO_REUSEPORT only one thread can listen: the first.
+    const shared = compiled.reusePort && compiled.address.path === '';
+    if (!shared && worker > 0) return null;
+    try {
+      return await listen({
+        address: compiled.address,
+        ipv4Compat: compiled.ipv4Compat,
+        reusePort: shared,
+        backlog: compiled.backlog,
+        bufferLimitBytes: compiled.bufferLimitBytes,
+        nextId,
+        arena,
+      });
+    } catch (cause) {
+      const message = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`${compiled.name} (${formatAddress(compiled.address)}): ${message}`, { cause });
+    }
+  }
+}
+
+function sameSocket(a: CompiledListener, b: CompiledListener): boolean {
+  return (
+    isDeepStrictEqual(a.address, b.address) &&
+    a.ipv4Compat === b.ipv4Compat &&
+    a.reusePort === b.reusePort &&
+    a.backlog === b.backlog &&
+    a.bufferLimitBytes === b.bufferLimitBytes
+  );
+}
+
+function withoutChains({ filterChains: _, defaultFilterChain: __, ...rest }: ListenerConfig): object {
+  return rest;
+}

@@ -1,0 +1,39 @@
+import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
+import type { Cluster } from '#plain/envoy.config.cluster.v3.ts';
+import type { ConfigSource } from '#plain/envoy.config.core.v3.ts';
+import type { Listener } from '#plain/envoy.config.listener.v3.ts';
+import { extensionsOf, filterChainsOf, managersOf, secretsOf } from './references.ts';
+
+/** Something of the bootstrap comes from elsewhere: the xds thread is needed. */
+export function usesDiscovery(bootstrap: Bootstrap): boolean {
+  const { dynamicResources, layeredRuntime, staticResources } = bootstrap;
+  return (
+    dynamicResources?.cdsConfig !== undefined ||
+    dynamicResources?.ldsConfig !== undefined ||
+    (layeredRuntime?.layers ?? []).some((layer) => layer.rtdsLayer !== undefined) ||
+    (staticResources?.clusters ?? []).some(isDynamicCluster) ||
+    (staticResources?.listeners ?? []).some(isDynamicListener)
+  );
+}
+
+/** A static cluster whose members or secrets come by xDS: it is not ready when the process starts. */
+export function isDynamicCluster({ type, transportSocket, transportSocketMatches }: Cluster): boolean {
+  return type === 'EDS' || comesByXds([transportSocket, transportSocketMatches]);
+}
+
+function isDynamicListener(listener: Listener): boolean {
+  return (
+    managersOf(listener).some(({ rds, scopedRoutes }) => rds !== undefined || scopedRoutes !== undefined) ||
+    extensionsOf(listener).length > 0 ||
+    comesByXds(filterChainsOf(listener).map((chain) => chain.transportSocket))
+  );
+}
+
+function comesByXds(holder: unknown): boolean {
+  return secretsOf(holder).some(({ sdsConfig }) => sdsConfig !== undefined && !isFile(sdsConfig));
+}
+
+/** Files with secrets of static resources are read by the control thread. */
+function isFile({ path, pathConfigSource }: ConfigSource): boolean {
+  return path !== undefined || pathConfigSource !== undefined;
+}

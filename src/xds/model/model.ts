@@ -1,0 +1,277 @@
+import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
+import type { Cluster } from '#plain/envoy.config.cluster.v3.ts';
+import type { TypedExtensionConfig } from '#plain/envoy.config.core.v3.ts';
+import type { ClusterLoadAssignment } from '#plain/envoy.config.endpoint.v3.ts';
+import type { Listener } from '#plain/envoy.config.listener.v3.ts';
+import type { RouteConfiguration } from '#plain/envoy.config.route.v3.ts';
+import type { Secret } from '#plain/envoy.extensions.transport_sockets.tls.v3.ts';
+import type { Runtime } from '#plain/envoy.service.runtime.v3.ts';
+import { at } from '../../config/context.ts';
+import { flattenRuntime } from '../../config/runtime.ts';
+import type { Logger } from '../../core/log.ts';
+import type { StatScope } from '../../stats/scope.ts';
+import { isDynamicCluster } from './bootstrap.ts';
+import { Clusters } from './clusters.ts';
+import type { DryCompiler } from './dry-compile.ts';
+import { type OpenSource, ResourceHub } from './hub.ts';
+import { Listeners } from './listeners.ts';
+import type { Publisher } from './publisher.ts';
+import { clusterNamesIn } from './references.ts';
+import type { Acceptance, Held } from './resource.ts';
+import { Routes } from './routes.ts';
+import { Secrets } from './secrets.ts';
+import { ResourceSet } from './set.ts';
+import type { ResourceStatus } from './status.ts';
+
+export const TYPES = {
+  cluster: 'envoy.config.cluster.v3.Cluster',
+  endpoints: 'envoy.config.endpoint.v3.ClusterLoadAssignment',
+  listener: 'envoy.config.listener.v3.Listener',
+  routes: 'envoy.config.route.v3.RouteConfiguration',
+  secret: 'envoy.extensions.transport_sockets.tls.v3.Secret',
+  runtime: 'envoy.service.runtime.v3.Runtime',
+  extension: 'envoy.config.core.v3.TypedExtensionConfig',
+} as const;
+
+export interface ModelParts {
+  readonly bootstrap: Bootstrap;
+  readonly open: OpenSource;
+  readonly acceptance: Acceptance;
+  readonly dry: DryCompiler;
+  readonly publisher: Publisher;
+  readonly stats: StatScope;
+  readonly log: Logger;
+  /** Everything that the start waits for is in force. */
+  readonly onLive: () => void;
+}
+
+/**
+ * What the control plane wants, as far as it is known: it goes out as whole steps once what it needs is there. The
+ * order at the start is Envoy's: runtime, clusters with their endpoints, then listeners with their routes.
+ */
+export class XdsModel {
+  readonly #parts: ModelParts;
+  readonly #hubs: {
+    readonly endpoints: ResourceHub<ClusterLoadAssignment>;
+    readonly routes: ResourceHub<RouteConfiguration>;
+    readonly secrets: ResourceHub<Secret>;
+    readonly extensions: ResourceHub<TypedExtensionConfig>;
+    readonly runtime: ResourceHub<Runtime>;
+  };
+  readonly #routes: Routes;
+  readonly #clusters: Clusters;
+  readonly #listeners: Listeners;
+  readonly #layers = new Map<string, object>();
+  #cds: ResourceSet<Cluster> | null = null;
+  #lds: ResourceSet<Listener> | null = null;
+  #phase: 'runtime' | 'clusters' | 'listeners' | 'live' = 'runtime';
+  #waits = new Set<string>();
+  #named: ReadonlySet<string> | null = null;
+
+  constructor(parts: ModelParts) {
+    this.#parts = parts;
+    const { open, acceptance, publisher, dry, stats, log } = parts;
+    const hub = <T>(type: string, statPrefix: string, check: (config: T) => void, keepRemoved: boolean) =>
+      new ResourceHub<T>({ type, statPrefix: () => statPrefix, check, keepRemoved }, open, acceptance);
+    this.#hubs = {
+      endpoints: hub(TYPES.endpoints, 'cluster_manager.eds', checkNothing, true),
+      routes: hub(TYPES.routes, 'http.rds', (config: RouteConfiguration) => dry.routes(config), true),
+      secrets: hub(TYPES.secret, 'sds', checkNothing, false),
+      extensions: hub(TYPES.extension, 'extension_config_discovery', checkNothing, true),
+      runtime: hub(TYPES.runtime, 'runtime', checkNothing, false),
+    };
+    const secrets = new Secrets(this.#hubs.secrets, publisher);
+    this.#routes = new Routes({
+      hub: this.#hubs.routes,
+      open,
+      acceptance,
+      publisher,
+      checkVirtualHost: (config) => dry.routes({ name: 'virtual host', virtualHosts: [config] }),
+      checkScope: checkNothing,
+    });
+    const warmingClusters = stats.scope('cluster_manager').gauge('warming_clusters');
+    this.#clusters = new Clusters({
+      endpoints: this.#hubs.endpoints,
+      secrets,
+      publisher,
+      inUse: (name) => this.#isNamed(name),
+      onWarmingChanged: (warming) => {
+        warmingClusters.set(warming);
+        this.#proceed();
+      },
+    });
+    const warmingListeners = stats.scope('listener_manager').gauge('total_listeners_warming');
+    this.#listeners = new Listeners({
+      routes: this.#routes,
+      secrets,
+      extensions: this.#hubs.extensions,
+      publisher,
+      check: (config) => dry.listener(config),
+      onWarmingChanged: (warming) => {
+        warmingListeners.set(warming);
+        this.#proceed();
+      },
+      onProblem: (message) => log.log('warning', 'config', message),
+    });
+  }
+
+  start(): void {
+    this.#startRuntime();
+    this.#proceed();
+  }
+
+  /** Everything that is known, by type. */
+  status(): ResourceStatus[] {
+    const hubs = Object.values(this.#hubs).flatMap((hub) => hub.status());
+    const sets = [
+      ...(this.#cds?.status() ?? []).map((one) => this.#withWarming(one, this.#clusters)),
+      ...(this.#lds?.status() ?? []).map((one) => this.#withWarming(one, this.#listeners)),
+    ];
+    return [...sets, ...hubs, ...this.#routes.status()];
+  }
+
+  /** What the start still waits for, in words. */
+  waitsFor(): string[] {
+    const { warming: clusters } = this.#clusters;
+    const { warming: listeners } = this.#listeners;
+    return [
+      ...this.#waits,
+      ...(clusters > 0 ? [`${clusters} clusters that warm`] : []),
+      ...(listeners > 0 ? [`${listeners} listeners that warm`] : []),
+    ];
+  }
+
+  #withWarming(one: ResourceStatus, set: { isWarming(name: string): boolean }): ResourceStatus {
+    return one.held !== null && set.isWarming(one.name) ? { ...one, state: 'warming' } : one;
+  }
+
+  #startRuntime(): void {
+    const { layeredRuntime } = this.#parts.bootstrap;
+    for (const [i, { rtdsLayer }] of (layeredRuntime?.layers ?? []).entries()) {
+      if (rtdsLayer?.rtdsConfig === undefined) continue;
+      const { name = '', rtdsConfig } = rtdsLayer;
+      const wait = `runtime layer '${name}'`;
+      this.#waits.add(wait);
+      at(`layered_runtime.layers[${i}].rtds_layer.rtds_config`, () =>
+        this.#hubs.runtime.watch(rtdsConfig, name, {
+          onResource: (held) => {
+            this.#layers.set(name, (held?.config.layer ?? {}) as object);
+            this.#parts.publisher.runtime(flattenRuntime(layeredRuntime, this.#layers));
+            this.#waits.delete(wait);
+            this.#proceed();
+          },
+        }),
+      );
+    }
+  }
+
+  /** Goes on with the start once nothing of the present phase is missing. */
+  #proceed(): void {
+    if (this.#waits.size > 0) return;
+    if (this.#phase === 'runtime') {
+      this.#phase = 'clusters';
+      this.#startClusters();
+      this.#proceed();
+    } else if (this.#phase === 'clusters' && this.#clusters.warming === 0) {
+      this.#phase = 'listeners';
+      this.#startListeners();
+      this.#proceed();
+    } else if (this.#phase === 'listeners' && this.#listeners.warming === 0) {
+      this.#phase = 'live';
+      void this.#parts.publisher.settled().then(this.#parts.onLive);
+    }
+  }
+
+  #startClusters(): void {
+    const { bootstrap, open, acceptance, dry } = this.#parts;
+    // What is not wanted yet must not look as if nothing were.
+    this.#waits.add('clusters of the bootstrap');
+    for (const config of bootstrap.staticResources?.clusters ?? []) {
+      if (isDynamicCluster(config)) this.#clusters.set(fromBootstrap(config), true);
+      else this.#clusters.addStatic(config.name ?? '');
+    }
+    this.#waits.delete('clusters of the bootstrap');
+    const cdsConfig = bootstrap.dynamicResources?.cdsConfig;
+    if (cdsConfig === undefined) return;
+    const wait = 'clusters (CDS)';
+    this.#waits.add(wait);
+    this.#cds = at('dynamic_resources.cds_config', () => {
+      return new ResourceSet<Cluster>(
+        {
+          type: TYPES.cluster,
+          name: '*',
+          byNamespace: false,
+          statPrefix: 'cluster_manager.cds',
+          check: (config) => {
+            dry.cluster(config);
+            const source = config.edsClusterConfig?.edsConfig;
+            if (source !== undefined) at('eds_cluster_config.eds_config', () => open(source));
+          },
+          onSet: (held) => this.#clusters.set(held),
+          onRemoved: (name) => this.#clusters.remove(name),
+          onSettled: () => {
+            if (this.#waits.delete(wait)) this.#proceed();
+          },
+        },
+        cdsConfig,
+        open,
+        acceptance,
+      );
+    });
+  }
+
+  #startListeners(): void {
+    const { bootstrap, open, acceptance, dry } = this.#parts;
+    this.#waits.add('listeners of the bootstrap');
+    for (const config of bootstrap.staticResources?.listeners ?? [])
+      this.#listeners.set(fromBootstrap(config), true);
+    this.#waits.delete('listeners of the bootstrap');
+    const ldsConfig = bootstrap.dynamicResources?.ldsConfig;
+    if (ldsConfig === undefined) return;
+    const wait = 'listeners (LDS)';
+    this.#waits.add(wait);
+    this.#lds = at('dynamic_resources.lds_config', () => {
+      return new ResourceSet<Listener>(
+        {
+          type: TYPES.listener,
+          name: '*',
+          byNamespace: false,
+          statPrefix: 'listener_manager.lds',
+          check: (config) => dry.listener(config),
+          onSet: (held) => {
+            this.#listeners.set(held);
+          },
+          onRemoved: (name) => this.#listeners.remove(name),
+          onSettled: () => {
+            if (this.#waits.delete(wait)) this.#proceed();
+          },
+        },
+        ldsConfig,
+        open,
+        acceptance,
+      );
+    });
+  }
+
+  #isNamed(cluster: string): boolean {
+    if (this.#named === null) {
+      const named = new Set<string>();
+      for (const { held } of this.#hubs.routes.status())
+        if (held !== null) clusterNamesIn(held.config, named);
+      for (const { config } of this.#lds?.values() ?? []) clusterNamesIn(config, named);
+      this.#named = named;
+      setImmediate(() => {
+        this.#named = null;
+      });
+    }
+    return this.#named.has(cluster);
+  }
+}
+
+function checkNothing(): void {
+  // Read where it is used.
+}
+
+function fromBootstrap<T extends { readonly name?: string }>(config: T): Held<T> {
+  return { name: config.name ?? '', version: '', bytes: new Uint8Array(), config, updatedAt: new Date() };
+}

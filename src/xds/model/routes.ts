@@ -1,0 +1,245 @@
+import type { ConfigSource } from '#plain/envoy.config.core.v3.ts';
+import type {
+  RouteConfiguration,
+  ScopedRouteConfiguration,
+  VirtualHost,
+} from '#plain/envoy.config.route.v3.ts';
+import type { ScopedRoutes } from '#plain/envoy.extensions.filters.network.http_connection_manager.v3.ts';
+import type { OpenSource, ResourceHub } from './hub.ts';
+import type { Publisher } from './publisher.ts';
+import type { Acceptance, Held } from './resource.ts';
+import { ResourceSet } from './set.ts';
+import type { ResourceStatus } from './status.ts';
+
+const VIRTUAL_HOST = 'envoy.config.route.v3.VirtualHost';
+const SCOPE = 'envoy.config.route.v3.ScopedRouteConfiguration';
+
+export interface RoutesParts {
+  readonly hub: ResourceHub<RouteConfiguration>;
+  readonly open: OpenSource;
+  readonly acceptance: Acceptance;
+  readonly publisher: Publisher;
+  readonly checkVirtualHost: (config: VirtualHost) => void;
+  readonly checkScope: (config: ScopedRouteConfiguration) => void;
+}
+
+interface Entry {
+  readonly name: string;
+  users: number;
+  /** Called once, when it is known whether there is one. */
+  waiting: (() => void)[];
+  settled: boolean;
+  held: Held<RouteConfiguration> | null;
+  published: boolean;
+  hosts: ResourceSet<VirtualHost> | null;
+  hostsSource: string;
+  unwatch: () => void;
+}
+
+/** Route configurations that connection managers and scopes ask for, each published once for all of them. */
+export class Routes {
+  readonly #parts: RoutesParts;
+  readonly #entries = new Map<string, Entry>();
+  readonly #scopes = new Set<Scopes>();
+
+  constructor(parts: RoutesParts) {
+    this.#parts = parts;
+  }
+
+  /** `ready` is called once, when the routes are published or known not to exist. Returns what ends the interest. */
+  use(source: ConfigSource, name: string, ready: () => void): () => void {
+    const entry = this.#entries.get(name) ?? this.#watch(source, name);
+    entry.users++;
+    if (entry.settled) ready();
+    else entry.waiting.push(ready);
+    return () => {
+      entry.users--;
+      // Whoever takes over comes within the turn.
+      queueMicrotask(() => {
+        if (entry.users === 0 && this.#entries.get(name) === entry) this.#drop(entry);
+      });
+    };
+  }
+
+  /** The same for all routes of a manager's `scoped_routes`. */
+  useScopes(config: ScopedRoutes, ready: () => void): () => void {
+    const scopes = new Scopes(config, this, this.#parts, ready);
+    this.#scopes.add(scopes);
+    return () => {
+      this.#scopes.delete(scopes);
+      scopes.close();
+    };
+  }
+
+  status(): ResourceStatus[] {
+    const hosts = Array.from(this.#entries.values(), (entry) => entry.hosts?.status() ?? []).flat();
+    return [...hosts, ...Array.from(this.#scopes, (scopes) => scopes.status()).flat()];
+  }
+
+  #watch(source: ConfigSource, name: string): Entry {
+    const entry: Entry = {
+      name,
+      users: 0,
+      waiting: [],
+      settled: false,
+      held: null,
+      published: false,
+      hosts: null,
+      hostsSource: '',
+      unwatch: () => {},
+    };
+    this.#entries.set(name, entry);
+    entry.unwatch = this.#parts.hub.watch(source, name, {
+      onResource: (held) => this.#onRoutes(entry, held),
+    });
+    return entry;
+  }
+
+  #drop(entry: Entry): void {
+    this.#entries.delete(entry.name);
+    entry.unwatch();
+    entry.hosts?.close();
+    if (entry.published) this.#parts.publisher.removeRoute(entry.name);
+  }
+
+  #onRoutes(entry: Entry, held: Held<RouteConfiguration> | null): void {
+    entry.held = held ?? entry.held;
+    const vhds = entry.held?.config.vhds?.configSource;
+    const wanted = vhds === undefined ? '' : this.#parts.open(vhds).key;
+    if (wanted !== entry.hostsSource) {
+      entry.hosts?.close();
+      entry.hostsSource = wanted;
+      entry.hosts = vhds === undefined ? null : this.#openHosts(entry, vhds);
+    }
+    // Virtual hosts that come by themselves have an answer of their own to wait for.
+    if (entry.hosts === null || entry.settled) this.#publish(entry);
+  }
+
+  #openHosts(entry: Entry, source: ConfigSource): ResourceSet<VirtualHost> {
+    let changed = false;
+    return new ResourceSet<VirtualHost>(
+      {
+        type: VIRTUAL_HOST,
+        name: entry.name,
+        byNamespace: true,
+        statPrefix: `http.vhds.${entry.name}`,
+        check: this.#parts.checkVirtualHost,
+        onSet: () => {
+          changed = true;
+        },
+        onRemoved: () => {
+          changed = true;
+        },
+        onSettled: () => {
+          if (changed || !entry.settled) this.#publish(entry);
+          changed = false;
+        },
+      },
+      source,
+      this.#parts.open,
+      this.#parts.acceptance,
+    );
+  }
+
+  #publish(entry: Entry): void {
+    if (entry.held !== null) {
+      const { config } = entry.held;
+      const discovered = Array.from(entry.hosts?.values() ?? [], (held) => held.config);
+      entry.published = true;
+      this.#parts.publisher.route(
+        discovered.length === 0
+          ? config
+          : { ...config, virtualHosts: [...(config.virtualHosts ?? []), ...discovered] },
+      );
+    }
+    entry.settled = true;
+    for (const ready of entry.waiting.splice(0)) ready();
+  }
+}
+
+/** One manager's scopes; each leads to a route configuration of its own. */
+class Scopes {
+  readonly #config: ScopedRoutes;
+  readonly #routes: Routes;
+  readonly #parts: RoutesParts;
+  readonly #set: ResourceSet<ScopedRouteConfiguration> | null;
+  readonly #used = new Map<string, { readonly route: string; readonly end: () => void }>();
+  #ready: (() => void) | null;
+  #pending = 0;
+  #settled = false;
+
+  constructor(config: ScopedRoutes, routes: Routes, parts: RoutesParts, ready: () => void) {
+    this.#config = config;
+    this.#routes = routes;
+    this.#parts = parts;
+    this.#ready = ready;
+    const source = config.scopedRds?.scopedRdsConfigSource;
+    for (const scope of config.scopedRouteConfigurationsList?.scopedRouteConfigurations ?? [])
+      this.#use(scope);
+    this.#set = source === undefined ? null : this.#open(source);
+    if (source === undefined) this.#settle();
+  }
+
+  status(): ResourceStatus[] {
+    return this.#set?.status() ?? [];
+  }
+
+  close(): void {
+    this.#set?.close();
+    for (const { end } of this.#used.values()) end();
+    this.#used.clear();
+  }
+
+  #open(source: ConfigSource): ResourceSet<ScopedRouteConfiguration> {
+    return new ResourceSet<ScopedRouteConfiguration>(
+      {
+        type: SCOPE,
+        name: '*',
+        byNamespace: false,
+        statPrefix: `http.scoped_rds.${this.#config.name ?? ''}`,
+        check: this.#parts.checkScope,
+        onSet: (held) => this.#use(held.config),
+        onRemoved: (name) => {
+          this.#used.get(name)?.end();
+          this.#used.delete(name);
+        },
+        onSettled: () => this.#settle(),
+      },
+      source,
+      this.#parts.open,
+      this.#parts.acceptance,
+    );
+  }
+
+  #use(scope: ScopedRouteConfiguration): void {
+    const { name = '', routeConfigurationName: route = '' } = scope;
+    const before = this.#used.get(name);
+    const source = this.#config.rdsConfigSource;
+    if (before?.route === route) return;
+    if (route === '' || source === undefined) return;
+    this.#pending++;
+    const end = this.#routes.use(source, route, () => {
+      this.#pending--;
+      this.#check();
+    });
+    this.#used.set(name, { route, end });
+    before?.end();
+  }
+
+  #settle(): void {
+    this.#settled = true;
+    if (this.#set !== null) {
+      this.#parts.publisher.scopes(
+        this.#config.name ?? '',
+        Array.from(this.#set.values(), (held) => held.config),
+      );
+    }
+    this.#check();
+  }
+
+  #check(): void {
+    if (!this.#settled || this.#pending > 0) return;
+    this.#ready?.();
+    this.#ready = null;
+  }
+}
