@@ -13,10 +13,10 @@ import { readBytes } from '../config/data-source.ts';
 import { secretKey } from '../config/tls-secrets.ts';
 import { compileTrust } from '../config/tls-validation.ts';
 import { ConfigError } from '../core/errors.ts';
+import { addDirectoriesOf, DirectoryWatcher } from '../core/file-watch.ts';
 import type { Logger } from '../core/log.ts';
 import { readCertificates } from '../net/tls-certificate.ts';
 import type { Counter, StatScope } from '../stats/scope.ts';
-import { addDirectoriesOf, DirectoryWatcher } from './file-watch.ts';
 import { readSecrets } from './secret-reader.ts';
 
 export interface SecretFilesOptions {
