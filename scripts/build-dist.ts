@@ -30,7 +30,7 @@ export const asModule: BuildOptions = {
   banner: { js: "import{createRequire as $cr}from'node:module';const require=$cr(import.meta.url);" },
 };
 
-export const entries = { inox: 'src/cli/main.ts', worker: 'src/worker/main.ts' } as const;
+export const entries = { inox: 'src/cli/main.ts', worker: 'src/worker/main.ts', xds: 'src/xds/main.ts' } as const;
 
 if (import.meta.main) {
   const dist = join(root, 'dist');
@@ -38,7 +38,7 @@ if (import.meta.main) {
   mkdirSync(dist, { recursive: true });
   await build({ ...common, ...asModule, entryPoints: entries, outdir: dist });
   copyFileSync(join(root, 'gen', 'envoy.binpb'), join(dist, 'envoy.binpb'));
-  for (const name of ['inox.mjs', 'worker.mjs', 'envoy.binpb']) {
+  for (const name of ['inox.mjs', 'worker.mjs', 'xds.mjs', 'envoy.binpb']) {
     process.stdout.write(
       `dist/${name.padEnd(12)} ${Math.round(statSync(join(dist, name)).size / 1024)} KB\n`,
     );

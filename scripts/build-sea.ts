@@ -22,7 +22,7 @@ try {
     ...common,
     format: 'cjs',
     outExtension: { '.js': '.cjs' },
-    entryPoints: { worker: entries.worker },
+    entryPoints: { worker: entries.worker, xds: entries.xds },
     outdir: staging,
     // Only spawn-worker.ts and the reader of Envoy's messages look where they are, and neither when inside.
     logOverride: { 'empty-import-meta': 'silent' },
@@ -40,6 +40,7 @@ try {
       execArgvExtension: 'env',
       assets: {
         'worker.cjs': join(staging, 'worker.cjs'),
+        'xds.cjs': join(staging, 'xds.cjs'),
         'envoy.binpb': join(root, 'gen', 'envoy.binpb'),
       },
     }),

@@ -9,6 +9,7 @@ import { formatProblems } from '../core/format-problems.ts';
 import { type LevelLogger, LOG_LEVELS, type LogLevel, parseLogLevel } from '../core/log.ts';
 import { formatAddress, ipAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
+import { usesDiscovery } from '../xds/model/bootstrap.ts';
 import { ENVOY_FLAGS, optionKey } from './envoy-flags.ts';
 
 /** The flags of `inox run` as commander names them. */
@@ -30,6 +31,7 @@ export interface RunFlags {
   readonly lameDuckTimeS?: string;
   readonly shedLagMs?: string;
   readonly adminAddressPath?: string;
+  readonly rejectUnknownDynamicFields?: boolean;
 }
 
 const MAX_DEFAULT_CONCURRENCY = 2;
@@ -98,6 +100,8 @@ async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): P
       lameDuckMs: Number(flags.lameDuckTimeS ?? DEFAULT_LAME_DUCK_S) * 1000,
       drainAtOnce: flags.drainStrategy === 'immediate',
       shedLagMs: Number(flags.shedLagMs ?? 0),
+      dynamic: usesDiscovery(config.bootstrap),
+      rejectUnknownFields: flags.rejectUnknownDynamicFields === true,
       metricsAddresses: parsed.metrics,
       onAdminAddress: (address) => {
         if (flags.adminAddressPath !== undefined)

@@ -54,7 +54,6 @@ interface TableLevel {
 }
 
 function compileTableLevel(config: RouteConfiguration): TableLevel {
-  if (config.vhds !== undefined) throw ConfigError.at('vhds', 'VHDS is not supported');
   if (config.clusterSpecifierPlugins !== undefined && config.clusterSpecifierPlugins.length > 0) {
     throw ConfigError.at('cluster_specifier_plugins', 'cluster specifier plugins are not supported');
   }

@@ -44,6 +44,7 @@ import { OverloadController } from './overload.ts';
 import { systemSources } from './resource-monitors.ts';
 import { SecretFiles } from './secrets.ts';
 import { Supervisor } from './supervisor.ts';
+import { XdsThread } from './xds-thread.ts';
 
 const CONTROL_THREAD = 0;
 /** Envoy's `stats_flush_interval`: the histograms' intervals. */
@@ -63,6 +64,8 @@ export interface ServeOptions {
   readonly shedLagMs: number;
   /** Clusters, routes or listeners come by xDS: the process is ready when `markLive` says so. */
   readonly dynamic?: boolean;
+  /** `--reject-unknown-dynamic-fields` */
+  readonly rejectUnknownFields?: boolean;
   /** Read-only port for scrapes and readiness, none when undefined. */
   readonly metricsAddresses: readonly Address[];
   /** Written once the admin listens (`--admin-address-path`). */
@@ -83,6 +86,8 @@ export class ControlPlane {
   readonly startedAt = new Date();
   runtime: Readonly<Record<string, unknown>>;
   readonly live: LiveConfig;
+  /** Null unless something of the configuration comes by xDS. */
+  xds: XdsThread | null = null;
   state: ServerState = 'INITIALIZING';
   readonly signals: Float64Array;
   readonly health: HealthManager;
@@ -223,6 +228,34 @@ export class ControlPlane {
     await this.supervisor.start(concurrency);
     this.#closers.push(this.#watchOverload());
     if (this.options.dynamic !== true) this.markLive();
+    else this.#startXds();
+  }
+
+  #startXds(): void {
+    const { log, envoyStrict } = this.options;
+    const { bootstrap } = this;
+    this.xds = new XdsThread(
+      () => ({
+        bootstrap,
+        node: nodeIdentity(bootstrap),
+        envoyStrict,
+        rejectUnknownFields: this.options.rejectUnknownFields === true,
+        logLevel: log.level,
+      }),
+      {
+        apply: (update) => this.apply(update),
+        onLive: () => this.markLive(),
+        onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
+        onEnd: (threadId) => this.aggregator.detach(threadId),
+        onLog: (level, component, message) => log.log(level, component, message),
+        onFailed: (message) => {
+          log.log('critical', 'config', message);
+          void this.exitNow(1);
+        },
+      },
+    );
+    this.xds.start();
+    this.#closers.push(() => this.xds?.close());
   }
 
   /** `/reopen_logs` and SIGUSR1. */
@@ -233,6 +266,7 @@ export class ControlPlane {
 
   setLogLevel(level: LogLevel): void {
     this.options.log.level = level;
+    this.xds?.setLogLevel(level);
     this.supervisor.broadcast({ type: 'log-level', level });
   }
 

@@ -2,7 +2,7 @@ import type { ResourceLimits, Worker } from 'node:worker_threads';
 import type { UpdateOutcome } from '../core/config-update.ts';
 import type { LogLevel } from '../core/log.ts';
 import type { FromWorker, ToWorker, WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
-import { spawnWorker } from './spawn-worker.ts';
+import { spawnThread } from './spawn-worker.ts';
 
 /** Three deaths within ten seconds mean that starting again does not help. */
 const MAX_DEATHS = 3;
@@ -137,7 +137,7 @@ export class Supervisor {
   }
 
   #spawn(index: number): void {
-    const worker = spawnWorker({
+    const worker = spawnThread('worker', {
       workerData: this.#seed(index),
       resourceLimits: this.#limits,
       name: `worker-${index}`,

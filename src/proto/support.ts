@@ -10,6 +10,7 @@ import { resilienceSupport } from './support/resilience.ts';
 import { routeSupport } from './support/route.ts';
 import type { SupportTable } from './support/table.ts';
 import { tlsSupport } from './support/tls.ts';
+import { xdsSupport } from './support/xds.ts';
 
 /** The table in the parts that the generated document shows. */
 export const supportGroups: readonly { readonly title: string; readonly table: SupportTable }[] = [
@@ -21,6 +22,7 @@ export const supportGroups: readonly { readonly title: string; readonly table: S
   { title: 'Faults, health and overload', table: resilienceSupport },
   { title: 'Health', table: healthSupport },
   { title: 'TLS', table: tlsSupport },
+  { title: 'Discovery (xDS)', table: xdsSupport },
   { title: 'Access logs', table: accessLogSupport },
   { title: 'Common messages', table: commonSupport },
 ];

@@ -253,9 +253,9 @@ const mistakes: readonly [what: string, text: string, expected: readonly string[
   ],
   [
     'an unsupported enum value',
-    cluster('type: EDS'),
+    cluster('type: LOGICAL_DNS'),
     [
-      'c.yaml:1:49: static_resources.clusters[0].type: EDS is not supported by inox 0.1.0, expected STATIC or STRICT_DNS',
+      'c.yaml:1:49: static_resources.clusters[0].type: LOGICAL_DNS is not supported by inox 0.1.0, expected STATIC or STRICT_DNS or EDS',
     ],
   ],
   [

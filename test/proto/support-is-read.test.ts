@@ -6,6 +6,7 @@ import { checkConfig } from '../../src/control/check-config.ts';
 import { loadBootstrap } from '../../src/proto/bootstrap.ts';
 import { envoyRegistry, requireMessage } from '../../src/proto/registry.ts';
 import type { FieldSupport, Tier } from '../../src/proto/support/table.ts';
+import { xdsSupport } from '../../src/proto/support/xds.ts';
 import { support } from '../../src/proto/support.ts';
 
 const registry = envoyRegistry();
@@ -13,6 +14,19 @@ type Plain = Readonly<Record<string, unknown>>;
 
 /** Implemented fields that compiling does not look at, and who does. */
 const readElsewhere: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    Object.entries(xdsSupport).flatMap(([message, fields]) =>
+      Object.keys(fields).map((field) => [`${message}.${field}`, 'the xds thread; test/xds']),
+    ),
+  ),
+  'envoy.config.bootstrap.v3.Bootstrap.dynamic_resources': 'the xds thread; test/xds',
+  'envoy.config.bootstrap.v3.RuntimeLayer.rtds_layer': 'the xds thread; test/xds',
+  'envoy.config.route.v3.RouteConfiguration.vhds': 'the xds thread; test/xds',
+  'envoy.config.listener.v3.Filter.config_discovery': 'the xds thread; test/xds',
+  'envoy.config.listener.v3.ListenerFilter.config_discovery': 'the xds thread; test/xds',
+  'envoy.config.cluster.v3.Cluster.eds_cluster_config': 'the xds thread; test/xds',
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.config_discovery':
+    'the xds thread; test/xds',
   'envoy.config.bootstrap.v3.Bootstrap.admin': 'the control thread',
   'envoy.config.bootstrap.v3.Bootstrap.typed_dns_resolver_config': 'the control thread',
   'envoy.config.bootstrap.v3.Admin.address': 'the control thread',

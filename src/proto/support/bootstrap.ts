@@ -4,6 +4,7 @@ export const bootstrapSupport: SupportTable = {
   'envoy.config.bootstrap.v3.Bootstrap': {
     node: 'implemented',
     static_resources: 'implemented',
+    dynamic_resources: 'implemented',
     admin: 'implemented',
     layered_runtime: 'implemented',
     overload_manager: 'implemented',
@@ -44,6 +45,7 @@ export const bootstrapSupport: SupportTable = {
   'envoy.config.bootstrap.v3.RuntimeLayer': {
     name: noted('a label'),
     static_layer: 'implemented',
+    rtds_layer: 'implemented',
     admin_layer: inert('runtime cannot be changed through the admin port'),
   },
   'envoy.config.core.v3.Node': {

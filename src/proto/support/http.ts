@@ -3,6 +3,8 @@ import { inert, noted, only, type SupportTable } from './table.ts';
 export const httpSupport: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     codec_type: only('AUTO', 'HTTP1', 'HTTP2'),
+    rds: 'implemented',
+    scoped_routes: 'implemented',
     stat_prefix: 'implemented',
     upgrade_configs: 'implemented',
     forward_client_cert_details: 'implemented',
@@ -55,6 +57,7 @@ export const httpSupport: SupportTable = {
   'envoy.config.core.v3.SchemeHeaderTransformation': { scheme_to_overwrite: 'implemented' },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter': {
     name: noted('a label, the type of typed_config decides'),
+    config_discovery: 'implemented',
     typed_config: 'implemented',
     disabled: 'implemented',
     is_optional: 'implemented',

@@ -56,6 +56,7 @@ export const listenerSupport: SupportTable = {
   },
   'envoy.config.listener.v3.ListenerFilter': {
     name: noted('a label, the type of typed_config decides'),
+    config_discovery: 'implemented',
     typed_config: 'implemented',
     filter_disabled: 'implemented',
   },
@@ -92,6 +93,7 @@ export const listenerSupport: SupportTable = {
   },
   'envoy.config.listener.v3.Filter': {
     name: noted('a label, the type of typed_config decides'),
+    config_discovery: 'implemented',
     typed_config: 'implemented',
   },
   'envoy.extensions.filters.network.echo.v3.Echo': {},

@@ -2,6 +2,7 @@ import { inert, noted, type SupportTable } from './table.ts';
 
 export const routeSupport: SupportTable = {
   'envoy.config.route.v3.RouteConfiguration': {
+    vhds: 'implemented',
     typed_per_filter_config: 'implemented',
     name: 'implemented',
     virtual_hosts: 'implemented',

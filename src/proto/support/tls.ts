@@ -81,11 +81,4 @@ export const tlsSupport: SupportTable = {
     validation_context: 'implemented',
   },
   [`${TLS}.SdsSecretConfig`]: { name: 'implemented', sds_config: 'implemented' },
-  'envoy.config.core.v3.ConfigSource': {
-    path: 'implemented',
-    path_config_source: 'implemented',
-    resource_api_version: inert('files hold v3 messages'),
-  },
-  'envoy.config.core.v3.PathConfigSource': { path: 'implemented', watched_directory: 'implemented' },
-  'envoy.config.core.v3.WatchedDirectory': { path: 'implemented' },
 };

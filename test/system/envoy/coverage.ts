@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 
 import { envoyRegistry, requireMessage } from '../../../src/proto/registry.ts';
 import type { FieldSupport, Tier } from '../../../src/proto/support/table.ts';
+import { xdsSupport } from '../../../src/proto/support/xds.ts';
 import { support } from '../../../src/proto/support.ts';
 import { bootstrapFor } from './bootstrap.ts';
 import type { Group } from './case.ts';
@@ -22,6 +23,23 @@ const EXEMPT: Readonly<Record<string, string>> = {
       `inox.outlier_detection_monitors.failure_accrual.v1.FailureAccrual.${field}`,
       "inox's own",
     ]),
+  ),
+  // A control plane stands behind these: npm run test:xds runs both proxies against one.
+  ...Object.fromEntries(
+    [
+      ...Object.entries(xdsSupport).flatMap(([message, fields]) =>
+        Object.keys(fields).map((field) => `${message}.${field}`),
+      ),
+      'envoy.config.bootstrap.v3.Bootstrap.dynamic_resources',
+      'envoy.config.bootstrap.v3.RuntimeLayer.rtds_layer',
+      'envoy.config.route.v3.RouteConfiguration.vhds',
+      'envoy.config.listener.v3.Filter.config_discovery',
+      'envoy.config.listener.v3.ListenerFilter.config_discovery',
+      'envoy.config.cluster.v3.Cluster.eds_cluster_config',
+      'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.rds',
+      'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.scoped_routes',
+      'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.config_discovery',
+    ].map((field) => [field, 'npm run test:xds']),
   ),
   'envoy.config.cluster.v3.OutlierDetection.monitors': "inox's own monitor is the only one",
 };

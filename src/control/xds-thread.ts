@@ -1,0 +1,122 @@
+import type { Worker } from 'node:worker_threads';
+import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
+import type { LogLevel } from '../core/log.ts';
+import type { FromXds, ToXds, XdsInit, XdsStatus } from '../core/xds-protocol.ts';
+import { spawnThread } from './spawn-worker.ts';
+
+export interface XdsEvents {
+  apply(update: ConfigUpdate): Promise<UpdateOutcome>;
+  onLive(): void;
+  onStats(threadId: number, message: unknown): void;
+  /** The thread is gone; its statistics are nobody's now. */
+  onEnd(threadId: number): void;
+  onLog(level: LogLevel, component: string, message: string): void;
+  /** It cannot do what the bootstrap says. */
+  onFailed(message: string): void;
+}
+
+const RESTART_MS = 1000;
+const STATUS_TIMEOUT_MS = 10_000;
+
+/** The thread that talks to control planes. What it brought stays in force when it dies, and it is started anew. */
+export class XdsThread {
+  readonly #init: () => XdsInit;
+  readonly #events: XdsEvents;
+  #worker: Worker | null = null;
+  #closed = false;
+  #lastId = 0;
+  readonly #asked = new Map<number, (status: XdsStatus | null) => void>();
+
+  constructor(init: () => XdsInit, events: XdsEvents) {
+    this.#init = init;
+    this.#events = events;
+  }
+
+  start(): void {
+    const worker = spawnThread('xds', {
+      workerData: this.#init(),
+      name: 'xds',
+      stdout: false,
+      stderr: false,
+    });
+    this.#worker = worker;
+    const { threadId } = worker;
+    let cause = '';
+    worker.on('message', (message: FromXds) => this.#onMessage(worker, threadId, message));
+    worker.on('error', (error: unknown) => {
+      cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    });
+    worker.on('exit', () => {
+      this.#events.onEnd(threadId);
+      for (const resolve of this.#asked.values()) resolve(null);
+      this.#asked.clear();
+      if (this.#closed) return;
+      this.#events.onLog('critical', 'config', `the xds thread died and is started again: ${cause}`);
+      setTimeout(() => {
+        if (!this.#closed) this.start();
+      }, RESTART_MS);
+    });
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.#send({ type: 'log-level', level });
+  }
+
+  /** What is known of all resources; null when the thread does not answer. */
+  status(): Promise<XdsStatus | null> {
+    const id = ++this.#lastId;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#answer(id, null), STATUS_TIMEOUT_MS);
+      this.#asked.set(id, (status) => {
+        clearTimeout(timer);
+        resolve(status);
+      });
+      this.#send({ type: 'status', id });
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#send({ type: 'shutdown' });
+  }
+
+  #send(message: ToXds): void {
+    this.#worker?.postMessage(message);
+  }
+
+  #answer(id: number, status: XdsStatus | null): void {
+    this.#asked.get(id)?.(status);
+    this.#asked.delete(id);
+  }
+
+  #onMessage(worker: Worker, threadId: number, message: FromXds): void {
+    switch (message.type) {
+      case 'update': {
+        const answer = (outcome: UpdateOutcome): void =>
+          worker.postMessage({ type: 'applied', id: message.id, outcome } satisfies ToXds);
+        this.#events.apply(message.update).then(answer, (error: unknown) => {
+          this.#events.onLog('error', 'config', `an update failed: ${String(error)}`);
+          answer({ failedListeners: [] });
+        });
+        return;
+      }
+      case 'live':
+        this.#events.onLive();
+        return;
+      case 'status':
+        this.#answer(message.id, message.status);
+        return;
+      case 'log':
+        this.#events.onLog(message.level, message.component, message.message);
+        return;
+      case 'failed':
+        this.#events.onFailed(message.message);
+        return;
+      case 'stats':
+        this.#events.onStats(threadId, message);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+}

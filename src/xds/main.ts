@@ -1,0 +1,95 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
+import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
+import { ConfigError } from '../core/errors.ts';
+import { formatProblems } from '../core/format-problems.ts';
+import { LevelLogger } from '../core/log.ts';
+import type { FromXds, ToXds, XdsInit } from '../core/xds-protocol.ts';
+import { envoyDecoder } from '../proto/bootstrap.ts';
+import { StatStore } from '../stats/store.ts';
+import { watchThread } from '../stats/thread-metrics.ts';
+import { DryCompiler } from './model/dry-compile.ts';
+import { XdsModel } from './model/model.ts';
+import { Publisher } from './model/publisher.ts';
+import { Acceptance } from './model/resource.ts';
+import { nodeMessage } from './node.ts';
+import { Sources } from './protocol/sources.ts';
+import { showResource } from './status.ts';
+
+/**
+ * The program of the xds thread: fetches, decodes, checks and orders what control planes send, so that neither the
+ * control thread nor requests wait for it.
+ */
+function main(): void {
+  const port = parentPort;
+  if (port === null) throw new Error('xds/main runs in a thread of its own only');
+  const init = workerData as XdsInit;
+  const bootstrap = init.bootstrap as Bootstrap;
+  const send = (message: FromXds): void => port.postMessage(message);
+  const log = new LevelLogger(init.logLevel, (level, component, message) => {
+    send({ type: 'log', level, component, message });
+  });
+  const store = new StatStore();
+  store.onRegister((message) => port.postMessage(message));
+  watchThread(store.root, 'xds');
+  const applied = new Map<number, (outcome: UpdateOutcome) => void>();
+  let lastId = 0;
+  const publish = (update: ConfigUpdate): Promise<UpdateOutcome> => {
+    const id = ++lastId;
+    return new Promise((resolve) => {
+      applied.set(id, resolve);
+      send({ type: 'update', id, update });
+    });
+  };
+  const publisher = new Publisher(publish, ({ failedListeners }) => {
+    for (const { name, message } of failedListeners)
+      log.log('warning', 'config', `listener '${name}' cannot be opened: ${message}`);
+  });
+  const unknownFields = store.root.scope('server').counter('dynamic_unknown_fields');
+  const sources = new Sources({ bootstrap, node: nodeMessage(bootstrap), stats: store.root, log });
+  const model = new XdsModel({
+    bootstrap,
+    open: (config) => sources.open(config),
+    acceptance: new Acceptance(
+      envoyDecoder(),
+      { onUnknownFields: (count) => unknownFields.add(count) },
+      init.rejectUnknownFields,
+    ),
+    dry: new DryCompiler(init.node, init.envoyStrict),
+    publisher,
+    stats: store.root,
+    log,
+    onLive: () => send({ type: 'live' }),
+  });
+  port.on('message', (message: ToXds) => {
+    switch (message.type) {
+      case 'applied':
+        applied.get(message.id)?.(message.outcome);
+        applied.delete(message.id);
+        return;
+      case 'status': {
+        const status = { resources: model.status().map(showResource), waitsFor: model.waitsFor() };
+        send({ type: 'status', id: message.id, status });
+        return;
+      }
+      case 'log-level':
+        log.level = message.level;
+        return;
+      case 'shutdown':
+        sources.close();
+        process.exit(0);
+        return;
+      default:
+        message satisfies never;
+    }
+  });
+  try {
+    model.start();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    send({ type: 'failed', message: formatProblems(error.problems) });
+  }
+  store.flush();
+}
+
+main();

@@ -1,0 +1,76 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { type Any, durationMs } from '@bufbuild/protobuf/wkt';
+import { typeNameOf } from '../../proto/json-check.ts';
+import { envoyRegistry, requireMessage } from '../../proto/registry.ts';
+import type { RawResource } from './discovery.ts';
+
+const WRAPPER = 'envoy.service.discovery.v3.Resource';
+
+/** One resource of a response; `raw` is null for a heartbeat, which only says that the resource is still there. */
+export interface ReadResource {
+  readonly name: string;
+  readonly raw: RawResource | null;
+  /** Milliseconds, undefined for one that does not expire. */
+  readonly ttlMs: number | undefined;
+}
+
+/** `envoy.service.discovery.v3.Resource`, as far as it matters here. */
+export interface WrappedResource {
+  readonly name: string;
+  readonly version: string;
+  readonly resource?: Any;
+  readonly ttl?: Parameters<typeof durationMs>[0];
+}
+
+/** An entry of a state-of-the-world response. Throws an Error that says what is wrong with it. */
+export function readAny(any: Any, version: string): ReadResource {
+  const type = typeNameOf(any.typeUrl);
+  if (type === undefined) throw new Error(`'${any.typeUrl}' is no type URL`);
+  if (type !== WRAPPER) {
+    return { name: nameOf(any.value, type), raw: rawOf(any, type, '', version), ttlMs: undefined };
+  }
+  const wrapped = fromBinary(requireMessage(envoyRegistry(), WRAPPER), any.value);
+  return readWrapped(wrapped as unknown as WrappedResource, version);
+}
+
+/** An entry of a delta response. */
+export function readWrapped(wrapped: WrappedResource, version = ''): ReadResource {
+  const { resource, ttl } = wrapped;
+  const ttlMs = ttl === undefined ? undefined : durationMs(ttl);
+  if (resource === undefined) {
+    if (ttlMs === undefined) throw new Error(`resource '${wrapped.name}' is empty`);
+    return { name: wrapped.name, raw: null, ttlMs };
+  }
+  const type = typeNameOf(resource.typeUrl);
+  if (type === undefined) throw new Error(`'${resource.typeUrl}' is no type URL`);
+  const name = wrapped.name || nameOf(resource.value, type);
+  return { name, raw: rawOf(resource, type, name, wrapped.version || version), ttlMs };
+}
+
+function rawOf(any: Any, type: string, name: string, version: string): RawResource {
+  // Copied out: the bytes are a view of the whole response, which they would keep alive.
+  const bytes = any.value.slice();
+  return { name: name || nameOf(bytes, type), version, type, bytes };
+}
+
+/** All resource types have their name in field 1; read without decoding the rest. */
+function nameOf(bytes: Uint8Array, type: string): string {
+  try {
+    const reader = new BinaryReader(bytes);
+    let name = '';
+    while (reader.pos < reader.len) {
+      const [field, wire] = reader.tag();
+      if (field === 1 && wire === WireType.LengthDelimited) name = reader.string();
+      else reader.skip(wire, field);
+    }
+    return name;
+  } catch (cause) {
+    throw new Error(
+      `a ${type} cannot be decoded: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    );
+  }
+}
