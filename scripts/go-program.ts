@@ -25,3 +25,27 @@ export function goProgram(folder: string, module: string): string {
   }
   return binary;
 }
+
+/**
+ * The same for a program of a module that `go install` refuses (its go.mod has replacements): built as a package of
+ * a module of our own. `folder` is below the cache, `path` the package.
+ */
+export function goPackage(folder: string, path: string, module: string): string {
+  const at = join(process.env.INOX_CACHE ?? join(homedir(), '.cache', 'inox'), folder);
+  const [name = '', version = ''] = module.split('@');
+  const home = join(at, version);
+  const binary = join(home, path.replaceAll('/', '-'));
+  if (existsSync(binary)) return binary;
+  mkdirSync(home, { recursive: true });
+  const go = (...args: string[]): void => {
+    execFileSync('go', args, { cwd: home, stdio: ['ignore', 'ignore', 'inherit'] });
+  };
+  try {
+    if (!existsSync(join(home, 'go.mod'))) go('mod', 'init', 'inox.test/peers');
+    go('get', `${name}@${version}`, `${name}/${path}@${version}`);
+    go('build', '-o', binary, `${name}/${path}`);
+  } catch (cause) {
+    throw new Error(`building ${module} failed: Go and a module proxy are needed`, { cause });
+  }
+  return binary;
+}

@@ -1,0 +1,155 @@
+/**
+ * go-control-plane's own integration program against inox (or, to see what it should look like, `--proxy envoy`) in
+ * all its modes. The program feeds the proxy snapshot after snapshot and sends requests through every listener; its
+ * exit code and the proxy's log decide. Needs Go, whose build is kept outside the repository.
+ *
+ *   node test/system/xds/run.ts [--mode ads,xds,…] [--proxy inox|envoy] [--tls] [--mux] [--verbose]
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { goPackage } from '../../../scripts/go-program.ts';
+import { envoyBinary } from '../envoy/proxy.ts';
+import { freePort } from '../envoy-beside.ts';
+import { bootstrap, MODES, type Mode, type Ports } from './bootstrap.ts';
+
+const MODULE = 'github.com/envoyproxy/go-control-plane@v0.14.0';
+const ROOT = resolve(import.meta.dirname, '../../..');
+const MESSAGE = 'Default message';
+/** Listeners that the program tests: HTTP, scoped HTTP, TCP, virtual hosts by themselves; two each. */
+const LISTENERS = 8;
+
+const { values } = parseArgs({
+  options: {
+    mode: { type: 'string' },
+    proxy: { type: 'string', default: 'inox' },
+    tls: { type: 'boolean', default: false },
+    mux: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+
+const program = goPackage('go-control-plane', 'pkg/test/main', MODULE);
+const echo = createServer((_, response) => response.end(MESSAGE));
+await new Promise<void>((done) => echo.listen(0, '127.0.0.1', done));
+const upstream = (echo.address() as AddressInfo).port;
+const children = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
+const modes =
+  values.mode === undefined ? MODES : MODES.filter((mode) => values.mode?.split(',').includes(mode));
+let failed = 0;
+for (const mode of modes) {
+  const began = performance.now();
+  const problems = await runMode(mode);
+  const seconds = ((performance.now() - began) / 1000).toFixed(0);
+  if (problems.length > 0) failed++;
+  console.log(`${problems.length === 0 ? '✓' : '✗'} ${mode.padEnd(10)} ${seconds.padStart(3)} s`);
+  for (const problem of problems) console.log(`  ${problem}`);
+}
+echo.close();
+console.log(`${modes.length} cases, 0 s: 0 differences in ${failed} cases`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+async function runMode(mode: Mode): Promise<string[]> {
+  const ports = {
+    xds: await freePort(),
+    gateway: await freePort(),
+    als: await freePort(),
+    admin: await freePort(),
+  };
+  const base = await freeRange(LISTENERS);
+  const folder = mkdtempSync(join(tmpdir(), 'inox-xds-'));
+  const server = start(program, [
+    ...['-xds', mode, '-port', `${ports.xds}`, '-gateway', `${ports.gateway}`, '-als', `${ports.als}`],
+    ...['-upstream', `${upstream}`, '-message', MESSAGE, '-base', `${base}`, '-nodeID', 'test-id'],
+    ...['-clusters', '4', '-http', '2', '-scopedhttp', '2', '-vhdshttp', '2', '-tcp', '2'],
+    ...['-runtimes', '1', '-extension', '1', '-u', '3', '-r', '5'],
+    ...(values.tls ? ['-tls'] : []),
+    ...(values.mux ? ['-mux'] : []),
+    ...(values.verbose ? ['-debug'] : []),
+  ]);
+  const proxy = startProxy(mode, ports, folder);
+  const code = await server.ended;
+  proxy.child.kill('SIGINT');
+  await proxy.ended;
+  rmSync(folder, { recursive: true, force: true });
+  return judge(code, server.output(), proxy.output());
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<number | null>;
+  output(): string;
+}
+
+function start(command: string, args: readonly string[]): Running {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  children.add(child);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      if (values.verbose) process.stdout.write(chunk);
+    });
+  }
+  const ended = new Promise<number | null>((done) => child.once('exit', (code) => done(code)));
+  return { child, ended, output: () => output };
+}
+
+function startProxy(mode: Mode, ports: Ports, folder: string): Running {
+  const file = join(folder, 'bootstrap.yaml');
+  writeFileSync(file, bootstrap(mode, ports));
+  if (values.proxy === 'envoy') {
+    return start(envoyBinary(), ['-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning']);
+  }
+  return start(join(ROOT, 'bin', 'inox'), ['run', '-c', file, '-l', 'info']);
+}
+
+/** Batches may fail while an update is on its way; the last one after each must not. */
+function judge(code: number | null, server: string, proxy: string): string[] {
+  const problems: string[] = [];
+  if (code !== 0) problems.push(`the integration program ended with ${code}: ${lastLines(server)}`);
+  let last = '';
+  for (const line of server.split('\n')) {
+    const batch = /request batch (\d+), ok (\d+), failed (\d+)/.exec(line);
+    if (batch !== null) last = batch[3] ?? '';
+    else if (last !== '') {
+      if (last !== '0') problems.push(`${last} requests of the last batch after an update failed`);
+      last = '';
+    }
+  }
+  const refused = proxy
+    .split('\n')
+    .filter((line) => /refused an update|rejected:|cannot be opened/.test(line));
+  problems.push(...refused.slice(0, 5).map((line) => `the proxy says: ${line}`));
+  if (problems.length > 0) problems.push(`the proxy's last words: ${lastLines(proxy)}`);
+  return problems;
+}
+
+function lastLines(text: string): string {
+  return text.trimEnd().split('\n').slice(-6).join('\n    ');
+}
+
+/** The first of so many ports in a row that nobody uses. */
+async function freeRange(count: number): Promise<number> {
+  for (;;) {
+    const first = await freePort();
+    const all = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
+    if (all.every(Boolean)) return first;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((done) => {
+    server.once('error', () => done(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
+  });
+}
