@@ -4,9 +4,10 @@ import { VERSION_LINE } from '../control/version-line.ts';
 import { closest } from '../core/suggest.ts';
 import { ENVOY_FLAGS } from './envoy-flags.ts';
 import { addInjectCommands } from './inject-commands.ts';
+import { addIptablesCommand } from './iptables-command.ts';
 import type { RunFlags } from './run.ts';
 
-const COMMANDS = ['run', 'validate', 'inject', 'uninject', 'webhook', 'help'];
+const COMMANDS = ['run', 'validate', 'inject', 'uninject', 'webhook', 'iptables', 'help'];
 
 /**
  * Commands load what they need when they run: a serving process never loads what decodes configuration.
@@ -71,6 +72,7 @@ function program(): Command {
     });
 
   addInjectCommands(inox);
+  addIptablesCommand(inox);
   inox.command(LOAD_COMMAND, { hidden: true }).action(async () => {
     const { answerLoadConfig } = await import('./load-config.ts');
     answerLoadConfig();

@@ -15,11 +15,12 @@ export function interceptionArguments(settings: Settings, excludedPorts: readonl
   const optional: [flag: string, value: string][] = [
     ['--include-outbound-ports', settings.includeOutboundPorts],
     ['--exclude-outbound-ports', settings.excludeOutboundPorts],
-    ['--include-outbound-cidrs', settings.includeOutboundCidrs],
     ['--exclude-outbound-cidrs', settings.excludeOutboundCidrs],
   ];
   return [
     'iptables',
+    // Rules that were only printed would leave the pod without the proxy.
+    '--yes',
     '--mode',
     settings.interceptionMode,
     '--proxy-uid',
@@ -34,6 +35,9 @@ export function interceptionArguments(settings: Settings, excludedPorts: readonl
     settings.includeInboundPorts,
     '--exclude-inbound-ports',
     [...new Set(inbound)].join(','),
+    // Nothing here is nothing captured, and the command's own default is everything.
+    '--include-outbound-cidrs',
+    settings.includeOutboundCidrs,
     ...optional.flatMap(([flag, value]) => (value === '' ? [] : [flag, value])),
     ...(settings.dnsCapture ? ['--dns-capture'] : []),
   ];

@@ -17,12 +17,13 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   worker: dataPlane,
   proto: ['core'],
   inject: ['core'],
+  iptables: ['core'],
   // Compiles every resource once, as the workers will, to decide on ACK or NACK.
   xds: [...dataPlane, 'proto'],
   istio: ['core', 'proto', 'xds'],
   // `config` and `extensions`: the control thread compiles every resource once to decide on ACK or NACK.
   control: ['core', 'stats', 'net', 'http', 'upstream', 'config', 'extensions', 'proto', 'xds', 'istio'],
-  cli: [...dataPlane, 'proto', 'xds', 'istio', 'inject', 'control'],
+  cli: [...dataPlane, 'proto', 'xds', 'istio', 'inject', 'iptables', 'control'],
 };
 
 /** Packages that must not reach a data thread: the descriptors of Envoy's messages take 50 ms to load. */
