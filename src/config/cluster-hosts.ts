@@ -10,6 +10,7 @@ import { ConfigError } from '../core/errors.ts';
 import type { Address } from '../net/connection.ts';
 import { type ClusterHosts, DEFAULT_OVERPROVISIONING, type HostSpec } from '../upstream/cluster-hosts.ts';
 import type { DnsTarget } from '../upstream/discovery/strict-dns.ts';
+import { TRANSPORT_NAMESPACE } from '../upstream/transport-matches.ts';
 import { compileHostHealthCheck } from './health-check.ts';
 
 /** The endpoints of `load_assignment`, which must all be IP addresses or Unix sockets. */
@@ -79,12 +80,18 @@ function hostSpec(
     },
     localityWeight: locality.loadBalancingWeight ?? 0,
     metadata: endpoint.metadata?.filterMetadata ?? null,
+    ...localityMetadata(locality),
     ...compileHostHealthCheck(
       endpoint.endpoint?.healthCheckConfig,
       literalAddress,
       `${path}.endpoint.health_check_config`,
     ),
   };
+}
+
+function localityMetadata({ metadata }: LocalityLbEndpoints): Pick<HostSpec, 'localityMetadata'> {
+  const found = metadata?.filterMetadata?.[TRANSPORT_NAMESPACE];
+  return found === undefined ? {} : { localityMetadata: { [TRANSPORT_NAMESPACE]: found } };
 }
 
 function literalAddress(config: AddressConfig | undefined, path: string): Address {

@@ -1,4 +1,5 @@
 import type { CircuitBreakers_Thresholds, Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import type { TransportSocket } from '#plain/envoy.config.core.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { DialOptions } from '../net/dial.ts';
 import type { ClientTransport } from '../net/transport.ts';
@@ -8,7 +9,7 @@ import { Cluster } from '../upstream/cluster.ts';
 import { createClusterStats } from '../upstream/cluster-stats.ts';
 import type { ClusterContext } from '../upstream/context.ts';
 import { HealthView } from '../upstream/health-view.ts';
-import type { PoolShared } from '../upstream/pools/pool-shared.ts';
+import { type PoolShared, withTransport } from '../upstream/pools/pool-shared.ts';
 import { isAggregate } from './cluster-aggregate.ts';
 import { compileBalancing } from './cluster-balancing.ts';
 import { compileDnsResolver, compileStrictDns, isStrictDns } from './cluster-dns.ts';
@@ -16,6 +17,7 @@ import { compileStaticHosts } from './cluster-hosts.ts';
 import { clusterProtocol, compileAutoNames, compilePoolProtocols } from './cluster-protocol.ts';
 import { compileHealthCheck, compileHostTurnover } from './health-check.ts';
 import { compileOutlierDetection } from './outlier-detection.ts';
+import { type ClusterTransports, compileTransportMatches, compileTransports } from './transport-matches.ts';
 
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
@@ -35,6 +37,10 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
   const label = observabilityName.replaceAll(':', '_');
   const scope = context.stats.scope('cluster', label, { envoy_cluster_name: label });
   const breakers = compileBreakers(config, scope, context);
+  const transports = compileTransports(config, scope, (socket, field) =>
+    compileTransport(socket, field, scope, context),
+  );
+  const shared = compileShared(config, scope, breakers, transports, context);
   const cluster = new Cluster({
     name,
     observabilityName,
@@ -42,7 +48,11 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     discovered: isStrictDns(config) || config.type === 'EDS',
     countMembership: context.primary,
     scope,
-    shared: compileShared(config, scope, breakers, context),
+    shared,
+    transports: compileTransportMatches(config, transports, ({ transport, matches }) => ({
+      shared: transport === shared.dialOptions.transport ? shared : withTransport(shared, transport),
+      matches,
+    })),
     breakers,
     balancing: compileBalancing(config, context),
     random: context.random,
@@ -91,20 +101,22 @@ function checkSupported(config: ClusterConfig): void {
   if (UNSUPPORTED_TYPES.includes(type)) {
     throw ConfigError.at('type', `${type} is not supported yet; STATIC, STRICT_DNS and EDS are`);
   }
-  if ((config.transportSocketMatches?.length ?? 0) > 0) {
-    throw ConfigError.at('transport_socket_matches', 'is not supported yet');
-  }
 }
 
 function compileShared(
   config: ClusterConfig,
   scope: StatScope,
   breakers: { readonly default: Breaker; readonly high: Breaker },
+  { fallback, matched }: ClusterTransports,
   context: ClusterContext,
 ): PoolShared {
   const protocol = clusterProtocol(config);
   const { common } = protocol;
-  const dialOptions = { ...compileDial(config), transport: compileTransport(config, scope, context) };
+  const dialOptions = { ...compileDial(config), transport: fallback.transport };
+  for (const { transport, path } of matched) {
+    if (protocol.selection !== 'alpn' || transport?.alpn === true) continue;
+    throw ConfigError.at(path, `has no ALPN, which ${protocol.selectionPath} needs`);
+  }
   const { http, forHttp2 } = compilePoolProtocols(protocol, dialOptions, scope, context);
   const shared: PoolShared = {
     clock: context.clock,
@@ -126,15 +138,15 @@ function compileShared(
 }
 
 function compileTransport(
-  { transportSocket: socket }: ClusterConfig,
+  socket: TransportSocket,
+  field: string,
   scope: StatScope,
   context: ClusterContext,
 ): ClientTransport | null {
-  if (socket === undefined) return null;
-  if (context.compileTransport !== undefined) return context.compileTransport(socket, scope);
+  if (context.compileTransport !== undefined) return context.compileTransport(socket, scope, field);
   const type = socket.typedConfig?.type;
   if (type !== RAW_BUFFER) {
-    throw ConfigError.at('transport_socket.typed_config', `${type} is not supported here`);
+    throw ConfigError.at(`${field}.typed_config`, `${type} is not supported here`);
   }
   return null;
 }

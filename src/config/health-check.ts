@@ -24,6 +24,7 @@ import type {
   HttpProbeSettings,
   TcpProbeSettings,
 } from '../upstream/health-check-settings.ts';
+import { type Metadata, TRANSPORT_NAMESPACE } from '../upstream/transport-matches.ts';
 import { clusterProtocol } from './cluster-protocol.ts';
 import { at } from './context.ts';
 import type { Runtime } from './outlier-detection.ts';
@@ -67,9 +68,14 @@ function compileOne(config: HealthCheck, cluster: ClusterConfig, runtime: Runtim
     alwaysLogFailures: config.alwaysLogHealthCheckFailures ?? false,
     alwaysLogSuccess: config.alwaysLogHealthCheckSuccess ?? false,
     eventLogPaths: eventLogPaths(config),
+    transportCriteria: transportCriteria(config),
     alpn: config.tlsOptions?.alpnProtocols ?? [],
     probe: compileProbe(config, cluster, runtime),
   };
+}
+
+function transportCriteria({ transportSocketMatchCriteria: criteria }: HealthCheck): Metadata {
+  return criteria === undefined ? null : { [TRANSPORT_NAMESPACE]: criteria };
 }
 
 function required(value: number | undefined, field: string): number {

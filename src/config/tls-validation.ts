@@ -25,7 +25,13 @@ export function compileTrust(config: CertificateValidationContext): TlsTrust | n
   const fingerprint = createHash('sha256').update(JSON.stringify(config));
   if (config.customValidatorConfig !== undefined) {
     const { ca, verify } = compileSpiffe(config, sans);
-    return { ca, crl: ownCrl, verify, fingerprint: fingerprint.update(ca).digest('hex') };
+    return {
+      ca,
+      crl: ownCrl,
+      verify,
+      acceptUntrusted: false,
+      fingerprint: fingerprint.update(ca).digest('hex'),
+    };
   }
   const ca = compileCa(config);
   // As Envoy: a bundle of CAs may bring their revocation lists.
@@ -46,9 +52,10 @@ export function compileTrust(config: CertificateValidationContext): TlsTrust | n
     if (crl !== undefined) throw ConfigError.at('crl', 'needs trusted_ca');
     if (hashes.size + keys.size === 0) return null;
   }
+  const acceptUntrusted = config.trustChainVerification === 'ACCEPT_UNTRUSTED';
   const verify = verifyByRules({
     hasTrust: ca !== undefined,
-    acceptUntrusted: config.trustChainVerification === 'ACCEPT_UNTRUSTED',
+    acceptUntrusted,
     allowExpired: config.allowExpiredCertificate === true && ca !== undefined ? readCertificates(ca) : null,
     sans,
     hashes,
@@ -59,6 +66,7 @@ export function compileTrust(config: CertificateValidationContext): TlsTrust | n
     ca,
     crl,
     verify,
+    acceptUntrusted: acceptUntrusted && ca !== undefined,
     fingerprint: fingerprint
       .update(ca ?? '')
       .update(crl ?? '')

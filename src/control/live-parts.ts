@@ -64,9 +64,9 @@ export function createHealth(
     workers: concurrency,
     runtime: (key) => control.runtime[key],
     outlierLogPath: compileOutlierLogPath(control.bootstrap),
-    transportOf: (config, clusterScope) =>
+    compileTransport: (config, clusterScope, field) =>
       compileClientTransport(
-        config.transportSocket,
+        config,
         {
           dry: false,
           stats: store.root,
@@ -76,7 +76,7 @@ export function createHealth(
           log,
           ...tls,
         },
-        'transport_socket',
+        field,
       ),
     stats: store.root,
     hasTraffic: (cluster) => (aggregator.value(`cluster.${cluster}.upstream_cx_total`) ?? 0) > 0,

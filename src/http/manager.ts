@@ -167,7 +167,11 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       return false;
     }
     const { path, method } = x.request;
-    if (this.#connection.tls !== null) x.request.scheme = 'https';
+    const { tls } = this.#connection;
+    if (tls !== null) {
+      x.request.scheme = 'https';
+      x.request.tls = tls;
+    }
     if (x.request.hostMissing) {
       x.reply(LOCAL_REPLY.missingHost);
       return false;

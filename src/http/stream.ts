@@ -1,4 +1,5 @@
 import type { ResetReason } from '../core/errors.ts';
+import type { TlsInfo } from '../net/transport.ts';
 import type { Headers, NameFormat } from './headers.ts';
 
 export type Protocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
@@ -26,6 +27,8 @@ export class RequestHead {
   expectContinue: boolean;
   /** The names as they were written, when the codec was told to keep them. */
   names: NameFormat | null;
+  /** Of the connection that it came by, null for clear text; set before a route is looked for. */
+  tls: TlsInfo | null;
 
   constructor(method: string, path: string, authority: string, headers: Headers) {
     this.method = method;
@@ -39,6 +42,7 @@ export class RequestHead {
     this.hostMissing = false;
     this.expectContinue = false;
     this.names = null;
+    this.tls = null;
   }
 }
 

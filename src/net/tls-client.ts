@@ -92,7 +92,8 @@ export class TlsClient implements ClientTransport {
         listener.onFailed(refusedPeer(refusal, 'upstream'));
         return;
       }
-      const info = tlsInfo(secure, serverName, chain, shown.certificate, material.verify !== null);
+      const validated = material.verify !== null && (chain?.error === '' || !material.acceptUntrusted);
+      const info = tlsInfo(secure, serverName, chain, shown.certificate, validated);
       observer.onHandshake(info, secure.isSessionReused());
       this.#keepSessions(secure, material, serverName, chain);
       listener.onReady(

@@ -36,6 +36,8 @@ export interface TlsTrust {
   readonly ca: string | undefined;
   readonly crl: string | undefined;
   readonly verify: VerifyPeer;
+  /** Peers pass that lead to no trusted CA; they are not validated then. */
+  readonly acceptUntrusted: boolean;
   /** Everything that decides over peers, as text: sessions live as long as it stays. */
   readonly fingerprint: string;
 }
@@ -53,6 +55,7 @@ export interface TlsMaterial {
   readonly shown: readonly ShownCertificate[];
   /** Null: peers are not asked for anything. */
   readonly verify: VerifyPeer | null;
+  readonly acceptUntrusted: boolean;
   /** Changes with the trust; names the sessions that may be resumed. */
   readonly generation: string;
 }
@@ -105,6 +108,7 @@ export function createMaterial(options: MaterialOptions): TlsMaterial {
       };
     }),
     verify: trust?.verify ?? null,
+    acceptUntrusted: trust?.acceptUntrusted ?? false,
     generation,
   };
 }

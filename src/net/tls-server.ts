@@ -3,10 +3,15 @@ import { TLSSocket } from 'node:tls';
 import type { ResetReason } from '../core/errors.ts';
 import { formatAddress } from './address.ts';
 import { type ConnectionFacts, SocketConnection } from './socket-connection.ts';
-import { chooseCertificate, type ShownCertificate, type TlsProvider } from './tls-material.ts';
+import {
+  chooseCertificate,
+  type ShownCertificate,
+  type TlsMaterial,
+  type TlsProvider,
+} from './tls-material.ts';
 import { stapling } from './tls-ocsp.ts';
 import { handshakeFailure, peerChain, refusedPeer, type TlsObserver, tlsInfo } from './tls-session.ts';
-import type { Refusal, VerifyPeer } from './tls-verify.ts';
+import type { Refusal } from './tls-verify.ts';
 import type { PendingTransport, ServerTransport, TransportListener } from './transport.ts';
 
 export interface TlsServerOptions {
@@ -72,7 +77,7 @@ export class TlsServer implements ServerTransport {
       socket,
       secure,
       shown,
-      material.verify,
+      material,
       facts,
       listener,
       this.#options,
@@ -91,7 +96,7 @@ class ServerHandshake implements PendingTransport {
     socket: Socket,
     secure: TLSSocket,
     shown: ShownCertificate,
-    verify: VerifyPeer | null,
+    { verify, acceptUntrusted }: TlsMaterial,
     facts: ConnectionFacts,
     listener: TransportListener,
     options: TlsServerOptions,
@@ -129,7 +134,8 @@ class ServerHandshake implements PendingTransport {
         listener.onFailed(refusedPeer(refusal, 'downstream'));
         return;
       }
-      const info = tlsInfo(secure, serverName, chain, shown.certificate, chain !== null);
+      const validated = chain !== null && (chain.error === '' || !acceptUntrusted);
+      const info = tlsInfo(secure, serverName, chain, shown.certificate, validated);
       observer.onHandshake(info, secure.isSessionReused());
       listener.onReady(
         new SocketConnection({ socket: secure, reader: null, under: socket }, { ...facts, tls: info }),

@@ -1,4 +1,8 @@
-import type { QueryParameterMatcher, RouteMatch } from '#plain/envoy.config.route.v3.ts';
+import type {
+  QueryParameterMatcher,
+  RouteMatch,
+  RouteMatch_TlsContextMatchOptions,
+} from '#plain/envoy.config.route.v3.ts';
 import type { FractionalPercent } from '#plain/envoy.type.v3.ts';
 import type { Cell } from '../core/cell.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -39,9 +43,6 @@ export function compileRouteMatch(
 ): CompiledMatch {
   if (config.dynamicMetadata !== undefined && config.dynamicMetadata.length > 0) {
     throw ConfigError.at(`${path}.dynamic_metadata`, 'matching on dynamic metadata is not supported');
-  }
-  if (config.tlsContext !== undefined) {
-    throw ConfigError.at(`${path}.tls_context`, 'matching on the TLS context is not supported');
   }
   return {
     path: compilePathMatch(config, path),
@@ -97,6 +98,7 @@ function compileCondition(
   const tests: RouteCondition[] = [];
   if (config.runtimeFraction !== undefined) tests.push(compileFraction(config.runtimeFraction, fractions));
   if (config.grpc !== undefined) tests.push((request) => isGrpc(request.headers));
+  if (config.tlsContext !== undefined) tests.push(...compileTlsContext(config.tlsContext));
   for (const [i, header] of (config.headers ?? []).entries()) {
     tests.push(compileHeaderMatcher(header, `${path}.headers[${i}]`));
   }
@@ -108,6 +110,14 @@ function compileCondition(
     for (const test of tests) if (!test(request, random)) return false;
     return true;
   };
+}
+
+/** What the client showed of itself in the handshake; who came in clear text has shown nothing. */
+function compileTlsContext({ presented, validated }: RouteMatch_TlsContextMatchOptions): RequestPredicate[] {
+  const tests: RequestPredicate[] = [];
+  if (presented !== undefined) tests.push(({ tls }) => ((tls?.peer ?? null) !== null) === presented);
+  if (validated !== undefined) tests.push(({ tls }) => (tls?.peerValidated ?? false) === validated);
+  return tests;
 }
 
 const DENOMINATORS: Readonly<Record<string, number>> = {

@@ -35,6 +35,8 @@ export interface HostSpec {
   readonly healthCheck?: HostHealthCheck;
   /** `metadata.filter_metadata`. */
   readonly metadata: Readonly<Record<string, unknown>> | null;
+  /** The same of its locality, as far as anything reads it: what decides over transport sockets. */
+  readonly localityMetadata?: Readonly<Record<string, unknown>>;
 }
 
 /** All endpoints of a cluster at one moment, in configuration order: what discovery sends to the workers. */

@@ -71,8 +71,6 @@ export interface ClusterStats extends BalancingStats {
   readonly membershipDegraded: Gauge;
   readonly membershipExcluded: Gauge;
   readonly maxHostWeight: Gauge;
-  /** Hosts that got the cluster's own transport socket: all, as long as there are no other matches. */
-  readonly socketMatches: Counter;
   readonly retryOrShadowAbandoned: Counter;
 }
 
@@ -122,7 +120,6 @@ export function createClusterStats(scope: StatScope): ClusterStats {
     membershipHealthy: scope.gauge('membership_healthy', 'max'),
     membershipDegraded: scope.gauge('membership_degraded', 'max'),
     membershipExcluded: scope.gauge('membership_excluded', 'max'),
-    socketMatches: scope.counter('default.total_match_count'),
     maxHostWeight: scope.gauge('max_host_weight', 'max'),
     retryOrShadowAbandoned: scope.counter('retry_or_shadow_abandoned'),
   };

@@ -1,7 +1,7 @@
 import { Cell } from '../core/cell.ts';
 import type { Random } from '../core/random.ts';
 import { formatAddress } from '../net/address.ts';
-import type { StatScope } from '../stats/scope.ts';
+import type { Counter, StatScope } from '../stats/scope.ts';
 import type { Breaker } from './breaker.ts';
 import type { ClusterHosts } from './cluster-hosts.ts';
 import type { ClusterStats } from './cluster-stats.ts';
@@ -15,6 +15,7 @@ import { type BalancingParts, compilePriorities, type PriorityOptions } from './
 import type { SlowStart } from './lb/slow-start.ts';
 import { SubsetBalancer, SubsetIndex, type SubsetOptions } from './lb/subset.ts';
 import type { PoolShared } from './pools/pool-shared.ts';
+import type { TransportMatches } from './transport-matches.ts';
 
 /** A balancing policy, compiled; `peakEwma` is set when hosts need latency estimates. */
 export interface CompiledBalancing {
@@ -26,6 +27,13 @@ export interface CompiledBalancing {
   readonly slowStart: SlowStart | null;
   /** The clusters of an aggregate cluster, which has no hosts of its own. */
   readonly aggregate: readonly Cell<AggregateMember>[] | null;
+}
+
+/** What a way to speak to hosts comes to. */
+export interface HostTransport {
+  readonly shared: PoolShared;
+  /** Hosts that got it. */
+  readonly matches: Counter;
 }
 
 /** What `compileCluster` found out. */
@@ -41,6 +49,8 @@ export interface ClusterSettings {
   /** `cluster.<name>.`, for whoever adds statistics of its own (router, health checks). */
   readonly scope: StatScope;
   readonly shared: PoolShared;
+  /** What the pools of a host share depends on how it is spoken to. */
+  readonly transports: TransportMatches<HostTransport>;
   readonly breakers: { readonly default: Breaker; readonly high: Breaker };
   readonly balancing: CompiledBalancing;
   readonly random: Random;
@@ -113,8 +123,8 @@ export class Cluster {
   }
 
   /**
-   * Takes over what discovery found. A host whose address stays keeps its identity, connections and latency
-   * estimate; removed hosts are drained. Nothing is rebuilt when nothing changed.
+   * Takes over what discovery found. A host whose address stays keeps its identity, connections (unless it is spoken
+   * to otherwise now) and latency estimate; removed hosts are drained. Nothing is rebuilt when nothing changed.
    */
   update(found: ClusterHosts): void {
     const before = this.hosts.value;
@@ -125,15 +135,16 @@ export class Cluster {
     for (const spec of found.hosts) {
       const key = freeKey(kept, formatAddress(spec.address));
       kept.add(key);
+      const { shared, matches } = this.settings.transports.choose(spec.metadata, spec.localityMetadata);
       let host = this.#byKey.get(key);
+      if (host?.shared !== shared && this.settings.countMembership) matches.inc();
       if (host === undefined) {
         const { peakEwma } = this.settings.balancing;
-        host = new Host(key, spec, this.settings.shared, peakEwma === null ? null : new PeakEwma(peakEwma));
+        host = new Host(key, spec, shared, peakEwma === null ? null : new PeakEwma(peakEwma));
         this.#byKey.set(key, host);
         this.settings.health?.adopt(host);
-        if (this.settings.countMembership) this.stats.socketMatches.inc();
         membersChanged = true;
-      } else if (host.update(spec)) {
+      } else if (host.update(spec, shared)) {
         changed = true;
       }
       hosts.push(host);

@@ -40,8 +40,11 @@ export interface ClusterContext {
   readonly dial: Dial;
   readonly createHttp1: CreateHttp1Client;
   readonly createHttp2: CreateHttp2Client;
-  /** The `transport_socket` of a cluster, which counts in `scope`; left out: `raw_buffer` alone is known. */
-  compileTransport?(config: TransportSocket, scope: StatScope): ClientTransport | null;
+  /**
+   * A transport socket of a cluster, which counts in `scope`; `field` is where it is written. Left out: `raw_buffer`
+   * alone is known.
+   */
+  compileTransport?(config: TransportSocket, scope: StatScope, field: string): ClientTransport | null;
   /** Left out where no control thread watches hosts: nothing is ever ejected there. */
   readonly health?: HealthContext;
   /** The cell of another cluster, for aggregate clusters; left out where there are no others. */

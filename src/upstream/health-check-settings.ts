@@ -1,5 +1,6 @@
 import type { RequestHead } from '../http/stream.ts';
 import type { HostSpec } from './cluster-hosts.ts';
+import type { Metadata } from './transport-matches.ts';
 
 /** `envoy.config.core.v3.HealthCheck`, compiled; defaults are filled in. */
 export interface HealthCheckSettings {
@@ -27,6 +28,8 @@ export interface HealthCheckSettings {
   readonly eventLogPaths: readonly string[];
   /** `tls_options.alpn_protocols`. */
   readonly alpn: readonly string[];
+  /** `transport_socket_match_criteria`, in place of the hosts' own metadata; null: as requests go. */
+  readonly transportCriteria: Metadata;
   readonly probe: HttpProbeSettings | TcpProbeSettings | GrpcProbeSettings;
 }
 

@@ -76,7 +76,7 @@ export class Host {
   wellSinceMs: number;
   /** Requests that were given to this host and have not ended, waiting for a connection included. */
   inflight: number;
-  readonly #shared: PoolShared;
+  #shared: PoolShared;
   // Made when first asked for: most hosts of a big cluster see no traffic from most sidecars.
   #http: HostPools | null;
   #tcp: TcpPool | null;
@@ -133,8 +133,14 @@ export class Host {
     return (this.healthFlags & EXCLUDED_FLAGS) !== 0;
   }
 
+  /** What its pools share, its transport socket among it. */
+  get shared(): PoolShared {
+    return this.#shared;
+  }
+
   /** Takes over what discovery says now; the address stays. True when anything that balancing sees changed. */
-  update(spec: HostSpec): boolean {
+  update(spec: HostSpec, shared: PoolShared): boolean {
+    if (shared !== this.#shared) this.#speakBy(shared);
     const flags = (this.healthFlags & ~EDS_FLAGS) | edsFlags(spec);
     const changed =
       this.weight !== spec.weight ||
@@ -195,6 +201,14 @@ export class Host {
   onHealthFailure(): void {
     this.renew();
     if (this.#shared.closeOnHealthFailure === true) this.#tcp?.closeAll();
+  }
+
+  /** New connections have another transport socket; what runs on the present ones ends there. */
+  #speakBy(shared: PoolShared): void {
+    this.#shared = shared;
+    this.drain();
+    this.#http = null;
+    this.#tcp?.shareWith(shared);
   }
 
   /** Uses none of the present HTTP connections again. */

@@ -131,7 +131,7 @@ export function createDataPlane(
       dial: parts.dial,
       createHttp1: createH1Client,
       createHttp2: createH2Client,
-      compileTransport: (config, clusterScope) =>
+      compileTransport: (config, clusterScope, field) =>
         compileClientTransport(
           config,
           {
@@ -144,7 +144,7 @@ export function createDataPlane(
             secrets,
             ticketSecret,
           },
-          'transport_socket',
+          field,
         ),
       health: {
         worker: init.index,

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import t from 'tap';
 import type { Route as RouteConfig, RouteConfiguration, VirtualHost } from '#plain/envoy.config.route.v3.ts';
 import { compileRouteTable, type RouteContext } from '../../src/config/route.ts';
@@ -6,10 +7,25 @@ import { ConfigError } from '../../src/core/errors.ts';
 import { createRandom } from '../../src/core/random.ts';
 import type { Headers } from '../../src/http/headers.ts';
 import { RequestHead } from '../../src/http/stream.ts';
+import { ParsedCertificate } from '../../src/net/tls-certificate.ts';
+import type { TlsInfo } from '../../src/net/transport.ts';
 import type { ForwardRoute, Route } from '../../src/route/action.ts';
 import { finalizeRequest } from '../../src/route/rewrite.ts';
 import type { RouteTable } from '../../src/route/table.ts';
+import { issue, makeCa } from '../support/certs.ts';
 import { createLogInfo } from '../support/log-info.ts';
+
+/** A handshake in which the client showed nothing. */
+const TLS: TlsInfo = {
+  version: 'TLSv1.3',
+  cipher: '',
+  alpn: '',
+  serverName: '',
+  peer: null,
+  own: null,
+  sessionId: '',
+  peerValidated: false,
+};
 
 function context(): RouteContext<string> {
   const cells = new Map<string, Cell<string>>();
@@ -256,6 +272,27 @@ t.test('headers: every kind', async (t) => {
   }
 });
 
+t.test('tls_context: what the client showed', async (t) => {
+  const peer = new ParsedCertificate(new X509Certificate(issue(makeCa()).cert));
+  const found = table([
+    { name: 'trusted', match: { prefix: '/', tlsContext: { presented: true, validated: true } } },
+    { name: 'shown', match: { prefix: '/', tlsContext: { presented: true } } },
+    { name: 'hidden', match: { prefix: '/hidden', tlsContext: { presented: false, validated: false } } },
+    { name: 'any', match: { prefix: '/', tlsContext: {} } },
+  ]);
+  const by = (tls: RequestHead['tls'], path = '/'): string => {
+    const request = get(path);
+    request.tls = tls;
+    return nameOf(found, request);
+  };
+  t.equal(by({ ...TLS, peer, peerValidated: true }), 'trusted');
+  t.equal(by({ ...TLS, peer, peerValidated: false }), 'shown');
+  t.equal(by(TLS), 'any');
+  t.equal(by(TLS, '/hidden'), 'hidden');
+  t.equal(by(null), 'any', 'in clear text nothing is shown');
+  t.equal(by(null, '/hidden'), 'hidden');
+});
+
 t.test('query parameters: first value, not decoded', async (t) => {
   const compiled = (q: NonNullable<RouteConfig['match']>['queryParameters']) =>
     table([{ match: { prefix: '/', queryParameters: q } }]);
@@ -490,7 +527,7 @@ t.test('reports every mistake with its path', async (t) => {
           routes: [
             { match: { safeRegex: { regex: '(' } }, directResponse: { status: 200 } },
             { match: {}, directResponse: { status: 200 } },
-            { match: { tlsContext: {}, prefix: '/' }, directResponse: { status: 200 } },
+            { match: { dynamicMetadata: [{}], prefix: '/' }, directResponse: { status: 200 } },
             { match: { prefix: '/' } },
             { match: { prefix: '/' }, route: { cluster: 'unknown' } },
             { match: { prefix: '/' }, route: { weightedClusters: { clusters: [{ name: 'c', weight: 0 }] } } },
@@ -535,7 +572,7 @@ t.test('reports every mistake with its path', async (t) => {
   t.same(problems, [
     'virtual_hosts[0].routes[0].match.safe_regex',
     'virtual_hosts[0].routes[1].match',
-    'virtual_hosts[0].routes[2].match.tls_context',
+    'virtual_hosts[0].routes[2].match.dynamic_metadata',
     'virtual_hosts[0].routes[3]',
     'virtual_hosts[0].routes[4].route.cluster',
     'virtual_hosts[0].routes[5].route.weighted_clusters',

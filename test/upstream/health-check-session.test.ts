@@ -31,6 +31,7 @@ const SETTINGS: HealthCheckSettings = {
   alwaysLogSuccess: false,
   eventLogPaths: [],
   alpn: [],
+  transportCriteria: null,
   probe: { kind: 'TCP', send: null, receive: [], proxyProtocol: null },
 };
 

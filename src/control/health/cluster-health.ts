@@ -7,9 +7,6 @@ import type { Clock } from '../../core/clock.ts';
 import type { Random } from '../../core/random.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../../core/timer-wheel.ts';
 import { formatAddress } from '../../net/address.ts';
-import type { Address } from '../../net/connection.ts';
-import type { Dial, DialOptions } from '../../net/dial.ts';
-import type { ClientTransport } from '../../net/transport.ts';
 import type { StatScope } from '../../stats/scope.ts';
 import { freeKey } from '../../upstream/cluster.ts';
 import type { ClusterHosts, HostSpec } from '../../upstream/cluster-hosts.ts';
@@ -33,11 +30,11 @@ import { ejectEvent, healthCheckEvent, unejectEvent } from './events.ts';
 import { GrpcProbe } from './grpc-probe.ts';
 import { HttpProbe } from './http-probe.ts';
 import { createOutlierStats } from './outlier-stats.ts';
-import type { ProbeTarget } from './probe-client.ts';
+import { type ProbeTargetParts, ProbeTargets } from './probe-targets.ts';
 import { TcpProbe } from './tcp-probe.ts';
 
 /** What all watched clusters share. */
-export interface HealthParts {
+export interface HealthParts extends ProbeTargetParts {
   readonly workers: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -48,9 +45,6 @@ export interface HealthParts {
   readonly files: EventFiles;
   /** The root scope. */
   readonly stats: StatScope;
-  readonly dial: Dial;
-  /** The cluster's transport socket; `scope` is `cluster.<name>.`. */
-  transportOf(config: ClusterConfig, scope: StatScope): ClientTransport | null;
   /** Some worker has connected to the cluster. */
   hasTraffic(observabilityName: string): boolean;
   publishHosts(cluster: string, hosts: ClusterHosts): void;
@@ -92,7 +86,7 @@ export class ClusterHealth implements TimerOwner {
   readonly #outlier: OutlierSettings | null;
   readonly #check: HealthCheckSettings | null;
   readonly #checkParts: HealthCheckParts | null;
-  readonly #transport: ClientTransport | null;
+  readonly #targets: ProbeTargets | null;
   readonly #detector: OutlierDetector | null;
   readonly #members = new Map<string, Member>();
   /** Members whose health the workers have not been told yet. */
@@ -113,7 +107,7 @@ export class ClusterHealth implements TimerOwner {
     const observabilityName = (config.altStatName || name).replaceAll(':', '_');
     const scope = parts.stats.scope('cluster', observabilityName, { envoy_cluster_name: observabilityName });
     this.#detector = this.#outlier === null ? null : this.#createDetector(this.#outlier, scope);
-    this.#transport = this.#check === null ? null : parts.transportOf(config, scope);
+    this.#targets = this.#check === null ? null : new ProbeTargets(config, this.#check, scope, parts);
     this.#checkParts =
       this.#check === null
         ? null
@@ -192,7 +186,13 @@ export class ClusterHealth implements TimerOwner {
       const member = this.#members.get(key);
       if (member === undefined) this.#add(key, spec);
       else {
+        const before = member.spec;
         member.spec = spec;
+        if (member.session !== null && this.#targets?.sameTransport(before, spec) === false) {
+          // Spoken to otherwise now: what is known of it stays until the next check says more.
+          member.session.close();
+          this.#openSession(member);
+        }
         this.#setFlag(member, HEALTH_FLAG.pendingDynamicRemoval, false);
       }
     }
@@ -267,9 +267,10 @@ export class ClusterHealth implements TimerOwner {
 
   #createProbe(host: HostSpec, listener: ProbeListener): HealthProbe {
     const check = this.#check;
-    if (check === null) throw new Error('no health check');
+    const targets = this.#targets;
+    if (check === null || targets === null) throw new Error('no health check');
     const { probe, reuseConnection: reuse, timeoutMs } = check;
-    const target = this.#target(host, check);
+    const target = targets.of(host);
     const cluster = this.name;
     switch (probe.kind) {
       case 'HTTP': {
@@ -284,19 +285,6 @@ export class ClusterHealth implements TimerOwner {
       default:
         return probe satisfies never;
     }
-  }
-
-  /** Hosts are reached as the workers reach them. */
-  #target(host: HostSpec, { timeoutMs, alpn }: HealthCheckSettings): ProbeTarget {
-    const transport = this.#transport;
-    const dialOptions: DialOptions = {
-      // The check's own timeout comes first.
-      connectTimeoutMs: 2 * timeoutMs,
-      transport,
-      ...(alpn.length === 0 ? {} : { alpn }),
-    };
-    const { dial } = this.#parts;
-    return { address: checkAddress(host), dial, dialOptions, secure: transport?.alpn === true };
   }
 
   #createDetector(settings: OutlierSettings, scope: StatScope): OutlierDetector {
@@ -380,11 +368,4 @@ export class ClusterHealth implements TimerOwner {
 
 function healthOf({ key, flags, record }: Member): HostHealth {
   return { key, flags, record };
-}
-
-/** Where a host wants to be checked. */
-function checkAddress(host: HostSpec): Address {
-  const own = host.healthCheck;
-  const address = own?.address ?? host.address;
-  return own === undefined || own.port === 0 ? address : { ...address, port: own.port };
 }

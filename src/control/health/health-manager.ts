@@ -15,7 +15,7 @@ import { EventFiles } from './event-file.ts';
 
 export type HealthManagerParts = Pick<
   HealthParts,
-  | 'transportOf'
+  | 'compileTransport'
   | 'workers'
   | 'runtime'
   | 'outlierLogPath'

@@ -44,6 +44,7 @@ export const clusterSupport: SupportTable = {
     typed_dns_resolver_config: noted('c-ares and getaddrinfo'),
     upstream_connection_options: 'implemented',
     transport_socket: 'implemented',
+    transport_socket_matches: 'implemented',
     wait_for_warm_on_init: 'inert',
     cleanup_interval: inert('only read by ORIGINAL_DST clusters'),
     ignore_health_on_host_removal: 'implemented',
@@ -54,6 +55,11 @@ export const clusterSupport: SupportTable = {
     track_cluster_stats: 'inert',
     preconnect_policy: inert('connections are made when they are needed'),
     metadata: 'inert',
+  },
+  'envoy.config.cluster.v3.Cluster.TransportSocketMatch': {
+    name: 'implemented',
+    match: 'implemented',
+    transport_socket: 'implemented',
   },
   'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig': {
     choice_count: 'implemented',
@@ -145,7 +151,7 @@ export const clusterSupport: SupportTable = {
     priority: 'implemented',
     load_balancing_weight: 'implemented',
     proximity: 'inert',
-    metadata: 'inert',
+    metadata: noted('`envoy.transport_socket_match` alone'),
   },
   'envoy.config.endpoint.v3.LbEndpoint': {
     endpoint: 'implemented',

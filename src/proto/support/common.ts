@@ -57,7 +57,7 @@ export const commonSupport: SupportTable = {
     runtime_key: 'implemented',
   },
   'envoy.config.core.v3.Metadata': {
-    filter_metadata: noted('`envoy.lb` chooses subsets'),
+    filter_metadata: noted('`envoy.lb` chooses subsets, `envoy.transport_socket_match` transport sockets'),
     typed_filter_metadata: inert('nothing reads it'),
   },
   'envoy.config.core.v3.RuntimeDouble': {

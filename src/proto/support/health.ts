@@ -63,6 +63,7 @@ export const healthSupport: SupportTable = {
     event_logger: noted('files only'),
     always_log_health_check_failures: 'implemented',
     always_log_health_check_success: 'implemented',
+    transport_socket_match_criteria: 'implemented',
     tls_options: 'implemented',
   },
   'envoy.config.core.v3.HealthCheck.TlsOptions': {

@@ -73,9 +73,14 @@ export const routeSupport: SupportTable = {
     query_parameters: 'implemented',
     grpc: 'implemented',
     connect_matcher: 'implemented',
+    tls_context: 'implemented',
   },
   'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': {},
   'envoy.config.route.v3.RouteMatch.ConnectMatcher': {},
+  'envoy.config.route.v3.RouteMatch.TlsContextMatchOptions': {
+    presented: 'implemented',
+    validated: 'implemented',
+  },
   'envoy.config.route.v3.RouteAction.UpgradeConfig': {
     upgrade_type: 'implemented',
     enabled: 'implemented',

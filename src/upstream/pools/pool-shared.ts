@@ -57,6 +57,20 @@ export interface PoolShared {
   readonly closeOnHealthFailure?: boolean;
 }
 
+/** The same for hosts that are spoken to by another transport socket than the cluster's. */
+export function withTransport(shared: PoolShared, transport: DialOptions['transport']): PoolShared {
+  const options = (dialOptions: DialOptions): DialOptions => ({ ...dialOptions, transport });
+  const { dialOptions, http, httpForHttp2, high } = shared;
+  return {
+    ...shared,
+    dialOptions: options(dialOptions),
+    http: { ...http, dialOptions: options(http.dialOptions) },
+    httpForHttp2:
+      httpForHttp2 === null ? null : { ...httpForHttp2, dialOptions: options(httpForHttp2.dialOptions) },
+    high: high === null ? null : withTransport(high, transport),
+  };
+}
+
 /** A breaker's limit was hit before anything was sent. */
 export const OVERFLOW: ResetReason = {
   kind: 'overflow',

@@ -16,7 +16,7 @@ export interface TcpRequest {
 /** Raw connections of one worker to one host: never reused, but counted and limited like the HTTP pool's. */
 export class TcpPool {
   readonly host: Host;
-  readonly shared: PoolShared;
+  #shared: PoolShared;
   /** Dials that were not decided yet. */
   readonly #connecting = new Set<TcpUpstream>();
   /** Kept only where a failed health check must close them. */
@@ -24,8 +24,17 @@ export class TcpPool {
 
   constructor(host: Host, shared: PoolShared) {
     this.host = host;
-    this.shared = shared;
+    this.#shared = shared;
     this.#open = shared.closeOnHealthFailure === true ? new Set() : null;
+  }
+
+  get shared(): PoolShared {
+    return this.#shared;
+  }
+
+  /** Connections from now on have another transport socket; limits and statistics stay those of the cluster. */
+  shareWith(shared: PoolShared): void {
+    this.#shared = shared;
   }
 
   /** Dials; when a limit is hit, `onTcpFailure` is called at once and null is returned. */

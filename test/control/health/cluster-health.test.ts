@@ -7,6 +7,7 @@ import { matchesPayload } from '../../../src/control/health/payload.ts';
 import { createRandom } from '../../../src/core/random.ts';
 import { TimerWheel } from '../../../src/core/timer-wheel.ts';
 import type { DialListener } from '../../../src/net/dial.ts';
+import type { ClientTransport } from '../../../src/net/transport.ts';
 import { StatStore } from '../../../src/stats/store.ts';
 import type { ClusterHosts, HostSpec } from '../../../src/upstream/cluster-hosts.ts';
 import { healthFlagNames } from '../../../src/upstream/host.ts';
@@ -36,11 +37,26 @@ const CHECK: ClusterConfig = {
   ],
 };
 
+const TLS: ClientTransport = {
+  connect: () => {
+    throw new Error('not dialled here');
+  },
+};
+const MATCHES: ClusterConfig = {
+  ...CHECK,
+  transportSocketMatches: [
+    { name: 'tls', match: { tlsMode: 'istio' }, transportSocket: { name: 'tls' } },
+    { name: 'raw', match: {}, transportSocket: { name: 'raw' } },
+  ],
+};
+const labelled = (port: number, tlsMode: string): HostSpec =>
+  spec(port, { metadata: { 'envoy.transport_socket_match': { tlsMode } } });
+
 /** A watched cluster whose checks the test answers. */
 function setUp(config: ClusterConfig) {
   const clock = { nowMs: 0, now: () => clock.nowMs, wall: () => clock.nowMs };
   const timers = new TimerWheel(clock);
-  const dials: { port: number; listener: DialListener }[] = [];
+  const dials: { port: number; transport: unknown; listener: DialListener }[] = [];
   const published: number[][] = [];
   const known = new Map<string, string>();
   const order: string[] = [];
@@ -53,11 +69,11 @@ function setUp(config: ClusterConfig) {
     outlierLogPath: '',
     files: new EventFiles(() => {}),
     stats: new StatStore().root,
-    dial: (address, _options, listener) => {
-      dials.push({ port: address.port, listener });
+    dial: (address, { transport }, listener) => {
+      dials.push({ port: address.port, transport, listener });
       return { cancel: () => {} };
     },
-    transportOf: () => null,
+    compileTransport: ({ name }) => (name === 'tls' ? TLS : null),
     hasTraffic: () => true,
     publishHosts: (_cluster, found) => {
       order.push('hosts');
@@ -227,4 +243,39 @@ t.test('the answer of a gRPC check: one plain frame with a status, nothing else'
     }
     if (!Number.isInteger(decodeStatus(bytes)) || decodeStatus(bytes) < -1) t.fail(bytes.toString('hex'));
   }
+});
+
+t.test('hosts are checked by the transport socket that their metadata chooses', async (t) => {
+  const { health, dials, answer, known, turn } = setUp(MATCHES);
+  health.update(hosts(labelled(1, 'istio'), spec(2)));
+  void health.start();
+  t.same(
+    dials.map(({ port, transport }) => [port, transport]),
+    [
+      [1, TLS],
+      [2, null],
+    ],
+  );
+  answer(1, true);
+  answer(2, true);
+  await turn();
+  health.update(hosts(labelled(1, 'none'), spec(2)));
+  t.same(
+    dials.map(({ port, transport }) => [port, transport]),
+    [[1, null]],
+    'a change is checked at once',
+  );
+  t.equal(known.get('127.0.0.1:1'), '', 'and what was known stays until then');
+});
+
+t.test('checks may choose their transport socket themselves', async (t) => {
+  const [check] = CHECK.healthChecks ?? [];
+  const healthChecks = [{ ...check, transportSocketMatchCriteria: { tlsMode: 'istio' } }];
+  const { health, dials } = setUp({ ...MATCHES, healthChecks });
+  health.update(hosts(labelled(1, 'none'), spec(2)));
+  void health.start();
+  t.same(
+    dials.map(({ transport }) => transport),
+    [TLS, TLS],
+  );
 });

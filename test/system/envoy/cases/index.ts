@@ -25,6 +25,7 @@ import { tcpProxy } from './tcp.ts';
 import { timeouts } from './timeouts.ts';
 import { tls } from './tls.ts';
 import { tlsNames } from './tls-names.ts';
+import { transportMatches } from './transport-matches.ts';
 import { upgrades } from './upgrades.ts';
 import { vectors } from './vectors.ts';
 
@@ -53,6 +54,7 @@ export const GROUPS: readonly Group[] = [
   ...tls,
   ...secrets,
   ...tlsNames,
+  ...transportMatches,
   ...outliers,
   ...healthChecks,
   ...retries,
