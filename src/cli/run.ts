@@ -10,6 +10,7 @@ import { type LevelLogger, LOG_LEVELS, type LogLevel, parseLogLevel } from '../c
 import { formatAddress, ipAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import { usesDiscovery } from '../xds/model/bootstrap.ts';
+import { BUILT_IN_METRICS, usesBuiltIn } from './built-in-bootstrap.ts';
 import { ENVOY_FLAGS, optionKey } from './envoy-flags.ts';
 
 /** The flags of `inox run` as commander names them. */
@@ -55,11 +56,12 @@ export async function run(flags: RunFlags): Promise<void> {
   const concurrency = parseConcurrency(flags.concurrency);
   if (concurrency === undefined)
     return fail(`--concurrency must be a whole number, not '${flags.concurrency}'`);
-  const metrics = parseAddresses(flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS);
-  if (metrics === undefined) {
-    const given = flags.metricsAddress ?? process.env.INOX_METRICS_ADDRESS;
-    return fail(`--metrics-address must be ip:port, not '${given}'`);
-  }
+  const given =
+    flags.metricsAddress ??
+    process.env.INOX_METRICS_ADDRESS ??
+    (usesBuiltIn(flags) ? BUILT_IN_METRICS : undefined);
+  const metrics = parseAddresses(given);
+  if (metrics === undefined) return fail(`--metrics-address must be ip:port, not '${given}'`);
   const fault = checkTimes(flags);
   if (fault !== undefined) return fail(fault);
   const config = tryLoad(flags);

@@ -2,6 +2,7 @@ import { checkConfig } from '../control/check-config.ts';
 import { ConfigError, type ConfigProblem } from '../core/errors.ts';
 import { formatProblems } from '../core/format-problems.ts';
 import { type LoadedConfig, loadBootstrap } from '../proto/bootstrap.ts';
+import { BUILT_IN_NAME, builtInBootstrap, usesBuiltIn } from './built-in-bootstrap.ts';
 
 export interface ConfigFlags {
   readonly configPath?: string;
@@ -11,10 +12,8 @@ export interface ConfigFlags {
 /** Loads, checks and compiles; throws a ConfigError with everything that is wrong. */
 export function loadConfig(flags: ConfigFlags): LoadedConfig {
   const file = flags.configPath ?? process.env.INOX_CONFIG;
-  if (file === undefined && flags.configYaml === undefined) {
-    throw ConfigError.at('', 'no configuration: give -c <file>, --config-yaml <yaml> or set INOX_CONFIG');
-  }
   const config = loadBootstrap({
+    ...(usesBuiltIn(flags) ? { file: BUILT_IN_NAME, text: builtInBootstrap() } : {}),
     ...(file === undefined ? {} : { file }),
     ...(flags.configYaml === undefined ? {} : { overlayYaml: flags.configYaml }),
   });
@@ -29,7 +28,8 @@ export function validate(flags: ConfigFlags & { readonly output?: string }): num
     const config = loadConfig(flags);
     if (json) print({ valid: true, problems: [], warnings: config.warnings, inert: config.inert });
     else {
-      const name = flags.configPath ?? process.env.INOX_CONFIG ?? '--config-yaml';
+      const name =
+        flags.configPath ?? process.env.INOX_CONFIG ?? (usesBuiltIn(flags) ? BUILT_IN_NAME : '--config-yaml');
       if (config.warnings.length > 0) process.stdout.write(`warning: ${formatProblems(config.warnings)}\n`);
       if (config.inert.length > 0) {
         const inert = config.inert.map(

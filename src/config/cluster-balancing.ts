@@ -28,6 +28,7 @@ import type { SlowStart } from '../upstream/lb/slow-start.ts';
 import type { SubsetOptions } from '../upstream/lb/subset.ts';
 import { compileAggregate, isAggregate } from './cluster-aggregate.ts';
 import { hashesHostnames, maglev, ringHash } from './cluster-hashing.ts';
+import { isOriginalDst } from './cluster-original-dst.ts';
 import { compileSubsets } from './cluster-subsets.ts';
 import { at } from './context.ts';
 
@@ -108,7 +109,8 @@ function compileAlgorithm(config: ClusterConfig, context: ClusterContext): Algor
 
 function compileOlder(config: ClusterConfig, context: ClusterContext): Algorithm {
   const policy = config.lbPolicy ?? 'ROUND_ROBIN';
-  if (isAggregate(config)) return plain(() => NOBODY, undefined);
+  // Their hosts are chosen by other means.
+  if (isAggregate(config) || isOriginalDst(config)) return plain(() => NOBODY, undefined);
   switch (policy) {
     case 'ROUND_ROBIN':
       return roundRobin(config.roundRobinLbConfig?.slowStartConfig, undefined, context);

@@ -14,15 +14,17 @@ import { isAggregate } from './cluster-aggregate.ts';
 import { compileBalancing } from './cluster-balancing.ts';
 import { compileDnsResolver, compileStrictDns, isStrictDns } from './cluster-dns.ts';
 import { compileStaticHosts } from './cluster-hosts.ts';
+import { compileOriginalDst, isOriginalDst } from './cluster-original-dst.ts';
 import { clusterProtocol, compileAutoNames, compilePoolProtocols } from './cluster-protocol.ts';
 import { compileHealthCheck, compileHostTurnover } from './health-check.ts';
 import { compileOutlierDetection } from './outlier-detection.ts';
 import { type ClusterTransports, compileTransportMatches, compileTransports } from './transport-matches.ts';
+import { compileBind } from './upstream-bind.ts';
 
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
-const UNSUPPORTED_TYPES: readonly string[] = ['LOGICAL_DNS', 'ORIGINAL_DST'];
+const UNSUPPORTED_TYPES: readonly string[] = ['LOGICAL_DNS'];
 
 /**
  * Makes a cluster of its configuration. STATIC clusters are warm at once; the others wait for their first
@@ -59,6 +61,7 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     closeOnHostSetChange: config.commonLbConfig?.closeConnectionsOnHostSetChange ?? false,
     maxStreamDurationMs: clusterProtocol(config).common?.maxStreamDuration ?? 0,
     health: compileHealth(config, context),
+    originalDst: isOriginalDst(config) ? compileOriginalDst(config, scope, context) : null,
     metadata: config.metadata?.filterMetadata ?? null,
   });
   if (isStrictDns(config)) {
@@ -67,7 +70,7 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     compileDnsResolver(config, undefined);
   } else if (config.type === 'EDS') {
     checkEds(config);
-  } else {
+  } else if (!isOriginalDst(config)) {
     cluster.update(compileStaticHosts(config));
   }
   return cluster;
@@ -99,7 +102,10 @@ function checkSupported(config: ClusterConfig): void {
   }
   const type = config.type ?? 'STATIC';
   if (UNSUPPORTED_TYPES.includes(type)) {
-    throw ConfigError.at('type', `${type} is not supported yet; STATIC, STRICT_DNS and EDS are`);
+    throw ConfigError.at(
+      'type',
+      `${type} is not supported yet; STATIC, STRICT_DNS, EDS and ORIGINAL_DST are`,
+    );
   }
 }
 
@@ -156,6 +162,7 @@ function compileDial(config: ClusterConfig): DialOptions {
   return {
     connectTimeoutMs: config.connectTimeout ?? DEFAULT_CONNECT_TIMEOUT_MS,
     bufferLimitBytes: config.perConnectionBufferLimitBytes ?? 0,
+    bind: compileBind(config.upstreamBindConfig, 'upstream_bind_config'),
     tcpKeepalive: keepalive === undefined ? undefined : { idleMs: (keepalive.keepaliveTime ?? 7200) * 1000 },
   };
 }

@@ -87,6 +87,8 @@ export interface CompileContext {
 export interface ListenerContext extends CompileContext {
   /** `listener.<address>.` */
   readonly listenerScope: StatScope;
+  /** `transparent`: sockets show the address that the client dialled as their own. */
+  readonly transparent: boolean;
   /** The count of the next connection_limit filter. */
   nextConnectionCount(): SharedCount;
   /** Whether a connection should be given up with the answer that goes out now. */

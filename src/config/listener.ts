@@ -4,6 +4,7 @@ import type { Address as AddressConfig } from '#plain/envoy.config.core.v3.ts';
 import type {
   FilterChain as ChainConfig,
   Listener as ListenerConfig,
+  ListenerFilter,
 } from '#plain/envoy.config.listener.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { AcceptPlan } from '../net/accept.ts';
@@ -26,6 +27,7 @@ import { compileAdmission, countedConnections } from './shedding.ts';
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024;
 const DEFAULT_BACKLOG = 1024;
 const DEFAULT_FILTERS_TIMEOUT_MS = 15_000;
+const ORIGINAL_DST = 'envoy.extensions.filters.listener.original_dst.v3.OriginalDst';
 
 export interface CompiledListener {
   readonly name: string;
@@ -34,6 +36,14 @@ export interface CompiledListener {
   readonly reusePort: boolean;
   readonly backlog: number;
   readonly bufferLimitBytes: number;
+  /** False: gets what another listener hands over, and has no socket. */
+  readonly bindsToPort: boolean;
+  /** `use_original_dst`: gives redirected connections to the listener for the address that they dialled. */
+  readonly handsOver: boolean;
+  /** Connections that it takes come from elsewhere by redirection. */
+  readonly captures: boolean;
+  /** `transparent`: its socket takes connections to any address (TPROXY). */
+  readonly transparent: boolean;
   /** `traffic_direction: INBOUND` */
   readonly inbound: boolean;
   readonly plan: AcceptPlan;
@@ -53,6 +63,7 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
   const ctx: ListenerContext = {
     ...base,
     listenerScope,
+    transparent: config.transparent ?? false,
     drainDecision: compileDrainDecision(config, base),
     nextConnectionCount: () => base.sharedCount(filterCount(config.name ?? '', limits++)),
   };
@@ -63,6 +74,10 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
     reusePort: config.enableReusePort ?? true,
     backlog: config.tcpBacklogSize ?? DEFAULT_BACKLOG,
     bufferLimitBytes: config.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
+    bindsToPort: bindsToPort(config),
+    handsOver: config.useOriginalDst ?? false,
+    captures: restoresDestination(config),
+    transparent: config.transparent ?? false,
     inbound: isInbound(config),
     plan: compileAccept(config, ctx, lives),
     config,
@@ -73,7 +88,7 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
 /** From accepted sockets to connections in filter chains. */
 function compileAccept(config: ListenerConfig, ctx: ListenerContext, lives: ChainLife[]): AcceptPlan {
   const { chains, fallback } = compileChains(config, ctx, lives);
-  const filters = compileListenerFilters(config.listenerFilters ?? [], ctx);
+  const filters = compileListenerFilters(listenerFilters(config), ctx);
   const only = soleChain(chains, fallback);
   const direct = filters.length === 0 && only?.transport === null ? only : null;
   const find = compileFilterChainMatch(chains);
@@ -213,6 +228,26 @@ export function listenerStatPrefix(config: ListenerConfig): string {
 /** Whether a listener on `::` takes IPv4 as well; Envoy's default is that it does not. */
 export function ipv4Compat(config: Pick<ListenerConfig, 'address'>): boolean {
   return config.address?.socketAddress?.ipv4Compat ?? false;
+}
+
+/** Whether it listens itself: `bind_to_port`, with its older place. */
+export function bindsToPort({ bindToPort, deprecatedV1 }: ListenerConfig): boolean {
+  return (bindToPort ?? true) && (deprecatedV1?.bindToPort ?? true);
+}
+
+/** `use_original_dst` brings the filter that finds out, after those that are configured. */
+function listenerFilters(config: ListenerConfig): readonly ListenerFilter[] {
+  const filters = config.listenerFilters ?? [];
+  if (config.useOriginalDst !== true || filters.some((filter) => filter.typedConfig?.type === ORIGINAL_DST))
+    return filters;
+  return [
+    ...filters,
+    { name: 'envoy.filters.listener.original_dst', typedConfig: { type: ORIGINAL_DST, value: {} } },
+  ];
+}
+
+function restoresDestination(config: ListenerConfig): boolean {
+  return listenerFilters(config).some((filter) => filter.typedConfig?.type === ORIGINAL_DST);
 }
 
 /** Reads `address`: an IP and port, or a Unix socket. */

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { ipv4Compat, listenAddress } from '../config/listener.ts';
+import { bindsToPort, ipv4Compat, listenAddress } from '../config/listener.ts';
 import { formatAddress } from '../net/address.ts';
 import { removeStaleSocket } from './stale-socket.ts';
 
@@ -13,6 +13,10 @@ export async function claimAddresses(listeners: readonly ListenerConfig[]): Prom
   const claimed: ListenerConfig[] = [];
   for (const listener of listeners) {
     const address = listenAddress(listener.address);
+    if (!bindsToPort(listener)) {
+      claimed.push(listener);
+      continue;
+    }
     if (address.path !== '') {
       await removeStaleSocket(address.path);
       claimed.push(listener);

@@ -12,6 +12,7 @@ import type { Address, Connection, ConnectionEvents } from '../net/connection.ts
 import type { TlsInfo } from '../net/transport.ts';
 import type { Counter, Gauge } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
+import { ANY_HOST } from '../upstream/lb/load-balancer.ts';
 import type { TcpRequest } from '../upstream/pools/tcp-pool.ts';
 import { openTunnel, type TunnelHold, type TunnelOptions } from './tunnel.ts';
 
@@ -252,7 +253,9 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
       this.#fail();
       return;
     }
-    const host = cluster.pick();
+    const { originalDst } = cluster;
+    const destination = originalDst === null ? null : originalDst.destinationOf(this.#down, null);
+    const host = cluster.pick(destination === null ? null : { ...ANY_HOST, destination });
     if (host === undefined) {
       this.responseFlags |= FLAG.noHealthyUpstream;
       this.#fail();

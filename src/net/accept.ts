@@ -52,6 +52,11 @@ export interface AcceptPlan {
   readonly choose: (accepted: Accepted) => FilterChain | null;
   /** False: a limit is reached, and the socket is closed. Null: no limit. */
   readonly admit: (() => boolean) | null;
+  /**
+   * `use_original_dst`: the listener for the address that a client dialled, whose connection it then is. Null: the
+   * connection stays here.
+   */
+  readonly handOver?: ((dialled: Address) => AcceptPlan | null) | undefined;
   /** Gives a connection to the network filters of its chain. */
   readonly serve: (connection: Connection, chain: FilterChain) => void;
   readonly observer: ConnectionObserver;
@@ -81,7 +86,8 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   metadata: Record<string, Record<string, string>> | null = null;
   readonly id: number;
   readonly startMs: number;
-  readonly #plan: AcceptPlan;
+  #plan: AcceptPlan;
+  #handedOver = false;
   readonly #reading: ReadingSocket;
   #state: 'looking' | 'hello' | 'securing' | 'over' = 'looking';
   /** What was read: `#length` bytes, of which the first `#drained` are not the connection's. */
@@ -216,6 +222,11 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     const plan = this.#plan;
     this.#disarm();
     plan.events.onPreClosed();
+    const heir = this.#handedOver || this.local === this.directLocal ? null : plan.handOver?.(this.local);
+    if (heir != null && heir !== plan) {
+      this.#moveTo(heir);
+      return;
+    }
     if (this.transportProtocol === '') this.transportProtocol = 'raw_buffer';
     this.#state = 'securing';
     const chain = plan.choose(this);
@@ -233,6 +244,22 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     this.#finish();
     socket.off('error', this.#onError);
     plan.serve(new SocketConnection(this.#reading, this.#facts(chain, plan.observer, first)), chain);
+  }
+
+  /** Another listener serves it, from its first filter on; a connection moves once. */
+  #moveTo(plan: AcceptPlan): void {
+    this.#handedOver = true;
+    this.#plan.live.delete(this);
+    this.#plan = plan;
+    this.#filter = 0;
+    if (plan.admit === null || plan.admit()) {
+      this.start();
+      return;
+    }
+    this.#finish();
+    const { socket, reader } = this.#reading;
+    if (reader !== null) reader.target = null;
+    socket.destroy();
   }
 
   /** A transport socket comes next. Envoy counts the connection from here on, not from the end of the handshake. */
@@ -281,6 +308,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
       serverName: this.serverName,
       directRemote: restored ? this.directRemote : null,
       directLocal: restored ? this.directLocal : null,
+      localRestored: this.local !== this.directLocal,
       ja3: this.ja3,
       tlvs: this.tlvs,
       metadata: this.metadata,

@@ -19,6 +19,8 @@ export interface AcceptInfo {
   /** The socket's own ends where a listener filter restored others; null: those of the connection. */
   readonly directRemote: Address | null;
   readonly directLocal: Address | null;
+  /** `local` is the address that the client dialled, as a listener filter found out. */
+  readonly localRestored: boolean;
   /** JA3 fingerprint of the ClientHello, '' when not asked for. */
   readonly ja3: string;
   /** What listener filters noted, by namespace; null for nothing. */
@@ -50,6 +52,7 @@ export const PLAIN_ACCEPT: AcceptInfo = {
   serverName: '',
   directRemote: null,
   directLocal: null,
+  localRestored: false,
   ja3: '',
   metadata: null,
   tlvs: [],

@@ -1,4 +1,5 @@
 import type { ResetReason } from '../core/errors.ts';
+import type { LocalBind } from './bound-socket.ts';
 import type { Address, Connection } from './connection.ts';
 import type { ClientTransport } from './transport.ts';
 
@@ -18,6 +19,8 @@ export interface DialOptions {
   readonly transport?: ClientTransport | null;
   /** Whom the connection is for, as far as it is for one client. */
   readonly client?: Pick<Connection, 'remote' | 'local' | 'accepted'>;
+  /** Where the connection comes from; null or left out: the kernel's choice. */
+  readonly bind?: LocalBind | null;
   readonly tcpKeepalive?: { readonly idleMs: number } | undefined;
 }
 

@@ -3,8 +3,10 @@ import { Cell } from '../core/cell.ts';
 import { type AcceptPlan, Arrival } from './accept.ts';
 import { socketPath } from './address.ts';
 import type { Address, Connection } from './connection.ts';
+import { descriptorOf } from './original-dst.ts';
 import type { ReadArena } from './read-arena.ts';
 import { type ReadingSocket, rewrap, SocketConnection, takeAccepted } from './socket-connection.ts';
+import { setTransparent } from './socket-options.ts';
 
 /** Takes a fresh connection; must set `connection.events` before it returns. */
 export type ConnectionHandler = (connection: Connection) => void;
@@ -18,6 +20,8 @@ export interface ListenOptions {
   readonly backlog: number;
   /** `per_connection_buffer_limit_bytes`; 0 = default. */
   readonly bufferLimitBytes: number;
+  /** IP_TRANSPARENT: takes connections to addresses that are not the machine's (TPROXY). Needs CAP_NET_ADMIN. */
+  readonly transparent?: boolean;
   readonly nextId: () => number;
   readonly arena: ReadArena;
 }
@@ -82,11 +86,22 @@ export function listen(options: ListenOptions): Promise<Listener> {
         server.off('error', reject);
         // A failed accept (EMFILE) must not end the process; the kernel keeps the connection for the next try.
         server.on('error', () => {});
+        try {
+          if (options.transparent === true) makeTransparent(server, address);
+        } catch (error) {
+          server.close();
+          reject(error);
+          return;
+        }
         takeAccepted(server, arena, bufferLimitBytes, onAccepted);
         resolve({ plan: cell, address: boundAddress(server, address), close: () => void server.close() });
       },
     );
   });
+}
+
+function makeTransparent(server: Server, address: Address): void {
+  setTransparent(descriptorOf(server), address.ip.includes(':'));
 }
 
 function drop(socket: Socket): void {

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import type { Address } from './connection.ts';
 
 /** What `socket.remoteFamily` and `socket.localFamily` say. */
@@ -37,11 +37,11 @@ export function originalDestination(fd: number, family: IpFamily): Address | und
 }
 
 /**
- * The descriptor of an accepted TCP socket, −1 when it is closed. Node keeps it on the undocumented handle;
+ * The descriptor of a TCP socket, accepted or listening, −1 when it is closed. Node keeps it on the undocumented handle;
  * this function is the only place that relies on it.
  */
-export function descriptorOf(socket: Socket): number {
-  const { _handle: handle } = socket as Socket & { _handle?: { fd?: number } | null };
+export function descriptorOf(socket: Socket | Server): number {
+  const { _handle: handle } = socket as (Socket | Server) & { _handle?: { fd?: number } | null };
   return handle?.fd ?? -1;
 }
 

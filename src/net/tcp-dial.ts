@@ -1,6 +1,7 @@
-import { connect, type Socket } from 'node:net';
+import { connect, isIPv6, type NetConnectOpts, Socket } from 'node:net';
 import type { ResetReason } from '../core/errors.ts';
 import { socketPath } from './address.ts';
+import { isPlainBind, type LocalBind, openBoundSocket } from './bound-socket.ts';
 import type { Address, Connection } from './connection.ts';
 import type { Dial, DialListener, DialOptions, PendingDial } from './dial.ts';
 import { connectFailure } from './node-errors.ts';
@@ -18,6 +19,32 @@ const TIMED_OUT: ResetReason = {
 /** Dials TCP and Unix sockets. `nextId` numbers the connections of this thread, which read into `arena`. */
 export function createTcpDial(nextId: () => number, arena: ReadArena): Dial {
   return (host, options, listener) => new TcpDial(host, options, listener, nextId, arena);
+}
+
+function localEnd(bind: LocalBind, host: Address): { localAddress?: string; localPort?: number } {
+  if (!isPlainBind(bind)) return {};
+  const ip = isIPv6(host.ip) ? bind.ipv6 : bind.ipv4;
+  return {
+    ...(ip === '' ? {} : { localAddress: ip }),
+    ...(bind.port === 0 ? {} : { localPort: bind.port }),
+  };
+}
+
+/** A socket that connects; with options that Node does not know, one that was made before. */
+function open(bind: LocalBind | null, host: Address, options: NetConnectOpts): Socket {
+  if (bind === null || isPlainBind(bind)) return connect(options);
+  let fd: number;
+  try {
+    fd = openBoundSocket(host.ip, bind);
+  } catch (error) {
+    const socket = new Socket();
+    // As other failures: once whoever dials is listening.
+    process.nextTick(() => socket.destroy(Object.assign(error as Error, { code: 'EADDRNOTAVAIL' })));
+    return socket;
+  }
+  // Nothing is read before it is connected.
+  const socket = new Socket({ ...options, fd, manualStart: true } as object);
+  return socket.connect(options);
 }
 
 class TcpDial implements PendingDial, TransportListener {
@@ -40,8 +67,10 @@ class TcpDial implements PendingDial, TransportListener {
       options.bufferLimitBytes === undefined || options.bufferLimitBytes === 0
         ? undefined
         : options.bufferLimitBytes;
-    const socket = connect({
+    const bind = host.path === '' ? (options.bind ?? null) : null;
+    this.#socket = open(bind, host, {
       ...(host.path === '' ? { host: host.ip, port: host.port } : { path: socketPath(host.path) }),
+      ...(bind === null ? {} : localEnd(bind, host)),
       allowHalfOpen: true,
       onread: reader.onread,
       noDelay: true,
@@ -51,7 +80,7 @@ class TcpDial implements PendingDial, TransportListener {
       autoSelectFamily: false,
       ...(limit === undefined ? {} : { writableHighWaterMark: limit }),
     });
-    this.#socket = socket;
+    const socket = this.#socket;
     this.#timer = setTimeout(() => this.#fail(TIMED_OUT), options.connectTimeoutMs);
     const onError = (error: NodeJS.ErrnoException): void => this.#fail(connectFailure(error));
     socket.once('error', onError);

@@ -3,7 +3,7 @@ import type { Random } from '../core/random.ts';
 import { formatAddress } from '../net/address.ts';
 import type { Counter, StatScope } from '../stats/scope.ts';
 import type { Breaker } from './breaker.ts';
-import type { ClusterHosts } from './cluster-hosts.ts';
+import { type ClusterHosts, DEFAULT_OVERPROVISIONING } from './cluster-hosts.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import type { HealthView, HostHealth } from './health-view.ts';
 import { HEALTH_FLAG, Host } from './host.ts';
@@ -14,6 +14,7 @@ import { PeakEwma, type PeakEwmaSettings } from './lb/peak-ewma-estimator.ts';
 import { type BalancingParts, compilePriorities, type PriorityOptions } from './lb/priority.ts';
 import type { SlowStart } from './lb/slow-start.ts';
 import { SubsetBalancer, SubsetIndex, type SubsetOptions } from './lb/subset.ts';
+import { OriginalDst, type OriginalDstSettings } from './original-dst.ts';
 import type { PoolShared } from './pools/pool-shared.ts';
 import type { TransportMatches } from './transport-matches.ts';
 
@@ -60,6 +61,8 @@ export interface ClusterSettings {
   readonly maxStreamDurationMs: number;
   /** Null unless the control thread watches the hosts. */
   readonly health?: HealthView | null;
+  /** Set for ORIGINAL_DST clusters, whose hosts are made as connections ask for them. */
+  readonly originalDst?: OriginalDstSettings | null;
   /** `metadata.filter_metadata` of the cluster. */
   readonly metadata: Readonly<Record<string, unknown>> | null;
 }
@@ -74,6 +77,8 @@ export class Cluster {
   readonly connectTimeoutMs: number;
   /** Empty until the first `update`: the cluster is warm when it has a value, which may be an empty set. */
   readonly hosts: Cell<HostSet>;
+  /** Null but for ORIGINAL_DST clusters: `pick` wants a `destination` there. */
+  readonly originalDst: OriginalDst | null;
   #balancer: LoadBalancer | null;
   readonly #parts: BalancingParts;
   readonly #subsets: SubsetIndex | null;
@@ -99,6 +104,7 @@ export class Cluster {
             settings.scope.gauge('lb_subsets_single_host_per_subset_duplicate', 'max'),
           );
     this.#byKey = new Map();
+    this.originalDst = settings.originalDst == null ? null : this.#makeHosts(settings.originalDst);
   }
 
   get warm(): boolean {
@@ -176,12 +182,34 @@ export class Cluster {
 
   /** The cluster was removed or replaced: requests under way finish, then its connections close. */
   drain(): void {
+    this.originalDst?.close();
     for (const host of this.hosts.value?.hosts ?? []) host.drain();
   }
 
   /** The process or worker ends: waiting requests fail, idle connections close. */
   close(): void {
+    this.originalDst?.close();
     for (const host of this.hosts.value?.hosts ?? []) host.close();
+  }
+
+  #makeHosts(settings: OriginalDstSettings): OriginalDst {
+    const { shared, balancing } = this.settings;
+    const { peakEwma } = balancing;
+    const hosts = new OriginalDst(settings, {
+      createHost: (spec) => {
+        const estimator = peakEwma === null ? null : new PeakEwma(peakEwma);
+        return new Host(formatAddress(spec.address), spec, shared, estimator);
+      },
+      onHosts: (all) => {
+        this.hosts.value = createHostSet(all, DEFAULT_OVERPROVISIONING);
+        this.stats.membershipChange.inc();
+        this.stats.membershipTotal.set(all.length);
+        this.stats.membershipHealthy.set(all.length);
+      },
+    });
+    this.#balancer = hosts;
+    this.hosts.value = createHostSet([], DEFAULT_OVERPROVISIONING);
+    return hosts;
   }
 
   /** One request decides about a host on probation; the others go elsewhere. */

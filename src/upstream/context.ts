@@ -6,7 +6,7 @@ import type { TimerWheel } from '../core/timer-wheel.ts';
 import type { ClientConnection, ClientConnectionEvents } from '../http/codec.ts';
 import type { H1ClientOptions } from '../http/h1/options.ts';
 import type { H2ClientOptions } from '../http/h2/options.ts';
-import type { Connection } from '../net/connection.ts';
+import type { Address, Connection } from '../net/connection.ts';
 import type { Dial } from '../net/dial.ts';
 import type { ClientTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
@@ -45,6 +45,8 @@ export interface ClusterContext {
    * alone is known.
    */
   compileTransport?(config: TransportSocket, scope: StatScope, field: string): ClientTransport | null;
+  /** A connection to there would come back to this process; left out where it never would. */
+  isOwnAddress?(address: Address): boolean;
   /** Left out where no control thread watches hosts: nothing is ever ejected there. */
   readonly health?: HealthContext;
   /** The cell of another cluster, for aggregate clusters; left out where there are no others. */

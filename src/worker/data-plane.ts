@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
+import type { GrpcLog } from '../config/access-log.ts';
 import { compileClientTransport } from '../config/client-transport.ts';
 import {
   PROMOTE_ENVIRONMENT,
@@ -27,6 +28,7 @@ import { createH1Client } from '../http/h1/client.ts';
 import { createH2Client } from '../http/h2/client.ts';
 import type { Dial } from '../net/dial.ts';
 import { localIp } from '../net/local-address.ts';
+import { OwnAddresses } from '../net/own-addresses.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { HostHealth, HostSignal } from '../upstream/health-view.ts';
@@ -45,6 +47,8 @@ export interface DataPlaneParts {
   readonly node: NodeIdentity;
   /** Left out: event loops may lag as they like. */
   readonly lag?: LagWatch;
+  /** Hands entries of gRPC access logs to the thread that sends them. */
+  readonly sendEntries?: (log: GrpcLog, entries: readonly object[]) => void;
   /** Tells the control thread what a monitor has found out; left out where nobody listens. */
   readonly onHostSignal?: (cluster: string, host: string, signal: HostSignal) => void;
 }
@@ -64,6 +68,8 @@ export interface DataPlane {
   readonly scope: Scope;
   /** What the workers share of each cluster and listener. */
   readonly memory: SharedMemory;
+  /** Where redirected connections come in; whoever opens listeners tells. */
+  readonly own: OwnAddresses;
   /** Whoever asks for a runtime value from now on sees these. */
   setRuntime(values: Readonly<Record<string, unknown>>): void;
   reopenLogs(): void;
@@ -80,6 +86,7 @@ export function createDataPlane(
   const wheel = new TimerWheel(clock);
   const memory = new SharedMemory();
   memory.add(init);
+  const own = new OwnAddresses();
   const scope = new Scope();
   const connections = new Set<LiveConnection>();
   let runtimeValues = init.runtime;
@@ -92,7 +99,15 @@ export function createDataPlane(
   const secrets = new SecretStore(init.secrets ?? {});
   const ticketSecret = Buffer.from(init.ticketSecret ?? randomBytes(32));
   const debugLog = debugAccessLog(parts.log);
-  const accessLogs = createAccessLogCompiler({ dry, stats, scope, random, runtime, onException });
+  const accessLogs = createAccessLogCompiler({
+    dry,
+    stats,
+    scope,
+    random,
+    runtime,
+    onException,
+    ...(parts.sendEntries === undefined ? {} : { sendEntries: parts.sendEntries }),
+  });
   const base: BaseContext = {
     dry,
     worker: init.index,
@@ -146,6 +161,7 @@ export function createDataPlane(
           },
           field,
         ),
+      isOwnAddress: (address) => own.has(address),
       health: {
         worker: init.index,
         runtime,
@@ -180,6 +196,7 @@ export function createDataPlane(
     scope,
     secrets,
     memory,
+    own,
     onException,
     setRuntime: (values) => {
       runtimeValues = values;

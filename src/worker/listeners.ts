@@ -4,8 +4,11 @@ import { retireChains } from '../config/chain-life.ts';
 import type { CompiledListener } from '../config/listener.ts';
 import type { Logger } from '../core/log.ts';
 import { DIRECTION, SIGNAL } from '../core/signals.ts';
+import type { AcceptPlan } from '../net/accept.ts';
 import { formatAddress } from '../net/address.ts';
+import type { Address } from '../net/connection.ts';
 import { type Listener, listen } from '../net/listener.ts';
+import type { OwnAddresses } from '../net/own-addresses.ts';
 import type { ReadArena } from '../net/read-arena.ts';
 import { debugPlan } from './debug-log.ts';
 
@@ -16,11 +19,14 @@ export interface ListenersParts {
   readonly signals: Float64Array;
   /** Number of this worker, from 0. */
   readonly worker: number;
+  /** Where redirected connections come in, told by this class. */
+  readonly own: OwnAddresses;
 }
 
 interface Open {
-  compiled: CompiledListener;
-  /** Null where another worker has the socket. */
+  readonly compiled: CompiledListener;
+  readonly plan: AcceptPlan;
+  /** Null where another worker has the socket, or nobody: it gets what other listeners hand over. */
   readonly socket: Listener | null;
 }
 
@@ -28,6 +34,12 @@ interface Open {
 export class Listeners {
   readonly #parts: ListenersParts;
   readonly #open = new Map<string, Open>();
+  readonly #byAddress = new Map<string, AcceptPlan>();
+  /** The listener for an address that somebody dialled: the one at this very address, else at its port on any. */
+  readonly #findByAddress = (dialled: Address): AcceptPlan | null => {
+    const any = dialled.ip.includes(':') ? `[::]:${dialled.port}` : `0.0.0.0:${dialled.port}`;
+    return this.#byAddress.get(formatAddress(dialled)) ?? this.#byAddress.get(any) ?? null;
+  };
   #closed = false;
 
   constructor(parts: ListenersParts) {
@@ -51,8 +63,15 @@ export class Listeners {
       socket?.close();
       return;
     }
-    if (socket !== null) socket.plan.value = debugPlan(compiled.plan, compiled.name, this.#parts.log);
-    this.#open.set(compiled.name, { compiled, socket });
+    const plan = {
+      ...debugPlan(compiled.plan, compiled.name, this.#parts.log),
+      handOver: compiled.handsOver ? this.#findByAddress : undefined,
+    };
+    if (socket !== null) socket.plan.value = plan;
+    if (before !== undefined) this.#forget(before);
+    this.#open.set(compiled.name, { compiled, socket, plan });
+    for (const key of addressKeys(compiled)) this.#byAddress.set(key, plan);
+    if (compiled.captures && compiled.bindsToPort) this.#parts.own.add(compiled.address);
     if (before === undefined) return;
     if (!keeps) before.socket?.close();
     const same = isDeepStrictEqual(withoutChains(before.compiled.config), withoutChains(compiled.config));
@@ -64,6 +83,7 @@ export class Listeners {
     const open = this.#open.get(name);
     if (open === undefined) return;
     this.#open.delete(name);
+    this.#forget(open);
     open.socket?.close();
     for (const life of open.compiled.lives) life.retire(this.#drainMs);
   }
@@ -74,6 +94,12 @@ export class Listeners {
     for (const { compiled, socket } of this.#open.values()) {
       if (compiled.inbound || !inboundOnly) socket?.close();
     }
+  }
+
+  #forget({ compiled, plan }: Open): void {
+    for (const key of addressKeys(compiled))
+      if (this.#byAddress.get(key) === plan) this.#byAddress.delete(key);
+    if (compiled.captures && compiled.bindsToPort) this.#parts.own.delete(compiled.address);
   }
 
   get #drainMs(): number {
@@ -87,7 +113,7 @@ export class Listeners {
     if (stopped >= (compiled.inbound ? DIRECTION.inbound : DIRECTION.all)) return null;
     // Without SO_REUSEPORT only one thread can listen: the first.
     const shared = compiled.reusePort && compiled.address.path === '';
-    if (!shared && worker > 0) return null;
+    if (!compiled.bindsToPort || (!shared && worker > 0)) return null;
     try {
       return await listen({
         address: compiled.address,
@@ -95,6 +121,7 @@ export class Listeners {
         reusePort: shared,
         backlog: compiled.backlog,
         bufferLimitBytes: compiled.bufferLimitBytes,
+        transparent: compiled.transparent,
         nextId,
         arena,
       });
@@ -105,13 +132,21 @@ export class Listeners {
   }
 }
 
+/** What it is found by; one on `::` that takes IPv4 as well is on `0.0.0.0`, too. */
+function addressKeys({ address, ipv4Compat }: CompiledListener): readonly string[] {
+  const key = formatAddress(address);
+  return ipv4Compat && address.ip === '::' ? [key, `0.0.0.0:${address.port}`] : [key];
+}
+
 function sameSocket(a: CompiledListener, b: CompiledListener): boolean {
   return (
     isDeepStrictEqual(a.address, b.address) &&
     a.ipv4Compat === b.ipv4Compat &&
     a.reusePort === b.reusePort &&
     a.backlog === b.backlog &&
-    a.bufferLimitBytes === b.bufferLimitBytes
+    a.bufferLimitBytes === b.bufferLimitBytes &&
+    a.bindsToPort === b.bindsToPort &&
+    a.transparent === b.transparent
   );
 }
 

@@ -48,6 +48,7 @@ function main(): void {
     dial: createTcpDial(nextId, arena),
     node: init.node,
     lag,
+    sendEntries: (grpcLog, entries) => send({ type: 'access-log', log: grpcLog, entries }),
     onHostSignal: (cluster, host, signal) => send({ type: 'host-signal', cluster, host, signal }),
   });
   for (const [name, hosts] of Object.entries(init.hosts))
@@ -55,7 +56,14 @@ function main(): void {
   store.flush();
   // Before the first connection, which would have to wait for it.
   collectGarbageOnce();
-  const listeners = new Listeners({ nextId, arena, log, signals: init.signals, worker: init.index });
+  const listeners = new Listeners({
+    nextId,
+    arena,
+    log,
+    signals: init.signals,
+    worker: init.index,
+    own: plane.own,
+  });
   store.flush();
   port.on('message', (message: ToWorker) => obey(message, { plane, listeners, log, send }));
   void openListeners(plane, listeners, send);

@@ -255,7 +255,7 @@ const mistakes: readonly [what: string, text: string, expected: readonly string[
     'an unsupported enum value',
     cluster('type: LOGICAL_DNS'),
     [
-      'c.yaml:1:49: static_resources.clusters[0].type: LOGICAL_DNS is not supported by inox 0.1.0, expected STATIC or STRICT_DNS or EDS',
+      'c.yaml:1:49: static_resources.clusters[0].type: LOGICAL_DNS is not supported by inox 0.1.0, expected STATIC or STRICT_DNS or EDS or ORIGINAL_DST',
     ],
   ],
   [

@@ -13,6 +13,7 @@ import { finalizeRequest, rewriteAuthority } from '../../route/rewrite.ts';
 import type { Counter, StatScope } from '../../stats/scope.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
 import { ANY_HOST, type PickContext } from '../../upstream/lb/load-balancer.ts';
+import type { OriginalDst } from '../../upstream/original-dst.ts';
 
 /** The end of every HTTP filter chain: does what the route says. */
 export const routerFilter: HttpTerminalExtension = {
@@ -99,13 +100,20 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
     finalizeRequest(route, pick, x, envoyHeaders);
     const { hash } = route;
     const hosts = hash === null ? pick.hosts : withHash(pick.hosts, hash(x.request, x.remoteIp));
-    forwardHttp(x, cluster, hosts, policy, timeouts, forwarder, end);
+    const where = cluster.originalDst === null ? hosts : withDestination(hosts, cluster.originalDst, x);
+    forwardHttp(x, cluster, where, policy, timeouts, forwarder, end);
   }
 }
 
 /** A request that is hashed has a context of its own. */
 function withHash(hosts: PickContext | null, hash: number | undefined): PickContext | null {
   return hash === undefined ? hosts : { ...(hosts ?? ANY_HOST), hash };
+}
+
+/** A request to an ORIGINAL_DST cluster goes where it says, or where its connection was going. */
+function withDestination(hosts: PickContext | null, originalDst: OriginalDst, x: Exchange): PickContext {
+  const destination = originalDst.destinationOf(x.downstream, x.request.headers);
+  return { ...(hosts ?? ANY_HOST), destination };
 }
 
 function routerStats(scope: StatScope): RouterStats {

@@ -1,4 +1,4 @@
-import type { ListenerFilterExtension } from '../../config/context.ts';
+import type { ListenerContext, ListenerFilterExtension } from '../../config/context.ts';
 import { ConfigError } from '../../core/errors.ts';
 import type { ListenerFilter } from '../../net/listener-filter.ts';
 import { originalDestination } from '../../net/original-dst.ts';
@@ -11,7 +11,7 @@ export const originalDst: ListenerFilterExtension = {
 };
 
 /** The local address becomes the one that the client dialled before iptables REDIRECT brought it here. */
-function compileOriginalDst(): ListenerFilter {
+function compileOriginalDst(_config: object, ctx: ListenerContext): ListenerFilter {
   if (process.getBuiltinModule('node:ffi') === undefined) {
     throw ConfigError.at('', 'needs node:ffi, which Node has since 26.9 (and not when it is switched off)');
   }
@@ -22,8 +22,15 @@ function compileOriginalDst(): ListenerFilter {
       if (directLocal.path !== '' || descriptor < 0) return 'done';
       const dialled = originalDestination(descriptor, directRemote.ip.includes(':') ? 'IPv6' : 'IPv4');
       // Nobody redirected it when the kernel does not know it or knows the same address.
-      if (dialled === undefined) return 'done';
-      if (dialled.ip !== accepted.local.ip || dialled.port !== accepted.local.port) accepted.local = dialled;
+      if (
+        dialled !== undefined &&
+        (dialled.ip !== accepted.local.ip || dialled.port !== accepted.local.port)
+      ) {
+        accepted.local = dialled;
+      } else if (ctx.transparent) {
+        // TPROXY leaves the addresses as they were: those of the socket are what the client dialled.
+        accepted.local = { ...accepted.local };
+      }
       return 'done';
     },
   };

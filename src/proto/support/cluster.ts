@@ -4,7 +4,7 @@ export const clusterSupport: SupportTable = {
   'envoy.config.cluster.v3.Cluster': {
     name: 'implemented',
     alt_stat_name: 'implemented',
-    type: only('STATIC', 'STRICT_DNS', 'EDS'),
+    type: only('STATIC', 'STRICT_DNS', 'EDS', 'ORIGINAL_DST'),
     eds_cluster_config: 'implemented',
     connect_timeout: 'implemented',
     per_connection_buffer_limit_bytes: 'implemented',
@@ -46,7 +46,9 @@ export const clusterSupport: SupportTable = {
     transport_socket: 'implemented',
     transport_socket_matches: 'implemented',
     wait_for_warm_on_init: 'inert',
-    cleanup_interval: inert('only read by ORIGINAL_DST clusters'),
+    cleanup_interval: 'implemented',
+    original_dst_lb_config: 'implemented',
+    upstream_bind_config: 'implemented',
     ignore_health_on_host_removal: 'implemented',
     close_connections_on_host_health_failure: 'implemented',
     outlier_detection: 'implemented',
@@ -55,6 +57,37 @@ export const clusterSupport: SupportTable = {
     track_cluster_stats: 'inert',
     preconnect_policy: inert('connections are made when they are needed'),
     metadata: 'inert',
+  },
+  'envoy.config.cluster.v3.Cluster.OriginalDstLbConfig': {
+    use_http_header: 'implemented',
+    http_header_name: 'implemented',
+    upstream_port_override: 'implemented',
+    metadata_key: noted('what listener filters noted; a path of one segment'),
+  },
+  'envoy.type.metadata.v3.MetadataKey': {
+    key: 'implemented',
+    path: 'implemented',
+  },
+  'envoy.type.metadata.v3.MetadataKey.PathSegment': {
+    key: 'implemented',
+  },
+  'envoy.config.core.v3.BindConfig': {
+    source_address: 'implemented',
+    freebind: 'implemented',
+    socket_options: noted('STATE_PREBIND; SO_MARK needs CAP_NET_ADMIN'),
+    extra_source_addresses: noted('one, of the other IP version'),
+    additional_source_addresses: noted('one, of the other IP version'),
+  },
+  'envoy.config.core.v3.ExtraSourceAddress': {
+    address: 'implemented',
+  },
+  'envoy.config.core.v3.SocketOption': {
+    description: noted('a label'),
+    level: 'implemented',
+    name: 'implemented',
+    int_value: 'implemented',
+    buf_value: 'implemented',
+    state: only('STATE_PREBIND'),
   },
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': {
     name: 'implemented',

@@ -12,6 +12,10 @@ export const listenerSupport: SupportTable = {
     continue_on_listener_filters_timeout: 'implemented',
     per_connection_buffer_limit_bytes: 'implemented',
     enable_reuse_port: 'implemented',
+    use_original_dst: 'implemented',
+    bind_to_port: 'implemented',
+    deprecated_v1: 'implemented',
+    transparent: noted('needs CAP_NET_ADMIN'),
     access_log: 'implemented',
     tcp_backlog_size: 'implemented',
     metadata: 'inert',
@@ -22,6 +26,9 @@ export const listenerSupport: SupportTable = {
     max_connections_to_accept_per_socket_event: 'inert',
     ignore_global_conn_limit: 'implemented',
     bypass_overload_manager: noted('for connections, not for requests'),
+  },
+  'envoy.config.listener.v3.Listener.DeprecatedV1': {
+    bind_to_port: 'implemented',
   },
   'envoy.config.listener.v3.FilterChain': {
     name: 'implemented',

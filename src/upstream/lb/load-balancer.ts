@@ -1,3 +1,4 @@
+import type { Address } from '../../net/connection.ts';
 import type { Host } from '../host.ts';
 import type { MetadataMatch } from './metadata-match.ts';
 
@@ -13,6 +14,8 @@ export interface PickContext {
   readonly onlyPriority: number;
   /** With `onlyPriority`: its degraded hosts rather than the healthy ones. */
   readonly degraded: boolean;
+  /** Where an ORIGINAL_DST cluster is to connect; null when nobody knows. Left out for other clusters. */
+  readonly destination?: Address | null;
 }
 
 /** A request about which there is nothing to know. */
