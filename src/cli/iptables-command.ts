@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS } from '../iptables/backend.ts';
+import { DIAL_COMMAND } from '../iptables/dial.ts';
 import { IPTABLES_OPTIONS } from '../iptables/options.ts';
 import type { IptablesFlags } from './iptables.ts';
 
@@ -48,16 +49,20 @@ export function addIptablesCommand(inox: Command): void {
     .option('-y, --yes', 'set them, also where they are those of the machine itself')
     .option('--explain', 'say in plain words what happens to which traffic, and change nothing')
     .option('--cleanup', 'remove every rule, route and address that this command has set')
-    .option('--check', 'when the rules are set: try them with connections of its own')
-    .option('--run-validation', 'as --check')
+    .option('--check', 'try the rules that are set with connections of its own, and change nothing')
+    .option('--run-validation', 'set the rules, then try them')
     .option('--check-timeout <seconds>', 'how long one of them may take', parseSeconds, 5)
     .action(async (flags: IptablesFlags) => {
       const { iptables } = await import('./iptables.ts');
       process.exitCode = await iptables(flags);
     });
-  // Only in Istio's spelling, for command lines that are copied.
-  const validation = command.options.find(({ long }) => long === '--run-validation');
-  validation?.hideHelp();
+  inox
+    .command(DIAL_COMMAND, { hidden: true })
+    .arguments('<ip> <port> <ms>')
+    .action(async (ip: string, port: string, ms: string) => {
+      const { dial } = await import('../iptables/dial.ts');
+      process.stdout.write(await dial(ip, Number(port), Number(ms)));
+    });
 }
 
 function parseSeconds(text: string): number {

@@ -50,13 +50,14 @@ export async function iptables(flags: IptablesFlags): Promise<number> {
     const commands = systemCommands(process.env);
     const wished = flags.dryRun === true || flags.simulate === true;
     const dry = wished || (!here.ownNetwork && flags.yes !== true);
+    if (flags.check === true) return await check(what, families, flags.checkTimeout);
     if (flags.cleanup === true) cleanup(what, commands, dry);
     else set(what, families, chooseBackend(findBackends(commands), flags.backend), commands, dry);
     if (dry && !wished) {
       say(`nothing was changed: this is ${here.description}. --yes does it, --dry-run only prints.`);
       return NOT_DONE;
     }
-    return 0;
+    return flags.runValidation === true && !dry ? await check(what, families, flags.checkTimeout) : 0;
   } catch (error) {
     return report(error);
   }
@@ -118,6 +119,18 @@ function cleanup(what: Interception, commands: Commands, dry: boolean): void {
       ? 'there were no rules of inox'
       : `the rules of inox are removed (${removed.join(', ')})`,
   );
+}
+
+const TICK = { ok: '√', failed: '×', skipped: '-' } as const;
+
+async function check(what: Interception, families: readonly Family[], seconds: number): Promise<number> {
+  const { tryInterception } = await import('../iptables/check.ts');
+  const trials = await tryInterception(what, families, seconds * 1000);
+  for (const { name, result, detail } of trials) process.stdout.write(`${TICK[result]} ${name}: ${detail}\n`);
+  if (trials.some(({ result }) => result === 'failed')) return 1;
+  if (trials.some(({ result }) => result === 'ok')) return 0;
+  say('nothing could be tried here');
+  return 1;
 }
 
 function needCapabilities(): void {

@@ -128,7 +128,7 @@ t.test('every flag that inject writes is one of this command', async (t) => {
   for (const flag of flags) t.ok(known.has(flag), flag);
 });
 
-t.test('whatever is said, rules have the lines that they should have and no others', async (t) => {
+t.test('whatever is said, rules have the lines that they should have and no others', async () => {
   const text = fc.string({
     unit: fc.constantFrom(...'0123456789,-:./*fdeth+ \n;"\'$'.split('')),
     maxLength: 12,

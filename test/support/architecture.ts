@@ -17,7 +17,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   worker: dataPlane,
   proto: ['core'],
   inject: ['core'],
-  iptables: ['core'],
+  // `net`: a trial of the rules asks where a connection was going.
+  iptables: ['core', 'net'],
   // Compiles every resource once, as the workers will, to decide on ACK or NACK.
   xds: [...dataPlane, 'proto'],
   istio: ['core', 'proto', 'xds'],

@@ -7,6 +7,7 @@ const hints = {
   ip: "the command 'ip' (Debian: apt-get install iproute2)",
   iptables: "the command 'iptables' (Debian: apt-get install iptables)",
   ip6tables: "the command 'ip6tables' (Debian: apt-get install iptables)",
+  nft: "the command 'nft' (Debian: apt-get install nftables)",
 } as const;
 
 export type Command = keyof typeof hints;
@@ -67,16 +68,24 @@ export interface Namespace {
   delete(): void;
 }
 
+let created = 0;
+
 /** Loopback is up. The name holds the process id: runs side by side do not meet. */
 export function createNamespace(label: string): Namespace {
-  const name = `inox-${label}-${process.pid}`;
+  created++;
+  const name = `inox-${label}-${process.pid}${created === 1 ? '' : `-${created}`}`;
   run('ip', ['netns', 'add', name]);
   const inside = (command: string, ...args: string[]): string =>
     run('ip', ['netns', 'exec', name, command, ...args]);
   inside('ip', 'link', 'set', 'lo', 'up');
   const remove = (): void => {
     process.off('exit', remove);
-    run('ip', ['netns', 'delete', name]);
+    try {
+      run('ip', ['netns', 'delete', name]);
+    } catch {
+      // Busy for a moment: somebody else's `ip netns exec` had just begun and saw the mount.
+      run('ip', ['netns', 'delete', name]);
+    }
   };
   process.on('exit', remove); // Also when the set-up of a test throws.
   return { name, run: inside, delete: remove };

@@ -1,9 +1,9 @@
 /**
  * Runs inside a network namespace:
  *
- *   captured.ts serve main|worker   accepts redirected connections on port 15001 in that thread, says `listening`,
- *                                   and tells each client where it was going
- *   captured.ts dial 'ip port'...   asks, and prints the answers as JSON
+ *   captured.ts serve main|worker [port...]   accepts connections on these ports (15001 when none is named) in that
+ *                                             thread, says `listening`, and tells each client where it was going
+ *   captured.ts dial 'ip port [from]'...      asks, and prints the answers as JSON
  */
 import { once } from 'node:events';
 import net from 'node:net';
@@ -16,14 +16,16 @@ export interface Capture {
   readonly localPort: number | undefined;
 }
 
+const DEFAULT_PORT = 15_001;
+
 if (!isMainThread) {
-  await listen();
+  await listen(DEFAULT_PORT);
   parentPort?.postMessage('listening');
 } else {
   const [role, ...rest] = process.argv.slice(2);
   if (role === 'serve') {
     if (rest[0] === 'worker') await once(new Worker(new URL(import.meta.url)), 'message');
-    else await listen();
+    else for (const port of rest.length > 1 ? rest.slice(1) : [DEFAULT_PORT]) await listen(Number(port));
     process.stdout.write('listening\n');
   } else {
     const captures: Capture[] = [];
@@ -32,13 +34,13 @@ if (!isMainThread) {
   }
 }
 
-async function listen(): Promise<void> {
+async function listen(port: number): Promise<void> {
   const server = net.createServer({ pauseOnConnect: true }, (socket) => {
     const original = originalDestination(descriptorOf(socket), family(socket.remoteAddress));
     const text = original === undefined ? undefined : `${original.ip} ${original.port}`;
     socket.end(JSON.stringify({ original: text, localPort: socket.localPort }));
   });
-  await once(server.listen(15001, '::'), 'listening');
+  await once(server.listen(port, '::'), 'listening');
 }
 
 function family(address = ''): IpFamily {
@@ -46,8 +48,12 @@ function family(address = ''): IpFamily {
 }
 
 async function dial(target: string): Promise<Capture> {
-  const [ip = '', port] = target.split(' ');
-  const socket = net.connect(Number(port), ip);
+  const [ip = '', port, from] = target.split(' ');
+  const socket = net.connect({
+    port: Number(port),
+    host: ip,
+    ...(from === undefined ? {} : { localAddress: from }),
+  });
   let text = '';
   for await (const chunk of socket) text += chunk;
   return { dialled: target, ...JSON.parse(text) };
