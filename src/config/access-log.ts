@@ -35,6 +35,23 @@ export interface AccessLogSinks {
   file(path: string): LineSink;
   stdout(): LineSink;
   stderr(): LineSink;
+  grpc(log: GrpcLog): EntrySink;
+}
+
+/** A gRPC access log service, and how entries for it are gathered. */
+export interface GrpcLog {
+  readonly kind: 'http' | 'tcp';
+  readonly logName: string;
+  /** `envoy.config.core.v3.GrpcService` */
+  readonly service: object;
+  /** Gathered entries are sent when they are about so large, or when the oldest is so old. */
+  readonly bufferBytes: number;
+  readonly flushMs: number;
+}
+
+/** Takes entries as proto JSON. Never blocks and never throws. */
+export interface EntrySink {
+  write(entry: object): void;
 }
 
 /** Takes lines (wire strings, with their newline). Never blocks and never throws. */

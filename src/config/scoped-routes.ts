@@ -82,8 +82,9 @@ function compileExtractor({ name = '', elementSeparator = '', index, element }: 
   const separator = element?.separator ?? '';
   const wanted = element?.key ?? '';
   if (index === undefined && element === undefined) throw ConfigError.at('', 'set one of index, element');
-  return ({ headers }) => {
-    const value = getHeader(headers, header);
+  const isHost = header === 'host' || header === ':authority';
+  return ({ headers, authority }) => {
+    const value = isHost ? authority : getHeader(headers, header);
     if (value === undefined) return undefined;
     const parts = elementSeparator === '' ? [value] : value.split(elementSeparator);
     if (element === undefined) return parts[index ?? 0];

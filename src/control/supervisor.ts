@@ -19,6 +19,8 @@ export interface SupervisorEvents {
   onGivenUp(cause: string): void;
   /** What a worker's requests say about a host; `signal` is a `HostSignal`. */
   onHostSignal(cluster: string, host: string, signal: string): void;
+  /** Entries for a gRPC access log service. */
+  onAccessLog(log: object, entries: readonly object[]): void;
   onLog(level: LogLevel, component: string, message: string): void;
 }
 
@@ -192,6 +194,9 @@ export class Supervisor {
         return;
       case 'connections':
         slot.connections = message.open;
+        return;
+      case 'access-log':
+        this.#events.onAccessLog(message.log, message.entries);
         return;
       case 'host-signal':
         this.#events.onHostSignal(message.cluster, message.host, message.signal);

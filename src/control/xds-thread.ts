@@ -62,6 +62,10 @@ export class XdsThread {
     this.#send({ type: 'log-level', level });
   }
 
+  sendAccessLog(log: object, entries: readonly object[]): void {
+    this.#send({ type: 'access-log', log, entries });
+  }
+
   /** What is known of all resources; null when the thread does not answer. */
   status(): Promise<XdsStatus | null> {
     const id = ++this.#lastId;

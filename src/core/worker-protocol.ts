@@ -93,6 +93,8 @@ export type FromWorker =
   /** A listener could not be opened: the process cannot serve as configured. */
   | { readonly type: 'listen-failed'; readonly message: string }
   | { readonly type: 'answer'; readonly id: number; readonly data: unknown }
+  /** Entries (proto JSON) for a gRPC access log service; `log` is a `GrpcLog`. */
+  | { readonly type: 'access-log'; readonly log: object; readonly entries: readonly object[] }
   | { readonly type: 'updated'; readonly id: number; readonly outcome: UpdateOutcome }
   /** What requests say about a host; `signal` is a `HostSignal`. */
   | { readonly type: 'host-signal'; readonly cluster: string; readonly host: string; readonly signal: string }

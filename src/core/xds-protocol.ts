@@ -39,6 +39,8 @@ export type ToXds =
   | { readonly type: 'applied'; readonly id: number; readonly outcome: UpdateOutcome }
   /** Answered by `status` with the same id. */
   | { readonly type: 'status'; readonly id: number }
+  /** Entries for a gRPC access log service, as workers gave them. */
+  | { readonly type: 'access-log'; readonly log: object; readonly entries: readonly object[] }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   | { readonly type: 'shutdown' };
 

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
+import type { GrpcLog } from '../config/access-log.ts';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import { ConfigError } from '../core/errors.ts';
 import { formatProblems } from '../core/format-problems.ts';
@@ -8,6 +9,7 @@ import type { FromXds, ToXds, XdsInit } from '../core/xds-protocol.ts';
 import { envoyDecoder } from '../proto/bootstrap.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
+import { AccessLogStreams } from './access-log-streams.ts';
 import { DryCompiler } from './model/dry-compile.ts';
 import { XdsModel } from './model/model.ts';
 import { Publisher } from './model/publisher.ts';
@@ -46,7 +48,8 @@ function main(): void {
       log.log('warning', 'config', `listener '${name}' cannot be opened: ${message}`);
   });
   const unknownFields = store.root.scope('server').counter('dynamic_unknown_fields');
-  const sources = new Sources({ bootstrap, node: nodeMessage(bootstrap), stats: store.root, log });
+  const node = nodeMessage(bootstrap);
+  const sources = new Sources({ bootstrap, node, stats: store.root, log });
   const model = new XdsModel({
     bootstrap,
     open: (config) => sources.open(config),
@@ -61,6 +64,12 @@ function main(): void {
     log,
     onLive: () => send({ type: 'live' }),
   });
+  const logs = new AccessLogStreams({
+    channelTo: (service) => sources.channelTo(service),
+    node,
+    stats: store.root,
+    log,
+  });
   port.on('message', (message: ToXds) => {
     switch (message.type) {
       case 'applied':
@@ -72,6 +81,9 @@ function main(): void {
         send({ type: 'status', id: message.id, status });
         return;
       }
+      case 'access-log':
+        logs.send(message.log as GrpcLog, message.entries);
+        return;
       case 'log-level':
         log.level = message.level;
         return;

@@ -7,6 +7,7 @@ import {
 import type { AccessLogFilterContext } from '../../config/access-log-filter.ts';
 import type { AccessLogger } from '../../http/access-log-info.ts';
 import { fileAccessLog } from './file.ts';
+import { httpGrpcAccessLog, tcpGrpcAccessLog } from './grpc.ts';
 import { createAccessLogSinks, type OpenSinks, type SinkParts } from './sinks.ts';
 import { stderrAccessLog, stdoutAccessLog } from './stream.ts';
 
@@ -15,6 +16,8 @@ export const ACCESS_LOG_EXTENSIONS: readonly AccessLogExtension[] = [
   fileAccessLog,
   stdoutAccessLog,
   stderrAccessLog,
+  httpGrpcAccessLog,
+  tcpGrpcAccessLog,
 ];
 
 export interface AccessLogCompiler {

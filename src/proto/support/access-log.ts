@@ -1,6 +1,20 @@
 import { inert, noted, type SupportTable } from './table.ts';
 
 export const accessLogSupport: SupportTable = {
+  'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig': {
+    common_config: 'implemented',
+    additional_request_headers_to_log: 'implemented',
+    additional_response_headers_to_log: 'implemented',
+    additional_response_trailers_to_log: 'implemented',
+  },
+  'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig': { common_config: 'implemented' },
+  'envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig': {
+    log_name: 'implemented',
+    grpc_service: 'implemented',
+    transport_api_version: inert('everything is v3'),
+    buffer_flush_interval: 'implemented',
+    buffer_size_bytes: noted('entries count as 400 bytes each'),
+  },
   'envoy.config.accesslog.v3.AccessLog': {
     name: noted('a label, the type of typed_config decides'),
     filter: 'implemented',

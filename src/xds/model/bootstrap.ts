@@ -12,7 +12,8 @@ export function usesDiscovery(bootstrap: Bootstrap): boolean {
     dynamicResources?.ldsConfig !== undefined ||
     (layeredRuntime?.layers ?? []).some((layer) => layer.rtdsLayer !== undefined) ||
     (staticResources?.clusters ?? []).some(isDynamicCluster) ||
-    (staticResources?.listeners ?? []).some(isDynamicListener)
+    (staticResources?.listeners ?? []).some(isDynamicListener) ||
+    (staticResources?.listeners ?? []).some(logsByGrpc)
   );
 }
 
@@ -28,6 +29,18 @@ function isDynamicListener(listener: Listener): boolean {
     comesByXds(filterChainsOf(listener).map((chain) => chain.transportSocket))
   );
 }
+
+/** The thread sends access logs to gRPC services, too. */
+function logsByGrpc(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
+  if ('type' in value && GRPC_LOGS.includes(String(value.type))) return true;
+  return Object.values(value).some(logsByGrpc);
+}
+
+const GRPC_LOGS: readonly string[] = [
+  'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig',
+  'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig',
+];
 
 function comesByXds(holder: unknown): boolean {
   return secretsOf(holder).some(({ sdsConfig }) => sdsConfig !== undefined && !isFile(sdsConfig));

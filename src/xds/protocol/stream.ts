@@ -1,10 +1,11 @@
 import type { Logger } from '../../core/log.ts';
-import type { StatScope } from '../../stats/scope.ts';
-import { Backoff } from './backoff.ts';
+import type { Counter, Gauge, StatScope } from '../../stats/scope.ts';
+import { Backoff, type BackoffOptions } from './backoff.ts';
 import type { GrpcChannel } from './channel.ts';
 import { DeltaProtocol } from './delta.ts';
 import type { DiscoverySink, DiscoverySource, SubscribeOptions, Subscription } from './discovery.ts';
-import { typeUrl } from './messages.ts';
+import { INVALID_ARGUMENT, typeUrl } from './messages.ts';
+import { type RateLimit, RequestQueue } from './request-queue.ts';
 import { SotwProtocol } from './sotw.ts';
 import { TypeState, typeRank } from './type-state.ts';
 
@@ -26,26 +27,78 @@ export interface StreamOptions {
   readonly nodeOnFirstMessageOnly: boolean;
   readonly stats: StatScope;
   readonly log: Logger;
-  /** For messages: the cluster or target. */
+  readonly backoff: BackoffOptions;
+  readonly rateLimit: RateLimit | null;
+  /** Envoy counts a stream for all types at the root, and one for a type below that type's statistics. */
+  readonly aggregated: boolean;
+}
+
+/** Envoy's statistics of a stream. */
+interface StreamStats {
+  readonly connected: Gauge;
+  readonly pending: Gauge;
+  readonly enforced: Counter;
+}
+
+/** What is known of a type on a stream. */
+export interface TypeStatus {
+  readonly type: string;
+  readonly names: readonly string[];
+  /** The last one that was accepted. */
+  readonly version: string;
+  readonly nonce: string;
+  /** What was wrong with the newest response, '' for nothing. */
+  readonly error: string;
+  readonly updatedAt: Date | null;
+}
+
+export interface StreamStatus {
   readonly server: string;
-  /** A stream is there and has answered, or is there no more. */
-  readonly onConnected: (connected: boolean) => void;
+  readonly connected: boolean;
+  /** What the server calls itself, '' for nothing. */
+  readonly identifier: string;
+  /** Why the stream before this one ended, '' when there was none. */
+  readonly lastEnd: string;
+  readonly types: readonly TypeStatus[];
 }
 
 /** A stream to a management server, for one type or (ADS) for all: made again, with more and more patience, when it ends. */
 export class GrpcStream implements DiscoverySource {
   readonly #options: StreamOptions;
   readonly #types = new Map<string, TypeState>();
-  readonly #backoff = new Backoff();
+  readonly #backoff: Backoff;
+  #stats: StreamStats | null = null;
   #live: LiveStream | null = null;
+  #identifier = '';
+  #lastEnd = '';
   #retry: NodeJS.Timeout | null = null;
   #closed = false;
 
   constructor(options: StreamOptions) {
     this.#options = options;
+    this.#backoff = new Backoff(options.backoff);
+    if (options.aggregated) this.#stats = createStreamStats(options.stats, '');
+  }
+
+  status(): StreamStatus {
+    return {
+      server: this.#options.channel.server,
+      connected: this.#live?.answered ?? false,
+      identifier: this.#identifier,
+      lastEnd: this.#lastEnd,
+      types: Array.from(this.#types.values(), (state) => ({
+        type: state.type,
+        names: [...state.names],
+        version: state.version,
+        nonce: state.nonce,
+        error: state.lastError,
+        updatedAt: state.updatedAt,
+      })),
+    };
   }
 
   subscribe(options: SubscribeOptions, sink: DiscoverySink): Subscription {
+    this.#stats ??= createStreamStats(this.#options.stats, options.statPrefix);
     let state = this.#types.get(options.type);
     if (state === undefined) {
       const { type } = options;
@@ -59,7 +112,9 @@ export class GrpcStream implements DiscoverySource {
     this.#closed = true;
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#live?.close();
+    this.#stats?.connected.set(0);
     for (const state of this.#types.values()) state.close();
+    this.#options.channel.close();
   }
 
   #onNames(): void {
@@ -72,9 +127,12 @@ export class GrpcStream implements DiscoverySource {
   #open(): void {
     this.#retry = null;
     for (const state of this.#types.values()) if (!state.empty) state.countAttempt();
-    const live = new LiveStream(this.#options, this.#types, () => {
+    this.#stats ??= createStreamStats(this.#options.stats, '');
+    const stats = this.#stats;
+    const live = new LiveStream(this.#options, stats, this.#types, (identifier) => {
       this.#backoff.reset();
-      this.#options.onConnected(true);
+      this.#identifier = identifier;
+      stats.connected.set(1);
     });
     this.#live = live;
     void live.run().then((reason) => {
@@ -84,15 +142,16 @@ export class GrpcStream implements DiscoverySource {
 
   #onEnd(reason: string): void {
     this.#live = null;
-    this.#options.onConnected(false);
+    this.#lastEnd = reason;
+    this.#stats?.connected.set(0);
     if (this.#closed) return;
     for (const state of this.#types.values()) state.countFailure();
     const delayMs = this.#backoff.next();
-    const { log, server } = this.#options;
+    const { log, channel } = this.#options;
     log.log(
       'warning',
       'config',
-      `stream to ${server} ended: ${reason}; tried again in ${Math.round(delayMs)} ms`,
+      `stream to ${channel.server} ended: ${reason}; tried again in ${Math.round(delayMs)} ms`,
     );
     this.#retry = setTimeout(() => this.#open(), delayMs);
   }
@@ -100,19 +159,27 @@ export class GrpcStream implements DiscoverySource {
 
 /** One stream, from its first request to its end. */
 class LiveStream {
+  /** The server has said something. */
+  answered = false;
   readonly #options: StreamOptions;
   readonly #types: ReadonlyMap<string, TypeState>;
-  readonly #onAnswer: () => void;
+  readonly #onAnswer: (identifier: string) => void;
   readonly #protocol: StreamProtocol;
   readonly #abort = new AbortController();
-  readonly #requests = new RequestQueue();
+  readonly #requests: RequestQueue;
   /** Responses of a type are taken one after the other. */
   readonly #busy = new Map<string, Promise<void>>();
   #scheduled = false;
   #sentNode = false;
 
-  constructor(options: StreamOptions, types: ReadonlyMap<string, TypeState>, onAnswer: () => void) {
+  constructor(
+    options: StreamOptions,
+    stats: StreamStats,
+    types: ReadonlyMap<string, TypeState>,
+    onAnswer: (identifier: string) => void,
+  ) {
     this.#options = options;
+    this.#requests = new RequestQueue(options.rateLimit, stats);
     this.#types = types;
     this.#onAnswer = onAnswer;
     this.#protocol = options.delta ? new DeltaProtocol() : new SotwProtocol();
@@ -153,32 +220,42 @@ class LiveStream {
   }
 
   #onResponse(response: object): void {
-    this.#onAnswer();
-    const { typeUrl: url } = response as { readonly typeUrl: string };
+    const { log, channel } = this.#options;
+    const { typeUrl: url, controlPlane } = response as Answer;
+    this.answered = true;
+    this.#onAnswer(controlPlane?.identifier ?? '');
     const state = [...this.#types.values()].find((one) => typeUrl(one.type) === url);
     if (state === undefined) {
-      this.#options.log.log(
-        'warning',
-        'config',
-        `${this.#options.server} sent '${url}', which nobody asked for`,
-      );
+      log.log('warning', 'config', `${channel.server} sent '${url}', which nobody asked for`);
       return;
     }
     const before = this.#busy.get(state.type) ?? Promise.resolve();
     this.#busy.set(
       state.type,
-      before.then(async () => {
-        const answer = await this.#protocol.respond(state, response);
-        if (state.lastError !== '') {
-          this.#options.log.log(
-            'warning',
-            'config',
-            `refused an update of ${this.#options.server}: ${state.lastError}`,
-          );
-        }
-        this.#send(answer);
-      }),
+      before.then(() => this.#take(state, response)),
     );
+  }
+
+  async #take(state: TypeState, response: object): Promise<void> {
+    const { log, channel } = this.#options;
+    let answer: object;
+    try {
+      answer = await this.#protocol.respond(state, response);
+    } catch (error) {
+      // A mistake of ours; the server hears of it, and the stream goes on.
+      const { nonce } = response as Answer;
+      const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      log.log('error', 'config', `cannot take an update of ${channel.server}: ${message}`);
+      const errorDetail = { code: INVALID_ARGUMENT, message: 'internal error' };
+      this.#send({ typeUrl: typeUrl(state.type), responseNonce: nonce, errorDetail });
+      return;
+    }
+    if (state.lastError !== '') {
+      log.log('warning', 'config', `refused an update of ${channel.server}: ${state.lastError}`);
+    }
+    this.#send(answer);
+    // Names may have changed meanwhile.
+    this.onNames();
   }
 
   #send(request: object): void {
@@ -188,33 +265,21 @@ class LiveStream {
   }
 }
 
-/** What the call takes as its requests. */
-class RequestQueue implements AsyncIterable<object> {
-  readonly #waiting: object[] = [];
-  #wake: (() => void) | null = null;
-  #ended = false;
+/** What responses of both protocols have. */
+interface Answer {
+  readonly typeUrl: string;
+  readonly nonce: string;
+  readonly controlPlane?: { readonly identifier: string };
+}
 
-  push(request: object): void {
-    this.#waiting.push(request);
-    this.#wake?.();
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.#wake?.();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<object> {
-    for (;;) {
-      const request = this.#waiting.shift();
-      if (request !== undefined) yield request;
-      else if (this.#ended) return;
-      else {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-        this.#wake = null;
-      }
-    }
-  }
+function createStreamStats(stats: StatScope, prefix: string): StreamStats {
+  const parent = prefix.split('.').reduce((scope, part) => (part === '' ? scope : scope.scope(part)), stats);
+  const scope = parent.scope('control_plane');
+  const connected = scope.gauge('connected_state', 'max');
+  connected.set(0);
+  return {
+    connected,
+    pending: scope.gauge('pending_requests', 'sum'),
+    enforced: scope.counter('rate_limit_enforced'),
+  };
 }
