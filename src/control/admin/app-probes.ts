@@ -1,6 +1,7 @@
 import type { ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
-import { createConnection } from 'node:net';
+import { createConnection, isIPv6 } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { type AdminReply, textReply } from './endpoint.ts';
 
 /** Where the kubelet asks: `/app-health/<container>/<livez, readyz or startupz>`. */
@@ -89,13 +90,27 @@ function ask(probe: AppProbe, host: string, agent: string): Promise<string | und
   });
 }
 
+/**
+ * What the proxy sends to the pod's own address comes in through it again; from these addresses it does not (see
+ * docs/iptables.md). `::6` is there only when rules for IPv6 are.
+ */
+function ownSource(host: string): { localAddress: string } | undefined {
+  if (!isIPv6(host)) return { localAddress: '127.0.0.6' };
+  const there = networkInterfaces().lo?.some(({ address }) => address === '::6') ?? false;
+  return there ? { localAddress: '::6' } : undefined;
+}
+
 type Done = (fault: string | undefined) => void;
 
 /** Starts to ask and returns how to stop; `done` is called later, perhaps more than once. */
 function begin(probe: AppProbe, host: string, agent: string, done: Done): () => void {
   if (probe.httpGet !== undefined) return askHttp(probe.httpGet, host, agent, done);
   if (probe.grpc !== undefined) return askGrpc(probe.grpc, host, agent, done);
-  const socket: Socket = createConnection({ host, port: probe.tcpSocket?.port ?? 0 });
+  const socket: Socket = createConnection({
+    host,
+    port: probe.tcpSocket?.port ?? 0,
+    ...ownSource(host),
+  });
   socket.once('connect', () => done(undefined));
   socket.on('error', (error) => done(error.message));
   return () => socket.destroy();
@@ -119,6 +134,7 @@ function askHttp(
     path: path.startsWith('/') ? path : `/${path}`,
     headers,
     agent: false,
+    ...ownSource(host),
     // As the kubelet does: a probe asks whether it runs, not who it is.
     ...(secure ? { rejectUnauthorized: false } : {}),
   });
@@ -135,7 +151,9 @@ function askHttp(
 function askGrpc(probe: NonNullable<AppProbe['grpc']>, host: string, agent: string, done: Done): () => void {
   const { connect } = process.getBuiltinModule('node:http2');
   const authority = host.includes(':') ? `[${host}]` : host;
-  const session: ClientHttp2Session = connect(`http://${authority}:${probe.port}`);
+  const session: ClientHttp2Session = connect(`http://${authority}:${probe.port}`, {
+    createConnection: () => createConnection({ host, port: probe.port, ...ownSource(host) }),
+  });
   session.on('error', (error) => done(error.message));
   const stream = session.request({
     ':method': 'POST',

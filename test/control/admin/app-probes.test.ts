@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { AppProbes } from '../../../src/control/admin/app-probes.ts';
 import { issue, makeCa } from '../../support/certs.ts';
@@ -89,6 +89,21 @@ t.test('gRPC: SERVING, for the service that is asked about', async (t) => {
   t.match(await ask({ grpc: { port, service: 'a'.repeat(200) } }), /^200/);
   t.match(await ask({ grpc: { port } }), /^200/);
   t.match(await ask({ grpc: { port, service: 'sick' } }), /^503 not serving/);
+});
+
+t.test('the proxy asks from the address that its own rules let pass', async (t) => {
+  const seen: (string | undefined)[] = [];
+  const note = (socket: Socket): void => {
+    seen.push(socket.remoteAddress);
+    socket.on('error', () => undefined);
+  };
+  const http = createServer((_, response) => response.end()).on('connection', note);
+  const grpc = createHttp2Server().on('connection', note);
+  const tcp = createTcpServer(note);
+  await ask({ httpGet: { port: await listen(t, http) } });
+  await ask({ grpc: { port: await listen(t, grpc) }, timeoutSeconds: 0.2 });
+  await ask({ tcpSocket: { port: await listen(t, tcp) } });
+  t.same(seen, ['127.0.0.6', '127.0.0.6', '127.0.0.6']);
 });
 
 t.test('an application that does not answer in time is not well', async (t) => {
