@@ -7,7 +7,7 @@ import { envoyRegistry, requireMessage } from '../proto/registry.ts';
 const ENVOY_VERSION = { majorNumber: 1, minorNumber: 40, patch: 0 };
 
 /** Only what is done here. */
-const FEATURES = ['xds.config.resource-in-sotw'];
+const FEATURES = ['xds.config.resource-in-sotw', 'xds.config.supports-resource-ttl'];
 
 /**
  * The node as it introduces itself: what the bootstrap says, verbatim, and Envoy's name and version. Control planes

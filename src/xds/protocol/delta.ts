@@ -24,7 +24,9 @@ export class DeltaProtocol implements StreamProtocol {
         typeUrl: typeUrl(state.type),
         // An empty first list stands for everything, also for servers that do not know the star.
         resourceNamesSubscribe: onlyWildcard ? [] : [...names].sort(),
-        initialResourceVersions: Object.fromEntries(state.versions),
+        initialResourceVersions: Object.fromEntries(
+          [...state.versions].filter(([name]) => state.wants(name)),
+        ),
       };
     }
     const added = [...names].filter((name) => !said.has(name)).sort();
@@ -46,6 +48,7 @@ export class DeltaProtocol implements StreamProtocol {
       resources: wrapped,
       removedResources,
     } = response as DeltaDiscoveryResponse;
+    state.nonce = nonce;
     const resources: ReadResource[] = [];
     const mistakes: string[] = [];
     for (const one of wrapped) {

@@ -30,7 +30,13 @@ export function readAny(any: Any, version: string): ReadResource {
   if (type !== WRAPPER) {
     return { name: nameOf(any.value, type), raw: rawOf(any, type, '', version), ttlMs: undefined };
   }
-  const wrapped = fromBinary(requireMessage(envoyRegistry(), WRAPPER), any.value);
+  let wrapped: ReturnType<typeof fromBinary>;
+  try {
+    wrapped = fromBinary(requireMessage(envoyRegistry(), WRAPPER), any.value);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`a ${WRAPPER} cannot be decoded: ${why}`, { cause });
+  }
   return readWrapped(wrapped as unknown as WrappedResource, version);
 }
 
@@ -50,7 +56,7 @@ export function readWrapped(wrapped: WrappedResource, version = ''): ReadResourc
 
 function rawOf(any: Any, type: string, name: string, version: string): RawResource {
   // Copied out: the bytes are a view of the whole response, which they would keep alive.
-  const bytes = any.value.slice();
+  const bytes = new Uint8Array(any.value);
   return { name: name || nameOf(bytes, type), version, type, bytes };
 }
 

@@ -9,9 +9,15 @@ export class SotwProtocol implements StreamProtocol {
   readonly #said = new Map<string, ReadonlySet<string>>();
   /** Of the newest response, by type; it means nothing on another stream. */
   readonly #nonces = new Map<string, string>();
+  /**
+   * Types with a response that is still being looked at. Servers take any request with its nonce for the answer, so
+   * that new names go with the ACK.
+   */
+  readonly #busy = new Set<string>();
 
   request(state: TypeState): DiscoveryRequest | undefined {
     const { names } = state;
+    if (this.#busy.has(state.type)) return undefined;
     const said = this.#said.get(state.type);
     // To a server, no names at all in a first request would mean everything.
     if (said === undefined ? names.size === 0 : same(said, names)) return undefined;
@@ -21,6 +27,7 @@ export class SotwProtocol implements StreamProtocol {
   async respond(state: TypeState, response: object): Promise<DiscoveryRequest> {
     const { nonce, versionInfo, resources: anys } = response as DiscoveryResponse;
     this.#nonces.set(state.type, nonce);
+    state.nonce = nonce;
     const resources: ReadResource[] = [];
     const unreadable: string[] = [];
     for (const any of anys) {
@@ -34,7 +41,10 @@ export class SotwProtocol implements StreamProtocol {
       state.refuse(unreadable.join('\n'));
       return this.#make(state, state.names, unreadable);
     }
-    const mistakes = await state.take({ version: versionInfo, resources, removed: [], whole: true });
+    this.#busy.add(state.type);
+    const mistakes = await state
+      .take({ version: versionInfo, resources, removed: [], whole: true })
+      .finally(() => this.#busy.delete(state.type));
     return this.#make(state, state.names, mistakes, nonce);
   }
 

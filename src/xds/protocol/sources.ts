@@ -1,11 +1,16 @@
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
-import type { ApiConfigSource, ConfigSource } from '#plain/envoy.config.core.v3.ts';
+import type { ApiConfigSource, ConfigSource, GrpcService } from '#plain/envoy.config.core.v3.ts';
 import { at } from '../../config/context.ts';
 import { ConfigError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { StatScope } from '../../stats/scope.ts';
+import { STREAM_BACKOFF } from './backoff.ts';
 import { createChannel, type GrpcChannel } from './channel.ts';
+import { createClusterDialer, findServer } from './cluster-dialer.ts';
 import type { DiscoverySource, SubscribeOptions } from './discovery.ts';
+import { FileSource } from './file-source.ts';
+import { DEFAULT_RATE_LIMIT } from './request-queue.ts';
+import { RestSource } from './rest-source.ts';
 import { GrpcStream } from './stream.ts';
 
 export interface SourcesParts {
@@ -14,10 +19,14 @@ export interface SourcesParts {
   readonly node: object;
   readonly stats: StatScope;
   readonly log: Logger;
+  /** `--reject-unknown-dynamic-fields`; for sources of text, where such fields are gone after reading. */
+  readonly rejectUnknownFields?: boolean;
 }
 
 /** The service and the methods of each type that has a stream of its own. */
-const SERVICES: Readonly<Record<string, { readonly service: string; readonly name: string }>> = {
+const SERVICES: Readonly<
+  Record<string, { readonly service: string; readonly name: string; readonly deltaOnly?: boolean }>
+> = {
   'envoy.config.cluster.v3.Cluster': { service: 'cluster.v3.ClusterDiscoveryService', name: 'Clusters' },
   'envoy.config.endpoint.v3.ClusterLoadAssignment': {
     service: 'endpoint.v3.EndpointDiscoveryService',
@@ -32,6 +41,7 @@ const SERVICES: Readonly<Record<string, { readonly service: string; readonly nam
   'envoy.config.route.v3.VirtualHost': {
     service: 'route.v3.VirtualHostDiscoveryService',
     name: 'VirtualHosts',
+    deltaOnly: true,
   },
   'envoy.extensions.transport_sockets.tls.v3.Secret': {
     service: 'secret.v3.SecretDiscoveryService',
@@ -48,26 +58,26 @@ const SERVICES: Readonly<Record<string, { readonly service: string; readonly nam
 export class Sources {
   readonly #parts: SourcesParts;
   readonly #sources = new Map<string, DiscoverySource>();
-  readonly #connected: { set(value: number): void };
-  #open = 0;
 
   constructor(parts: SourcesParts) {
     this.#parts = parts;
-    const { stats } = parts;
-    this.#connected = stats.scope('control_plane').gauge('connected_state', 'max');
-    this.#connected.set(0);
   }
 
   /** Equal configurations give the same source. Throws a ConfigError for what cannot be done. */
   open(config: ConfigSource): { readonly key: string; readonly source: DiscoverySource } {
     const { initialFetchTimeout: _, resourceApiVersion: __, ...where } = config;
-    const key = config.ads !== undefined || isAggregated(config) ? 'ads' : JSON.stringify(where);
+    const key = config.ads !== undefined ? 'ads' : JSON.stringify(where);
     let source = this.#sources.get(key);
     if (source === undefined) {
       source = key === 'ads' ? this.#openAds() : this.#openOne(config);
       this.#sources.set(key, source);
     }
     return { key, source };
+  }
+
+  /** A way to another service that the proxy calls: access logs. Throws a ConfigError. */
+  channelTo(service: GrpcService): GrpcChannel {
+    return createChannel(service, this.#parts);
   }
 
   close(): void {
@@ -79,6 +89,7 @@ export class Sources {
     if (config === undefined)
       throw ConfigError.at('ads', 'the bootstrap has no dynamic_resources.ads_config');
     return at('dynamic_resources.ads_config', () => {
+      checkTransport(config);
       const delta = config.apiType === 'DELTA_GRPC';
       if (!delta && config.apiType !== 'GRPC') {
         throw ConfigError.at(
@@ -97,21 +108,56 @@ export class Sources {
   }
 
   #openOne(config: ConfigSource): DiscoverySource {
-    const api = config.apiConfigSource;
-    if (api === undefined) throw ConfigError.at('', 'only ads and api_config_source are supported yet');
-    return at('api_config_source', () => {
-      const delta = api.apiType === 'DELTA_GRPC';
-      if (!delta && api.apiType !== 'GRPC') {
-        throw ConfigError.at('api_type', `${api.apiType ?? ''} is not supported yet`);
+    const { stats, log, rejectUnknownFields = false } = this.#parts;
+    if (config.apiConfigSource !== undefined) {
+      const api = config.apiConfigSource;
+      return at('api_config_source', () => this.#openApi(api));
+    }
+    if (config.pathConfigSource !== undefined || config.path !== undefined) {
+      return new FileSource(config, { stats, log, rejectUnknownFields });
+    }
+    if (config.self !== undefined) {
+      throw ConfigError.at('self', 'is not supported here: name the source, or use ads');
+    }
+    throw ConfigError.at('', 'names no source of configuration');
+  }
+
+  #openApi(api: ApiConfigSource): DiscoverySource {
+    checkTransport(api);
+    switch (api.apiType) {
+      case 'REST':
+        return this.#openRest(api);
+      case 'GRPC':
+      case 'DELTA_GRPC': {
+        const delta = api.apiType === 'DELTA_GRPC';
+        const channel = this.#channel(api);
+        return new SourcePerType((type) => {
+          const known = SERVICES[type];
+          if (known === undefined || (known.deltaOnly === true && !delta)) {
+            throw ConfigError.at('', `there is no ${api.apiType} service for ${type}`);
+          }
+          const method = `${delta ? 'delta' : 'stream'}${known.name}`;
+          return this.#stream(api, delta, `envoy.service.${known.service}`, method, channel);
+        }, channel);
       }
-      const channel = this.#channel(api);
-      return new SourcePerType((type) => {
-        const known = SERVICES[type];
-        if (known === undefined) throw ConfigError.at('', `there is no service for ${type}`);
-        const method = `${delta ? 'delta' : 'stream'}${known.name}`;
-        return this.#stream(api, delta, `envoy.service.${known.service}`, method, channel);
-      });
-    });
+      default:
+        throw ConfigError.at('api_type', `Unsupported config source ${api.apiType ?? 'REST_LEGACY'}`);
+    }
+  }
+
+  #openRest(api: ApiConfigSource): DiscoverySource {
+    const { bootstrap, node, stats, log, rejectUnknownFields = false } = this.#parts;
+    if ((api.grpcServices?.length ?? 0) > 0) {
+      throw ConfigError.at('grpc_services', 'a source of type REST has cluster_names instead');
+    }
+    const names = api.clusterNames ?? [];
+    const [cluster] = names;
+    if (cluster === undefined || names.length > 1)
+      throw ConfigError.at('cluster_names', 'exactly one is needed');
+    const found = findServer(bootstrap, cluster, 'cluster_names[0]');
+    const dialer = at('cluster_names[0]', () => createClusterDialer(found, this.#parts, 'http/1.1'));
+    const random = Math.random;
+    return new RestSource(api, { dialer, cluster, node, stats, log, rejectUnknownFields, random });
   }
 
   #channel(api: ApiConfigSource): GrpcChannel {
@@ -120,10 +166,10 @@ export class Sources {
     if (service === undefined || services.length > 1) {
       throw ConfigError.at('grpc_services', 'exactly one is needed');
     }
-    const { bootstrap } = this.#parts;
-    return at('grpc_services[0]', () =>
-      createChannel(service, { clusters: bootstrap.staticResources?.clusters ?? [] }),
-    );
+    if ((api.clusterNames?.length ?? 0) > 0) {
+      throw ConfigError.at('cluster_names', 'a source of type gRPC has grpc_services instead');
+    }
+    return at('grpc_services[0]', () => createChannel(service, this.#parts));
   }
 
   #stream(
@@ -134,7 +180,9 @@ export class Sources {
     channel: GrpcChannel,
   ): GrpcStream {
     const { node, stats, log } = this.#parts;
-    let counted = false;
+    const retry = api.grpcServices?.[0]?.envoyGrpc?.retryPolicy?.retryBackOff;
+    const baseMs = retry?.baseInterval ?? STREAM_BACKOFF.baseMs;
+    const limit = api.rateLimitSettings;
     return new GrpcStream({
       channel,
       service,
@@ -144,12 +192,19 @@ export class Sources {
       nodeOnFirstMessageOnly: api.setNodeOnFirstMessageOnly ?? false,
       stats,
       log,
-      server: api.grpcServices?.[0]?.envoyGrpc?.clusterName ?? 'the control plane',
-      onConnected: (connected) => {
-        if (connected !== counted) this.#open += connected ? 1 : -1;
-        counted = connected;
-        this.#connected.set(this.#open > 0 ? 1 : 0);
+      aggregated: service.endsWith('AggregatedDiscoveryService'),
+      // As Envoy: without a maximum of its own, an interval that is set goes up to ten times itself.
+      backoff: {
+        baseMs,
+        maxMs: retry === undefined ? STREAM_BACKOFF.maxMs : (retry.maxInterval ?? 10 * baseMs),
       },
+      rateLimit:
+        limit === undefined
+          ? null
+          : {
+              maxTokens: limit.maxTokens ?? DEFAULT_RATE_LIMIT.maxTokens,
+              fillRate: limit.fillRate ?? DEFAULT_RATE_LIMIT.fillRate,
+            },
     });
   }
 }
@@ -157,10 +212,12 @@ export class Sources {
 /** Each type has a stream of its own. */
 class SourcePerType implements DiscoverySource {
   readonly #make: (type: string) => DiscoverySource;
+  readonly #channel: GrpcChannel;
   readonly #byType = new Map<string, DiscoverySource>();
 
-  constructor(make: (type: string) => DiscoverySource) {
+  constructor(make: (type: string) => DiscoverySource, channel: GrpcChannel) {
     this.#make = make;
+    this.#channel = channel;
   }
 
   subscribe(options: SubscribeOptions, sink: Parameters<DiscoverySource['subscribe']>[1]) {
@@ -174,10 +231,15 @@ class SourcePerType implements DiscoverySource {
 
   close(): void {
     for (const source of this.#byType.values()) source.close();
+    this.#channel.close();
   }
 }
 
-function isAggregated({ apiConfigSource }: ConfigSource): boolean {
-  const type = apiConfigSource?.apiType;
-  return type === 'AGGREGATED_GRPC' || type === 'AGGREGATED_DELTA_GRPC';
+function checkTransport({ transportApiVersion }: ApiConfigSource): void {
+  if (transportApiVersion === 'V3') return;
+  const found = transportApiVersion ?? 'AUTO';
+  throw ConfigError.at(
+    'transport_api_version',
+    `V3 is the only version of xDS that is spoken, found ${found}`,
+  );
 }

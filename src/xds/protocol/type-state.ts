@@ -20,6 +20,9 @@ export function typeRank(type: string): number {
   return rank < 0 ? ORDER.length : rank;
 }
 
+/** Longer timers fire at once in Node. */
+const MAX_TIMER_MS = 0x7fff_ffff;
+
 /** What one user of a type wants. */
 class Interest {
   names: ReadonlySet<string>;
@@ -29,7 +32,8 @@ class Interest {
   readonly stats: SubscriptionStats;
   /** Names that a wildcard has brought; what a whole state lacks of them is gone. */
   readonly held = new Set<string>();
-  readonly timers = new Map<string, NodeJS.Timeout>();
+  /** Names that nothing is known of yet, with their timers; null: waits for ever. */
+  readonly pending = new Map<string, NodeJS.Timeout | null>();
 
   constructor(options: SubscribeOptions, sink: DiscoverySink, stats: SubscriptionStats) {
     this.names = new Set(options.names);
@@ -48,6 +52,36 @@ class Interest {
     if (!this.byNamespace) return false;
     const slash = name.lastIndexOf('/');
     return slash > 0 && this.names.has(name.slice(0, slash));
+  }
+
+  expect(names: Iterable<string>): void {
+    for (const name of names) {
+      const give = (): void => {
+        this.stats.timedOut.inc();
+        this.pending.delete(name);
+        this.sink.onMissing([name]);
+      };
+      const timer = this.timeoutMs === 0 ? null : setTimeout(give, Math.min(this.timeoutMs, MAX_TIMER_MS));
+      this.pending.set(name, timer);
+    }
+  }
+
+  settle(name: string): void {
+    const timer = this.pending.get(name);
+    if (timer === undefined) return;
+    if (timer !== null) clearTimeout(timer);
+    this.pending.delete(name);
+  }
+
+  /** Nothing will come of what was asked for, so nobody needs to wait for it. */
+  giveUp(): void {
+    const names = [...this.pending.keys()];
+    for (const name of names) this.settle(name);
+    if (names.length > 0) this.sink.onMissing(names);
+  }
+
+  close(): void {
+    for (const name of [...this.pending.keys()]) this.settle(name);
   }
 }
 
@@ -68,13 +102,20 @@ export class TypeState {
   readonly type: string;
   /** Version that was last accepted. */
   version = '';
+  /** Of the newest response, '' where there is no such thing. */
+  nonce = '';
+  /** What was wrong with the newest response, '' for nothing. */
   lastError = '';
+  /** When the newest response was taken, accepted or not. */
+  updatedAt: Date | null = null;
   /** Versions of what is held, for delta. */
   readonly versions = new Map<string, string>();
   readonly #interests = new Set<Interest>();
   readonly #expiry = new Map<string, NodeJS.Timeout>();
   readonly #stats: StatScope;
   readonly #onNames: () => void;
+  /** One update at a time, also when one of the stream before is still being looked at. */
+  #last: Promise<unknown> = Promise.resolve();
 
   /** `onNames` hears when the names that are wanted may have changed. */
   constructor(type: string, stats: StatScope, onNames: () => void) {
@@ -94,24 +135,29 @@ export class TypeState {
     return names;
   }
 
+  wants(name: string): boolean {
+    for (const interest of this.#interests) if (interest.wants(name)) return true;
+    return false;
+  }
+
   add(
     options: SubscribeOptions,
     sink: DiscoverySink,
   ): { setNames(names: ReadonlySet<string>): void; close(): void } {
     const interest = new Interest(options, sink, createSubscriptionStats(this.#stats, options.statPrefix));
     this.#interests.add(interest);
-    this.#startTimers(interest, interest.names);
+    interest.expect(interest.names);
     this.#onNames();
     return {
       setNames: (names) => {
         const added = [...names].filter((name) => !interest.names.has(name));
-        for (const name of interest.names) if (!names.has(name)) this.#settle(interest, name);
+        for (const name of interest.names) if (!names.has(name)) interest.settle(name);
         interest.names = new Set(names);
-        this.#startTimers(interest, added);
+        interest.expect(added);
         this.#onNames();
       },
       close: () => {
-        for (const name of [...interest.timers.keys()]) this.#settle(interest, name);
+        interest.close();
         this.#interests.delete(interest);
         this.#onNames();
       },
@@ -129,42 +175,61 @@ export class TypeState {
   }
 
   /** Hands the update to all who want part of it. Resolves with everything that is wrong with it. */
-  async take(update: TypeUpdate): Promise<string[]> {
+  take(update: TypeUpdate): Promise<string[]> {
+    const taken = this.#last.then(() => this.#take(update));
+    this.#last = taken.catch(() => {
+      // Whoever asked for the update hears of it.
+    });
+    return taken;
+  }
+
+  async #take(update: TypeUpdate): Promise<string[]> {
     const mistakes = this.#checkNames(update);
     if (mistakes.length > 0) {
-      for (const { stats } of this.#interests) stats.rejected.inc();
-      this.lastError = mistakes.join('\n');
+      this.refuse(mistakes.join('\n'));
       return mistakes;
     }
     const resources: RawResource[] = [];
     for (const resource of update.resources) {
+      // What nobody asked for is not there at all.
+      if (!this.wants(resource.name)) continue;
       this.#arm(resource);
-      if (resource.raw === null) continue;
-      resources.push(resource.raw);
+      if (resource.raw !== null) resources.push(resource.raw);
     }
     for (const name of update.removed) this.#forget(name);
-    for (const interest of this.#interests)
+    for (const interest of [...this.#interests]) {
+      if (!this.#interests.has(interest)) continue;
       mistakes.push(...(await this.#deliver(interest, update, resources)));
-    if (mistakes.length === 0) {
-      this.version = update.version;
-      // What was refused is not held: a server shall send it again to the next stream.
-      for (const { name, version } of resources) this.versions.set(name, version);
     }
+    this.updatedAt = new Date();
     this.lastError = mistakes.join('\n');
+    if (mistakes.length > 0) return mistakes;
+    this.version = update.version;
+    // Of an update with mistakes the server is asked again for everything.
+    for (const { name, version } of resources) if (this.wants(name)) this.versions.set(name, version);
     return mistakes;
   }
 
-  /** A response could not even be read. */
+  /** A response could not even be read, or contradicts itself: nothing of it is in force. */
   refuse(mistake: string): void {
-    for (const { stats } of this.#interests) stats.rejected.inc();
+    this.updatedAt = new Date();
     this.lastError = mistake;
+    for (const { stats } of this.#interests) {
+      stats.attempt.inc();
+      stats.rejected.inc();
+    }
+    // As in Envoy, a start does not wait for a server that is wrong.
+    for (const interest of this.#interests) interest.giveUp();
+  }
+
+  /** The source has said everything: what did not come is not there. */
+  concludeMissing(): void {
+    for (const interest of this.#interests) interest.giveUp();
   }
 
   close(): void {
     for (const timer of this.#expiry.values()) clearTimeout(timer);
-    for (const interest of this.#interests) {
-      for (const name of [...interest.timers.keys()]) this.#settle(interest, name);
-    }
+    for (const interest of this.#interests) interest.close();
   }
 
   async #deliver(
@@ -183,15 +248,16 @@ export class TypeState {
       for (const { name } of wanted) interest.held.add(name);
     }
     for (const name of removed) interest.held.delete(name);
-    for (const { name } of wanted) this.#settle(interest, name);
-    for (const name of removed) this.#settle(interest, name);
+    for (const { name } of wanted) interest.settle(name);
+    for (const name of removed) interest.settle(name);
     // Whoever wants everything, or all below a name, has been answered by any answer.
-    if (interest.wildcard) this.#settle(interest, '*');
-    if (interest.byNamespace) for (const name of interest.names) this.#settle(interest, name);
+    if (interest.wildcard) interest.settle('*');
+    if (interest.byNamespace) for (const name of interest.names) interest.settle(name);
     const answered = interest.wildcard || interest.byNamespace;
     if (wanted.length === 0 && removed.length === 0 && !answered) return [];
     const found: DiscoveryUpdate = { version: update.version, resources: wanted, removed };
     const began = performance.now();
+    interest.stats.attempt.inc();
     const mistakes = await interest.sink.onUpdate(found);
     interest.stats.took(performance.now() - began, update.version, mistakes.length === 0);
     const missing = interest.wildcard ? [] : removed.filter((name) => interest.names.has(name));
@@ -212,43 +278,34 @@ export class TypeState {
     return mistakes;
   }
 
-  #startTimers(interest: Interest, names: Iterable<string>): void {
-    if (interest.timeoutMs === 0) return;
-    for (const name of names) {
-      const timer = setTimeout(() => {
-        interest.timers.delete(name);
-        interest.stats.timedOut.inc();
-        interest.sink.onMissing([name]);
-      }, interest.timeoutMs);
-      interest.timers.set(name, timer);
-    }
-  }
-
-  #settle(interest: Interest, name: string): void {
-    const timer = interest.timers.get(name);
-    if (timer === undefined) return;
-    clearTimeout(timer);
-    interest.timers.delete(name);
-  }
-
   /** Starts the resource's time to live anew, or ends it. */
   #arm({ name, ttlMs }: ReadResource): void {
     const running = this.#expiry.get(name);
     if (running !== undefined) clearTimeout(running);
     this.#expiry.delete(name);
     if (ttlMs === undefined) return;
+    this.#expireIn(name, ttlMs);
+  }
+
+  #expireIn(name: string, ms: number): void {
+    const stepMs = Math.min(ms, MAX_TIMER_MS);
     const expire = (): void => {
+      if (ms > stepMs) {
+        this.#expireIn(name, ms - stepMs);
+        return;
+      }
       this.#forget(name);
-      void this.#expire(name);
+      this.#last = this.#last.then(() => this.#expire(name));
     };
-    this.#expiry.set(name, setTimeout(expire, ttlMs));
+    this.#expiry.set(name, setTimeout(expire, stepMs));
   }
 
   async #expire(name: string): Promise<void> {
-    for (const interest of this.#interests) {
+    for (const interest of [...this.#interests]) {
       if (!interest.wants(name)) continue;
       interest.held.delete(name);
       await interest.sink.onUpdate({ version: this.version, resources: [], removed: [name] });
+      if (interest.names.has(name)) interest.sink.onMissing([name]);
     }
   }
 
