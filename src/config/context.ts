@@ -17,6 +17,7 @@ import type { HttpFilter } from '../http/filter.ts';
 import type { Connection } from '../net/connection.ts';
 import type { ConnectionHandler } from '../net/listener.ts';
 import type { ListenerFilter } from '../net/listener-filter.ts';
+import type { LearnedDestinations } from '../net/server-first.ts';
 import type { ClientTransport, ServerTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -77,6 +78,8 @@ export interface CompileContext {
   sharedCount(name: string): SharedCount;
   compileAccessLogs(configs: readonly AccessLog[] | undefined, path: string): AccessLogger[];
   readonly secrets: SecretStore;
+  /** Destinations whose servers speak first. */
+  readonly serverFirst: LearnedDestinations;
   /** Secret of this process, for TLS session tickets. */
   readonly ticketSecret: Buffer;
   /** Counts and logs what extensions throw while serving. Never throws. */

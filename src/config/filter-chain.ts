@@ -8,11 +8,15 @@ import { at, type ListenerContext, typedObject } from './context.ts';
 
 /** `envoy.config.listener.v3.FilterChain`, without its match. */
 export function compileFilterChain(config: ChainConfig, ctx: ListenerContext): FilterChain {
+  const { filters = [] } = config;
+  const transport = compileTransport(config.transportSocket, ctx);
+  const handler = compileFilters(filters, ctx);
   return {
     name: config.name ?? '',
-    transport: compileTransport(config.transportSocket, ctx),
+    transport,
     transportTimeoutMs: config.transportSocketConnectTimeout ?? 0,
-    handler: compileFilters(config.filters ?? [], ctx),
+    handler,
+    connectEarly: transport === null && filters.length === 1 ? (handler.connectEarly ?? null) : null,
   };
 }
 

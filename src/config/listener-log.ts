@@ -4,7 +4,8 @@ import type { DownstreamInfo } from '../http/exchange.ts';
 import type { Headers } from '../http/headers.ts';
 import { FLAG } from '../http/response-flags.ts';
 import type { RequestHead, ResponseHead } from '../http/stream.ts';
-import type { Arrival, Unserved } from '../net/accept.ts';
+import type { Arrival } from '../net/accept.ts';
+import type { Unserved } from '../net/accept-observer.ts';
 import {
   type AcceptInfo,
   type Address,

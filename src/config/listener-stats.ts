@@ -1,4 +1,4 @@
-import type { AcceptObserver } from '../net/accept.ts';
+import type { AcceptObserver } from '../net/accept-observer.ts';
 import type { ConnectionObserver } from '../net/socket-connection.ts';
 import type { Counter, StatScope } from '../stats/scope.ts';
 

@@ -21,6 +21,7 @@ import { compileFilterChainMatch, type MatchedChain } from './filter-chain-match
 import { compileListenerFilters } from './listener-filters.ts';
 import { createListenerLog } from './listener-log.ts';
 import { createListenerStats } from './listener-stats.ts';
+import { compileServerFirst } from './server-first.ts';
 import { compileAdmission, countedConnections } from './shedding.ts';
 
 /** Envoy's default of `per_connection_buffer_limit_bytes`. */
@@ -105,6 +106,7 @@ function compileAccept(config: ListenerConfig, ctx: ListenerContext, lives: Chai
     serve: (connection, chain) => chain.handler(connection),
     observer: countedConnections(stats.connections, ctx),
     events: stats.accepting,
+    serverFirst: compileServerFirst(config, ctx),
     wheel: ctx.wheel,
     now: () => clock.now(),
     live: ctx.connections,

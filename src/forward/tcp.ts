@@ -1,8 +1,6 @@
-import type { Cell } from '../core/cell.ts';
-import type { Clock } from '../core/clock.ts';
 import type { ResetReason } from '../core/errors.ts';
-import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
-import type { AccessLogger, AccessLogInfo } from '../http/access-log-info.ts';
+import { type TimerOwner, WheelTimer } from '../core/timer-wheel.ts';
+import type { AccessLogInfo } from '../http/access-log-info.ts';
 import type { DownstreamInfo } from '../http/exchange.ts';
 import type { Headers } from '../http/headers.ts';
 import { transportFailure } from '../http/local-reply.ts';
@@ -10,49 +8,11 @@ import { FLAG } from '../http/response-flags.ts';
 import type { RequestHead, ResponseHead } from '../http/stream.ts';
 import type { Address, Connection, ConnectionEvents } from '../net/connection.ts';
 import type { TlsInfo } from '../net/transport.ts';
-import type { Counter, Gauge } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
-import { ANY_HOST } from '../upstream/lb/load-balancer.ts';
 import type { TcpRequest } from '../upstream/pools/tcp-pool.ts';
-import { openTunnel, type TunnelHold, type TunnelOptions } from './tunnel.ts';
-
-/** `tcp.<stat_prefix>.*` */
-export interface TcpStats {
-  readonly cxTotal: Counter;
-  readonly cxNoRoute: Counter;
-  readonly cxRxBytesTotal: Counter;
-  readonly cxTxBytesTotal: Counter;
-  readonly cxRxBytesBuffered: Gauge;
-  readonly cxTxBytesBuffered: Gauge;
-  readonly idleTimeout: Counter;
-  readonly maxDownstreamConnectionDuration: Counter;
-  readonly flowControlPaused: Counter;
-  readonly flowControlResumed: Counter;
-}
-
-export interface TcpTarget {
-  readonly name: string;
-  /** Empty while there is no such cluster. */
-  readonly cell: Cell<Cluster>;
-}
-
-/** A compiled tcp_proxy; shared by its sessions. */
-export interface TcpPlan {
-  readonly stats: TcpStats;
-  readonly clock: Clock;
-  readonly wheel: TimerWheel;
-  /** Chooses the cluster of a connection. */
-  readonly pickTarget: (connection: Connection) => TcpTarget;
-  /** `tunneling_config`; null: raw connections. */
-  readonly tunnel: TunnelOptions | null;
-  readonly maxConnectAttempts: number;
-  /** 0 = off. */
-  readonly idleTimeoutMs: number;
-  readonly maxDurationMs: number;
-  readonly accessLogs: readonly AccessLogger[];
-  /** Live sessions, for drain and shutdown. */
-  readonly sessions: Set<{ drain(): void; destroy(): void }>;
-}
+import { EarlyTcpUpstream } from './early-upstream.ts';
+import { pickHost, type TcpPlan } from './tcp-plan.ts';
+import { openTunnel, type TunnelHold } from './tunnel.ts';
 
 /** Joins a downstream connection to a host of a cluster: bytes, half-closes and backpressure both ways. */
 export function forwardTcp(connection: Connection, plan: TcpPlan): void {
@@ -132,7 +92,9 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
       this.#timer = new WheelTimer(this);
       this.#arm();
     }
-    this.#connect();
+    const { early } = this.#down.accepted;
+    if (early instanceof EarlyTcpUpstream && early.plan === this.#plan && early.usable) this.#adopt(early);
+    else this.#connect();
   }
 
   /** A TCP session has no end that we could ask for: it lives until the peers or the deadline end it. */
@@ -253,9 +215,7 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
       this.#fail();
       return;
     }
-    const { originalDst } = cluster;
-    const destination = originalDst === null ? null : originalDst.destinationOf(this.#down, null);
-    const host = cluster.pick(destination === null ? null : { ...ANY_HOST, destination });
+    const host = pickHost(cluster, this.#down);
     if (host === undefined) {
       this.responseFlags |= FLAG.noHealthyUpstream;
       this.#fail();
@@ -265,6 +225,20 @@ export class TcpSession implements ConnectionEvents, TcpRequest, TimerOwner, Acc
     this.upstreamHost = host.address;
     const { tunnel } = this.#plan;
     this.#upstream = tunnel === null ? host.tcp.dial(this) : openTunnel(host, tunnel, this.#down, this);
+  }
+
+  /** The upstream was connected, or asked for, while nobody knew what the client speaks. */
+  #adopt(early: EarlyTcpUpstream): void {
+    this.#cluster = early.cluster;
+    this.upstreamCluster = early.target?.name ?? '';
+    this.upstreamHost = early.host?.address ?? null;
+    this.upstreamAttempts++;
+    this.#upstream = early.take(this);
+  }
+
+  /** @internal What the server said before there was a client to hear it. */
+  onEarlyData(chunk: Buffer): void {
+    this.#onUpstreamData(chunk);
   }
 
   /** No upstream: the client's connection is closed as Envoy does, with a FIN. */

@@ -1,11 +1,19 @@
 import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
+import type { AcceptObserver, Unserved } from './accept-observer.ts';
 import { ipAddress, plainIp, unixAddress } from './address.ts';
 import { type AcceptInfo, type Address, type Connection, PLAIN_ACCEPT } from './connection.ts';
 import type { FilterChain } from './filter-chain.ts';
 import type { Accepted, ListenerFilter } from './listener-filter.ts';
 import { descriptorOf } from './original-dst.ts';
 import type { Tlv } from './proxy-protocol.ts';
+import {
+  type EarlyClient,
+  type EarlyUpstream,
+  type ServerFirst,
+  ServerFirstWatch,
+  type SilentArrival,
+} from './server-first.ts';
 import {
   type ConnectionFacts,
   type ConnectionObserver,
@@ -15,29 +23,6 @@ import {
 } from './socket-connection.ts';
 import { type ClientHello, readClientHello } from './tls-client-hello.ts';
 import type { PendingTransport, TransportListener } from './transport.ts';
-
-/** Why an accepted socket never became a connection. */
-export type Unserved =
-  | 'no-filter-chain'
-  | 'filter-closed'
-  | 'remote-close'
-  | 'filter-error'
-  | 'filter-timeout'
-  | 'transport-timeout'
-  | 'transport-failed'
-  | 'shut-down';
-
-/** Told what happens before there is a connection; for statistics and the listener's access log. */
-export interface AcceptObserver {
-  /** Listener filters begin to look. */
-  onPreOpen(): void;
-  /** They are done, one way or the other. */
-  onPreClosed(): void;
-  /** The filters ran out of time; `unserved` follows unless the connection goes on nevertheless. */
-  onFilterTimeout(): void;
-  /** Last of all for a socket that is closed here. `reason` is the transport socket's. */
-  onUnserved(why: Unserved, arrival: Arrival, reason: ResetReason | null): void;
-}
 
 /** A compiled listener: what its accepted sockets go through. */
 export interface AcceptPlan {
@@ -61,6 +46,8 @@ export interface AcceptPlan {
   readonly serve: (connection: Connection, chain: FilterChain) => void;
   readonly observer: ConnectionObserver;
   readonly events: AcceptObserver;
+  /** Null or left out: whoever is silent is waited for. */
+  readonly serverFirst?: ServerFirst | null;
   readonly wheel: TimerWheel;
   readonly now: () => number;
   /** Sockets that are no connections yet, for shutdown. */
@@ -73,7 +60,7 @@ const EMPTY = Buffer.alloc(0);
  * One accepted socket until it is a connection: listener filters look at its first bytes, its filter chain is chosen,
  * and the transport socket does its handshake. Only listeners that need any of this make one.
  */
-export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListener {
+export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListener, SilentArrival {
   remote: Address;
   local: Address;
   readonly directRemote: Address;
@@ -96,6 +83,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   #drained = 0;
   #filter = 0;
   #timer: WheelTimer | null = null;
+  #watch: ServerFirstWatch | null = null;
   #chain: FilterChain | null = null;
   #pending: PendingTransport | null = null;
   readonly #onEnd = (): void => this.#fail('remote-close', null);
@@ -125,7 +113,34 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     plan.events.onPreOpen();
     this.#look();
     // Nothing but a filter that needs bytes leaves it in this state.
-    if (this.#state === 'looking' && plan.filtersTimeoutMs > 0) this.#arm(plan.filtersTimeoutMs);
+    if (this.#state !== 'looking' || this.#plan !== plan) return;
+    if (plan.filtersTimeoutMs > 0) this.#arm(plan.filtersTimeoutMs);
+    if (plan.serverFirst == null || !this.silent) return;
+    this.#watch = new ServerFirstWatch(plan.serverFirst, this);
+    this.#watch.start();
+  }
+
+  get silent(): boolean {
+    return this.#state === 'looking' && this.#length === 0;
+  }
+
+  /** @internal */
+  rawChain(): FilterChain | null {
+    if (this.transportProtocol !== '') return null;
+    this.transportProtocol = 'raw_buffer';
+    const chain = this.#plan.choose(this);
+    this.transportProtocol = '';
+    return chain;
+  }
+
+  /** @internal */
+  describe(chain: FilterChain): EarlyClient {
+    return { remote: this.remote, local: this.local, accepted: this.#acceptInfo(chain, null) };
+  }
+
+  /** @internal */
+  onServerFirst(): void {
+    if (this.silent) this.#choose();
   }
 
   /** @internal From the reader. */
@@ -230,6 +245,8 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     if (this.transportProtocol === '') this.transportProtocol = 'raw_buffer';
     this.#state = 'securing';
     const chain = plan.choose(this);
+    const early = this.#watch?.conclude(chain) ?? null;
+    this.#watch = null;
     if (chain === null) {
       this.#fail('no-filter-chain', null);
       return;
@@ -243,12 +260,15 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     const first = this.#takeFirst();
     this.#finish();
     socket.off('error', this.#onError);
-    plan.serve(new SocketConnection(this.#reading, this.#facts(chain, plan.observer, first)), chain);
+    const facts = this.#facts(chain, plan.observer, first, early);
+    plan.serve(new SocketConnection(this.#reading, facts), chain);
   }
 
   /** Another listener serves it, from its first filter on; a connection moves once. */
   #moveTo(plan: AcceptPlan): void {
     this.#handedOver = true;
+    this.#watch?.conclude(null);
+    this.#watch = null;
     this.#plan.live.delete(this);
     this.#plan = plan;
     this.#filter = 0;
@@ -289,7 +309,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     socket.pause();
     const first = this.#takeFirst();
     if (first.length > 0) socket.unshift(first);
-    const facts = this.#facts(chain, { onOpen: () => {}, onClosed: observer.onClosed }, undefined);
+    const facts = this.#facts(chain, { onOpen: () => {}, onClosed: observer.onClosed }, undefined, null);
     const pending = chain.transport?.accept(socket, { ...facts, hello }, this) ?? null;
     if (this.#state === 'securing') this.#pending = pending;
   }
@@ -300,9 +320,27 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     return first;
   }
 
-  #facts(chain: FilterChain, observer: ConnectionObserver, first: Buffer | undefined): ConnectionFacts {
+  #facts(
+    chain: FilterChain,
+    observer: ConnectionObserver,
+    first: Buffer | undefined,
+    early: EarlyUpstream | null,
+  ): ConnectionFacts {
+    return {
+      id: this.id,
+      peer: 'downstream',
+      unixPath: this.directLocal.path,
+      observer,
+      remote: this.remote,
+      local: this.local,
+      accepted: this.#acceptInfo(chain, early),
+      ...(first === undefined ? {} : { first }),
+    };
+  }
+
+  #acceptInfo(chain: FilterChain, early: EarlyUpstream | null): AcceptInfo {
     const restored = this.remote !== this.directRemote || this.local !== this.directLocal;
-    const accepted: AcceptInfo = {
+    return {
       ...PLAIN_ACCEPT,
       chainName: chain.name,
       serverName: this.serverName,
@@ -312,16 +350,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
       ja3: this.ja3,
       tlvs: this.tlvs,
       metadata: this.metadata,
-    };
-    return {
-      id: this.id,
-      peer: 'downstream',
-      unixPath: this.directLocal.path,
-      observer,
-      remote: this.remote,
-      local: this.local,
-      accepted,
-      ...(first === undefined ? {} : { first }),
+      early,
     };
   }
 
@@ -348,6 +377,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     const secured = this.#chain !== null;
     if (this.#state === 'looking') events.onPreClosed();
     this.#pending?.cancel();
+    this.#watch?.conclude(null);
     this.#finish();
     if (reader !== null) reader.target = null;
     // As a kernel does that still has bytes for a closed socket: Envoy only peeks at them.

@@ -1,5 +1,6 @@
 import type { ResetReason } from '../core/errors.ts';
 import type { Tlv } from './proxy-protocol.ts';
+import type { EarlyUpstream } from './server-first.ts';
 import type { TlsInfo } from './transport.ts';
 
 /** An IP address and port, or a Unix socket path (port 0). */
@@ -31,6 +32,8 @@ export interface AcceptInfo {
   readonly summary: ConnectionSummary | null;
   /** Cluster that a network filter chose in place of the configured one (`sni_cluster`), '' for none. */
   readonly cluster: string;
+  /** An upstream connection that was made for it meanwhile; null for none. */
+  readonly early: EarlyUpstream | null;
 }
 
 /** What the filters of a chain leave behind for the access log of the listener. */
@@ -58,6 +61,7 @@ export const PLAIN_ACCEPT: AcceptInfo = {
   tlvs: [],
   summary: null,
   cluster: '',
+  early: null,
 };
 
 /**

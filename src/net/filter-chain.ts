@@ -1,4 +1,5 @@
 import type { ConnectionHandler } from './listener.ts';
+import type { ConnectEarly } from './server-first.ts';
 import type { ServerTransport } from './transport.ts';
 
 /** What a connection goes through once it was chosen: transport socket, then network filters. */
@@ -10,4 +11,6 @@ export interface FilterChain {
   /** How long the transport socket may take, 0 = for ever. */
   readonly transportTimeoutMs: number;
   readonly handler: ConnectionHandler;
+  /** Null or left out: its upstream is only known once there is a connection. */
+  readonly connectEarly?: ConnectEarly | null;
 }

@@ -5,11 +5,16 @@ import { socketPath } from './address.ts';
 import type { Address, Connection } from './connection.ts';
 import { descriptorOf } from './original-dst.ts';
 import type { ReadArena } from './read-arena.ts';
+import type { ConnectEarly } from './server-first.ts';
 import { type ReadingSocket, rewrap, SocketConnection, takeAccepted } from './socket-connection.ts';
 import { setTransparent } from './socket-options.ts';
 
 /** Takes a fresh connection; must set `connection.events` before it returns. */
-export type ConnectionHandler = (connection: Connection) => void;
+export interface ConnectionHandler {
+  (connection: Connection): void;
+  /** A proxy of raw connections that can connect upstream before there is one. */
+  readonly connectEarly?: ConnectEarly;
+}
 
 export interface ListenOptions {
   readonly address: Address;

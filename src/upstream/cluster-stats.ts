@@ -80,7 +80,6 @@ const SILENT_COUNTERS = [
   'assignment_stale',
   'assignment_timeout_received',
   'assignment_use_cached',
-  'original_dst_host_invalid',
   'upstream_cx_connect_with_0_rtt',
   'upstream_cx_http3_total',
   'upstream_cx_preconnect_skipped',
@@ -102,6 +101,8 @@ const SILENT_GAUGES = [
 export function createClusterStats(scope: StatScope): ClusterStats {
   for (const name of SILENT_COUNTERS) scope.counter(name);
   for (const name of SILENT_GAUGES) scope.gauge(name);
+  // Of ORIGINAL_DST clusters, but shown for every cluster.
+  scope.counter('original_dst_host_invalid');
   // Bumped by discovery on the control thread, but shown for every cluster.
   createUpdateStats(scope);
   return {

@@ -29,6 +29,7 @@ import { createH2Client } from '../http/h2/client.ts';
 import type { Dial } from '../net/dial.ts';
 import { localIp } from '../net/local-address.ts';
 import { OwnAddresses } from '../net/own-addresses.ts';
+import { LearnedDestinations } from '../net/server-first.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { HostHealth, HostSignal } from '../upstream/health-view.ts';
@@ -130,6 +131,7 @@ export function createDataPlane(
       createSharedCount(memory.counts.get(name) ?? new Int32Array(init.index + 1), init.index),
     compileAccessLogs: (configs, path) => [...accessLogs.compile(configs, path), debugLog],
     secrets,
+    serverFirst: new LearnedDestinations(clock),
     ticketSecret,
     onException,
   };

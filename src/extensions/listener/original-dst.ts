@@ -24,7 +24,7 @@ function compileOriginalDst(_config: object, ctx: ListenerContext): ListenerFilt
       // Nobody redirected it when the kernel does not know it or knows the same address.
       if (
         dialled !== undefined &&
-        (dialled.ip !== accepted.local.ip || dialled.port !== accepted.local.port)
+        (dialled.ip !== directLocal.ip || dialled.port !== directLocal.port)
       ) {
         accepted.local = dialled;
       } else if (ctx.transparent) {

@@ -2,11 +2,14 @@ import type { TcpProxy } from '#plain/envoy.extensions.filters.network.tcp_proxy
 import type { CompileContext, NetworkExtension } from '../../config/context.ts';
 import { Cell } from '../../core/cell.ts';
 import { ConfigError } from '../../core/errors.ts';
-import { forwardTcp, type TcpStats, type TcpTarget } from '../../forward/tcp.ts';
+import { EarlyTcpUpstream } from '../../forward/early-upstream.ts';
+import { forwardTcp } from '../../forward/tcp.ts';
+import type { TcpPlan, TcpStats, TcpTarget } from '../../forward/tcp-plan.ts';
 import type { TunnelOptions } from '../../forward/tunnel.ts';
 import { compileFormat } from '../../http/substitution.ts';
 import type { Connection } from '../../net/connection.ts';
 import type { ConnectionHandler } from '../../net/listener.ts';
+import type { ConnectEarly } from '../../net/server-first.ts';
 import { applyHeaderMutations, compileHeaderMutations } from '../../route/policy.ts';
 import type { StatScope } from '../../stats/scope.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
@@ -23,7 +26,7 @@ const HOUR_MS = 3_600_000;
 function compileTcpProxy(value: object, ctx: CompileContext): ConnectionHandler {
   const config: TcpProxy = value;
   const prefix = config.statPrefix ?? '';
-  const plan = {
+  const plan: TcpPlan = {
     stats: tcpStats(ctx.stats.scope('tcp', prefix, { envoy_tcp_prefix: prefix })),
     clock: ctx.clock,
     wheel: ctx.wheel,
@@ -35,7 +38,11 @@ function compileTcpProxy(value: object, ctx: CompileContext): ConnectionHandler 
     accessLogs: ctx.compileAccessLogs(config.accessLog, 'access_log'),
     sessions: ctx.connections,
   };
-  return (connection) => forwardTcp(connection, plan);
+  const handler: ConnectionHandler = (connection) => forwardTcp(connection, plan);
+  if (plan.tunnel !== null) return handler;
+  const connectEarly: ConnectEarly = (client, listener) =>
+    new EarlyTcpUpstream(client, plan, listener).start();
+  return Object.assign(handler, { connectEarly });
 }
 
 function compileTunnel(config: TcpProxy['tunnelingConfig']): TunnelOptions | null {
@@ -63,7 +70,10 @@ function compileTunnel(config: TcpProxy['tunnelingConfig']): TunnelOptions | nul
 }
 
 /** A network filter before this one may have chosen the cluster. */
-function compilePick(config: TcpProxy, ctx: CompileContext): (connection: Connection) => TcpTarget {
+function compilePick(
+  config: TcpProxy,
+  ctx: CompileContext,
+): (connection: Pick<Connection, 'accepted'>) => TcpTarget {
   const pick = compileTargets(config, ctx);
   return (connection) => {
     const { cluster: name } = connection.accepted;
