@@ -39,16 +39,20 @@ export class SecretStore {
   }
 }
 
-/** Names a secret in this process: `name` for one of the bootstrap, `path#name` for one from a file. */
+/**
+ * Names a secret in this process: `name` for one of the bootstrap, `path#name` for one from a file, and the source
+ * before the name for one that a control plane gives.
+ */
 export function secretKey(config: SdsSecretConfig, path: string): string {
   const { name = '', sdsConfig } = config;
   if (sdsConfig === undefined) return name;
   const file = sdsConfig.pathConfigSource?.path ?? sdsConfig.path;
   if (file === undefined) {
-    throw ConfigError.at(
-      `${path}.sds_config`,
-      'secrets come from the bootstrap or from files (path_config_source); xDS is not supported yet',
-    );
+    const { initialFetchTimeout: _, resourceApiVersion: __, ...source } = sdsConfig;
+    if (source.ads === undefined && source.apiConfigSource === undefined) {
+      throw ConfigError.at(`${path}.sds_config`, 'set one of path_config_source, api_config_source, ads');
+    }
+    return `${JSON.stringify(source)}#${name}`;
   }
   if (sdsConfig.pathConfigSource?.watchedDirectory?.path === '') {
     throw ConfigError.at(`${path}.sds_config.path_config_source.watched_directory.path`, 'is empty');

@@ -34,7 +34,7 @@ export interface ListenersParts {
   readonly secrets: Secrets;
   readonly extensions: ResourceHub<TypedExtensionConfig>;
   readonly publisher: Publisher;
-  /** With the configurations in place; throws a ConfigError. */
+  /** With the configurations of all filters in place; throws a ConfigError. */
   readonly check: (config: Listener) => void;
   readonly onWarmingChanged: (warming: number) => void;
   readonly onProblem: (message: string) => void;

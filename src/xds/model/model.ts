@@ -16,7 +16,7 @@ import type { DryCompiler } from './dry-compile.ts';
 import { type OpenSource, ResourceHub } from './hub.ts';
 import { Listeners } from './listeners.ts';
 import type { Publisher } from './publisher.ts';
-import { clusterNamesIn } from './references.ts';
+import { clusterNamesIn, extensionsOf, filterChainsOf, managersOf, secretsOf } from './references.ts';
 import type { Acceptance, Held } from './resource.ts';
 import { Routes } from './routes.ts';
 import { Secrets } from './secrets.ts';
@@ -200,12 +200,13 @@ export class XdsModel {
         {
           type: TYPES.cluster,
           name: '*',
-          byNamespace: false,
           statPrefix: 'cluster_manager.cds',
           check: (config) => {
             dry.cluster(config);
             const source = config.edsClusterConfig?.edsConfig;
             if (source !== undefined) at('eds_cluster_config.eds_config', () => open(source));
+            for (const { sdsConfig } of secretsOf([config.transportSocket, config.transportSocketMatches]))
+              if (sdsConfig !== undefined) open(sdsConfig);
           },
           onSet: (held) => this.#clusters.set(held),
           onRemoved: (name) => this.#clusters.remove(name),
@@ -221,7 +222,7 @@ export class XdsModel {
   }
 
   #startListeners(): void {
-    const { bootstrap, open, acceptance, dry } = this.#parts;
+    const { bootstrap, open, acceptance } = this.#parts;
     this.#waits.add('listeners of the bootstrap');
     for (const config of bootstrap.staticResources?.listeners ?? [])
       this.#listeners.set(fromBootstrap(config), true);
@@ -235,12 +236,9 @@ export class XdsModel {
         {
           type: TYPES.listener,
           name: '*',
-          byNamespace: false,
           statPrefix: 'listener_manager.lds',
-          check: (config) => dry.listener(config),
-          onSet: (held) => {
-            this.#listeners.set(held);
-          },
+          check: (config) => this.#checkListener(config),
+          onSet: (held) => this.#listeners.set(held),
           onRemoved: (name) => this.#listeners.remove(name),
           onSettled: () => {
             if (this.#waits.delete(wait)) this.#proceed();
@@ -251,6 +249,25 @@ export class XdsModel {
         acceptance,
       );
     });
+  }
+
+  /** Throws a ConfigError. A filter whose configuration comes by itself is judged with it. */
+  #checkListener(config: Listener): void {
+    const { open, dry } = this.#parts;
+    for (const { rds, scopedRoutes } of managersOf(config)) {
+      for (const source of [
+        rds?.configSource,
+        scopedRoutes?.rdsConfigSource,
+        scopedRoutes?.scopedRds?.scopedRdsConfigSource,
+      ]) {
+        if (source !== undefined) open(source);
+      }
+    }
+    for (const { sdsConfig } of secretsOf(filterChainsOf(config)))
+      if (sdsConfig !== undefined) open(sdsConfig);
+    const extensions = extensionsOf(config);
+    for (const { configSource } of extensions) open(configSource);
+    if (extensions.length === 0) dry.listener(config);
   }
 
   #isNamed(cluster: string): boolean {

@@ -5,7 +5,7 @@ import type {
   VirtualHost,
 } from '#plain/envoy.config.route.v3.ts';
 import type { ScopedRoutes } from '#plain/envoy.extensions.filters.network.http_connection_manager.v3.ts';
-import type { OpenSource, ResourceHub } from './hub.ts';
+import { FETCH_TIMEOUT_MS, type OpenSource, type ResourceHub } from './hub.ts';
 import type { Publisher } from './publisher.ts';
 import type { Acceptance, Held } from './resource.ts';
 import { ResourceSet } from './set.ts';
@@ -31,9 +31,19 @@ interface Entry {
   settled: boolean;
   held: Held<RouteConfiguration> | null;
   published: boolean;
-  hosts: ResourceSet<VirtualHost> | null;
-  hostsSource: string;
+  hosts: HostSet | null;
+  /** Until virtual hosts of the route came, or were waited for long enough. */
+  patience: NodeJS.Timeout | null;
   unwatch: () => void;
+}
+
+/** All virtual hosts that a source has for us: each belongs to the route configuration that its name begins with. */
+interface HostSet {
+  readonly key: string;
+  readonly set: ResourceSet<VirtualHost>;
+  users: number;
+  /** Routes whose hosts changed since they were published. */
+  readonly changed: Set<string>;
 }
 
 /** Route configurations that connection managers and scopes ask for, each published once for all of them. */
@@ -41,6 +51,7 @@ export class Routes {
   readonly #parts: RoutesParts;
   readonly #entries = new Map<string, Entry>();
   readonly #scopes = new Set<Scopes>();
+  readonly #hostSets = new Map<string, HostSet>();
 
   constructor(parts: RoutesParts) {
     this.#parts = parts;
@@ -72,7 +83,7 @@ export class Routes {
   }
 
   status(): ResourceStatus[] {
-    const hosts = Array.from(this.#entries.values(), (entry) => entry.hosts?.status() ?? []).flat();
+    const hosts = Array.from(this.#hostSets.values(), ({ set }) => set.status()).flat();
     return [...hosts, ...Array.from(this.#scopes, (scopes) => scopes.status()).flat()];
   }
 
@@ -85,7 +96,7 @@ export class Routes {
       held: null,
       published: false,
       hosts: null,
-      hostsSource: '',
+      patience: null,
       unwatch: () => {},
     };
     this.#entries.set(name, entry);
@@ -98,41 +109,61 @@ export class Routes {
   #drop(entry: Entry): void {
     this.#entries.delete(entry.name);
     entry.unwatch();
-    entry.hosts?.close();
+    this.#leaveHosts(entry);
+    if (entry.patience !== null) clearTimeout(entry.patience);
     if (entry.published) this.#parts.publisher.removeRoute(entry.name);
   }
 
   #onRoutes(entry: Entry, held: Held<RouteConfiguration> | null): void {
     entry.held = held ?? entry.held;
     const vhds = entry.held?.config.vhds?.configSource;
-    const wanted = vhds === undefined ? '' : this.#parts.open(vhds).key;
-    if (wanted !== entry.hostsSource) {
-      entry.hosts?.close();
-      entry.hostsSource = wanted;
-      entry.hosts = vhds === undefined ? null : this.#openHosts(entry, vhds);
+    const wanted = vhds === undefined ? undefined : this.#parts.open(vhds).key;
+    if (wanted !== entry.hosts?.key) {
+      this.#leaveHosts(entry);
+      if (vhds !== undefined && wanted !== undefined) this.#joinHosts(entry, wanted, vhds);
     }
-    // Virtual hosts that come by themselves have an answer of their own to wait for.
-    if (entry.hosts === null || entry.settled) this.#publish(entry);
+    if (entry.hosts === null || entry.settled || hostsOf(entry).length > 0) this.#publish(entry);
+    else {
+      const waitMs = vhds?.initialFetchTimeout ?? FETCH_TIMEOUT_MS;
+      if (waitMs > 0) entry.patience ??= setTimeout(() => this.#publish(entry), waitMs);
+    }
   }
 
-  #openHosts(entry: Entry, source: ConfigSource): ResourceSet<VirtualHost> {
-    let changed = false;
+  #leaveHosts(entry: Entry): void {
+    const { hosts } = entry;
+    entry.hosts = null;
+    if (hosts === null || --hosts.users > 0) return;
+    hosts.set.close();
+    this.#hostSets.delete(hosts.key);
+  }
+
+  #joinHosts(entry: Entry, key: string, source: ConfigSource): void {
+    let hosts = this.#hostSets.get(key);
+    if (hosts === undefined) {
+      const changed = new Set<string>();
+      hosts = { key, set: this.#openHosts(source, changed), users: 0, changed };
+      this.#hostSets.set(key, hosts);
+    }
+    hosts.users++;
+    entry.hosts = hosts;
+  }
+
+  /** Envoy, too, asks for everything, and finds out by the names what belongs where. */
+  #openHosts(source: ConfigSource, changed: Set<string>): ResourceSet<VirtualHost> {
     return new ResourceSet<VirtualHost>(
       {
         type: VIRTUAL_HOST,
-        name: entry.name,
-        byNamespace: true,
-        statPrefix: `http.vhds.${entry.name}`,
+        name: '*',
+        statPrefix: 'http.vhds',
         check: this.#parts.checkVirtualHost,
-        onSet: () => {
-          changed = true;
-        },
-        onRemoved: () => {
-          changed = true;
-        },
+        onSet: ({ name }) => changed.add(routeOf(name)),
+        onRemoved: (name) => changed.add(routeOf(name)),
         onSettled: () => {
-          if (changed || !entry.settled) this.#publish(entry);
-          changed = false;
+          for (const name of changed) {
+            const entry = this.#entries.get(name);
+            if (entry !== undefined && entry.hosts?.changed === changed) this.#publish(entry);
+          }
+          changed.clear();
         },
       },
       source,
@@ -144,7 +175,7 @@ export class Routes {
   #publish(entry: Entry): void {
     if (entry.held !== null) {
       const { config } = entry.held;
-      const discovered = Array.from(entry.hosts?.values() ?? [], (held) => held.config);
+      const discovered = hostsOf(entry);
       entry.published = true;
       this.#parts.publisher.route(
         discovered.length === 0
@@ -152,9 +183,22 @@ export class Routes {
           : { ...config, virtualHosts: [...(config.virtualHosts ?? []), ...discovered] },
       );
     }
+    if (entry.patience !== null) clearTimeout(entry.patience);
+    entry.patience = null;
     entry.settled = true;
     for (const ready of entry.waiting.splice(0)) ready();
   }
+}
+
+/** `route/host` belongs to `route`. */
+function routeOf(host: string): string {
+  return host.slice(0, Math.max(0, host.lastIndexOf('/')));
+}
+
+function hostsOf({ name, hosts }: Entry): VirtualHost[] {
+  return Array.from(hosts?.set.values() ?? [])
+    .filter((held) => routeOf(held.name) === name)
+    .map((held) => held.config);
 }
 
 /** One manager's scopes; each leads to a route configuration of its own. */
@@ -195,7 +239,6 @@ class Scopes {
       {
         type: SCOPE,
         name: '*',
-        byNamespace: false,
         statPrefix: `http.scoped_rds.${this.#config.name ?? ''}`,
         check: this.#parts.checkScope,
         onSet: (held) => this.#use(held.config),

@@ -8,9 +8,7 @@ import type { ResourceStatus } from './status.ts';
 export interface SetOptions<T> {
   /** Full message name. */
   readonly type: string;
-  /** `*`, or what stands for all resources below it. */
-  readonly name: string;
-  readonly byNamespace: boolean;
+  readonly name: '*';
   readonly statPrefix: string;
   /** Compiles dry; throws a ConfigError. */
   check(config: T, name: string): void;
@@ -37,7 +35,6 @@ export class ResourceSet<T> {
       {
         type: options.type,
         names: new Set([options.name]),
-        byNamespace: options.byNamespace,
         initialFetchTimeoutMs: config.initialFetchTimeout ?? FETCH_TIMEOUT_MS,
         statPrefix: options.statPrefix,
       },

@@ -54,7 +54,7 @@ for (const mode of modes) {
   for (const problem of problems) console.log(`  ${problem}`);
 }
 echo.close();
-console.log(`${modes.length} cases, 0 s: 0 differences in ${failed} cases`);
+console.log(`# { total: ${modes.length}, pass: ${modes.length - failed}, fail: ${failed} }`);
 process.exitCode = failed === 0 ? 0 : 1;
 
 async function runMode(mode: Mode): Promise<string[]> {
