@@ -137,6 +137,7 @@ export class ControlPlane {
         log.log('critical', 'main', cause);
         this.#exit(1);
       },
+      onAccessLog: (grpcLog, entries) => this.xds?.sendAccessLog(grpcLog, entries),
       onHostSignal: (cluster, host, signal) => this.health.onSignal(cluster, host, signal as HostSignal),
       onLog: (level, component, message) => log.log(level, component, message),
     });
