@@ -94,6 +94,8 @@ class Poll {
   #timer: NodeJS.Timeout | null = null;
   #scheduled = false;
   #asking = false;
+  /** Names that the version stands for: to servers, a version that is up to date means that nothing is to be said. */
+  #answered: ReadonlySet<string> = new Set();
   /** Names changed while a request was on its way. */
   #again = false;
 
@@ -141,6 +143,7 @@ class Poll {
   async #fetch(): Promise<void> {
     const { client, cluster, responses, timeoutMs } = this.#shared;
     this.state.countAttempt();
+    const { names } = this.state;
     let text: string;
     try {
       const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(timeoutMs)]);
@@ -148,7 +151,7 @@ class Poll {
         method: 'POST',
         path: this.#path,
         headers: { 'content-type': 'application/json', host: cluster },
-        body: JSON.stringify(this.#request()),
+        body: JSON.stringify(this.#request(names)),
         signal,
       });
       text = await answer.body.text();
@@ -162,18 +165,21 @@ class Poll {
       responses.complain(this.state, `cannot fetch ${this.#path} of cluster '${cluster}': ${why}`);
       return;
     }
-    await responses.take(this.state, `${this.#path} of cluster '${cluster}'`, () => readJsonResponse(text));
+    const accepted = await responses.take(this.state, `${this.#path} of cluster '${cluster}'`, () =>
+      readJsonResponse(text),
+    );
+    if (accepted) this.#answered = names;
   }
 
-  #request(): JsonValue {
+  #request(names: ReadonlySet<string>): JsonValue {
     const registry = envoyRegistry();
     const desc = requireMessage(registry, 'envoy.service.discovery.v3.DiscoveryRequest');
-    const { names, type, version } = this.state;
+    const { type, version } = this.state;
     const onlyWildcard = names.size === 1 && names.has('*');
     const fields: Record<string, unknown> = {
       node: this.#shared.node,
       typeUrl: typeUrl(type),
-      versionInfo: version,
+      versionInfo: names.isSubsetOf(this.#answered) ? version : '',
       resourceNames: onlyWildcard ? [] : [...names].sort(),
     };
     const request = create(desc, fields);
@@ -192,8 +198,10 @@ function lazyClient(dialer: Dialer): LazyClient {
   const make = async (): Promise<Pool> => {
     const { Pool: UndiciPool } = await import('undici');
     return new UndiciPool('http://xds', {
-      // undici takes any stream that behaves as a socket does.
-      connect: (_options, callback) => callback(null, dialer.connect() as Socket),
+      // undici takes any stream that behaves as a socket does, but not within this call.
+      connect: (_options, callback) => {
+        setImmediate(() => callback(null, dialer.connect() as Socket));
+      },
     });
   };
   return {
