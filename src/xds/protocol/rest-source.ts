@@ -179,7 +179,7 @@ class Poll {
     const fields: Record<string, unknown> = {
       node: this.#shared.node,
       typeUrl: typeUrl(type),
-      versionInfo: names.isSubsetOf(this.#answered) ? version : '',
+      versionInfo: [...names].every((name) => this.#answered.has(name)) ? version : '',
       resourceNames: onlyWildcard ? [] : [...names].sort(),
     };
     const request = create(desc, fields);
