@@ -118,7 +118,7 @@ function compileShared(
 ): PoolShared {
   const protocol = clusterProtocol(config);
   const { common } = protocol;
-  const dialOptions = { ...compileDial(config), transport: fallback.transport };
+  const dialOptions = { ...compileDial(config, context), transport: fallback.transport };
   for (const { transport, path } of matched) {
     if (protocol.selection !== 'alpn' || transport?.alpn === true) continue;
     throw ConfigError.at(path, `has no ALPN, which ${protocol.selectionPath} needs`);
@@ -157,12 +157,13 @@ function compileTransport(
   return null;
 }
 
-function compileDial(config: ClusterConfig): DialOptions {
+function compileDial(config: ClusterConfig, context: ClusterContext): DialOptions {
   const keepalive = config.upstreamConnectionOptions?.tcpKeepalive;
   return {
     connectTimeoutMs: config.connectTimeout ?? DEFAULT_CONNECT_TIMEOUT_MS,
     bufferLimitBytes: config.perConnectionBufferLimitBytes ?? 0,
     bind: compileBind(config.upstreamBindConfig, 'upstream_bind_config'),
+    outgoing: isOriginalDst(config) ? (context.outgoing ?? null) : null,
     tcpKeepalive: keepalive === undefined ? undefined : { idleMs: (keepalive.keepaliveTime ?? 7200) * 1000 },
   };
 }

@@ -48,8 +48,11 @@ export interface TcpPlan {
 }
 
 /** A host for a client's connection; of an ORIGINAL_DST cluster the one that the client dialled. */
-export function pickHost(cluster: Cluster, client: Pick<Connection, 'local' | 'accepted'>): Host | undefined {
+export function pickHost(
+  cluster: Cluster,
+  client: Pick<Connection, 'local' | 'remote' | 'accepted'>,
+): Host | undefined {
   const { originalDst } = cluster;
-  const destination = originalDst === null ? null : originalDst.destinationOf(client, null);
+  const destination = originalDst === null ? null : originalDst.destinationOf(client, client.remote, null);
   return cluster.pick(destination === null ? null : { ...ANY_HOST, destination });
 }

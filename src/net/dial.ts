@@ -1,6 +1,7 @@
 import type { ResetReason } from '../core/errors.ts';
 import type { LocalBind } from './bound-socket.ts';
 import type { Address, Connection } from './connection.ts';
+import type { OutgoingConnections } from './outgoing.ts';
 import type { ClientTransport } from './transport.ts';
 
 export interface DialOptions {
@@ -21,6 +22,8 @@ export interface DialOptions {
   readonly client?: Pick<Connection, 'remote' | 'local' | 'accepted'>;
   /** Where the connection comes from; null or left out: the kernel's choice. */
   readonly bind?: LocalBind | null;
+  /** Where connections are noted that the rules might bring back; left out where they cannot. */
+  readonly outgoing?: OutgoingConnections | null;
   readonly tcpKeepalive?: { readonly idleMs: number } | undefined;
 }
 

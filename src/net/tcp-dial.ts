@@ -5,6 +5,7 @@ import { isPlainBind, type LocalBind, openBoundSocket } from './bound-socket.ts'
 import type { Address, Connection } from './connection.ts';
 import type { Dial, DialListener, DialOptions, PendingDial } from './dial.ts';
 import { connectFailure } from './node-errors.ts';
+import type { OutgoingConnections } from './outgoing.ts';
 import type { ReadArena } from './read-arena.ts';
 import { ArenaReader, SocketConnection } from './socket-connection.ts';
 import type { PendingTransport, TransportListener } from './transport.ts';
@@ -51,6 +52,9 @@ class TcpDial implements PendingDial, TransportListener {
   #listener: DialListener | null;
   #securing: PendingTransport | null = null;
   readonly #socket: Socket;
+  readonly #outgoing: OutgoingConnections | null;
+  /** In `#outgoing`, '' for none. */
+  #noted = '';
   readonly #timer: NodeJS.Timeout;
 
   constructor(
@@ -81,6 +85,8 @@ class TcpDial implements PendingDial, TransportListener {
       ...(limit === undefined ? {} : { writableHighWaterMark: limit }),
     });
     const socket = this.#socket;
+    this.#outgoing = options.outgoing ?? null;
+    if (this.#outgoing !== null) this.#note(host);
     this.#timer = setTimeout(() => this.#fail(TIMED_OUT), options.connectTimeoutMs);
     const onError = (error: NodeJS.ErrnoException): void => this.#fail(connectFailure(error));
     socket.once('error', onError);
@@ -100,6 +106,9 @@ class TcpDial implements PendingDial, TransportListener {
 
   onReady(connection: Connection): void {
     clearTimeout(this.#timer);
+    const noted = this.#noted;
+    if (noted !== '') connection.whenClosed(() => this.#outgoing?.delete(noted));
+    this.#noted = '';
     const to = this.#listener;
     this.#listener = null;
     if (to === null) connection.destroy();
@@ -123,8 +132,20 @@ class TcpDial implements PendingDial, TransportListener {
     to?.onFailed(reason);
   }
 
+  #note(host: Address): void {
+    const socket = this.#socket;
+    // The system call follows in the same turn; it is then that the socket gets its own end.
+    socket.once('connectionAttempt', () => {
+      process.nextTick(() => {
+        if (this.#listener !== null) this.#noted = this.#outgoing?.add(socket, host) ?? '';
+      });
+    });
+  }
+
   #dispose(): void {
     clearTimeout(this.#timer);
+    if (this.#noted !== '') this.#outgoing?.delete(this.#noted);
+    this.#noted = '';
     this.#securing?.cancel();
     this.#socket.on('error', () => {
       // The outcome was told already; a late error of the abandoned socket concerns nobody.

@@ -8,6 +8,7 @@ import type { H1ClientOptions } from '../http/h1/options.ts';
 import type { H2ClientOptions } from '../http/h2/options.ts';
 import type { Address, Connection } from '../net/connection.ts';
 import type { Dial } from '../net/dial.ts';
+import type { OutgoingConnections } from '../net/outgoing.ts';
 import type { ClientTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { HealthContext } from './health-view.ts';
@@ -47,6 +48,8 @@ export interface ClusterContext {
   compileTransport?(config: TransportSocket, scope: StatScope, field: string): ClientTransport | null;
   /** A connection to there would come back to this process; left out where it never would. */
   isOwnAddress?(address: Address): boolean;
+  /** Where connections to such destinations are noted; left out where none come back. */
+  readonly outgoing?: OutgoingConnections;
   /** Left out where no control thread watches hosts: nothing is ever ejected there. */
   readonly health?: HealthContext;
   /** The cell of another cluster, for aggregate clusters; left out where there are no others. */

@@ -28,6 +28,7 @@ import { createH1Client } from '../http/h1/client.ts';
 import { createH2Client } from '../http/h2/client.ts';
 import type { Dial } from '../net/dial.ts';
 import { localIp } from '../net/local-address.ts';
+import { OutgoingConnections } from '../net/outgoing.ts';
 import { OwnAddresses } from '../net/own-addresses.ts';
 import { LearnedDestinations } from '../net/server-first.ts';
 import type { StatScope } from '../stats/scope.ts';
@@ -164,6 +165,7 @@ export function createDataPlane(
           field,
         ),
       isOwnAddress: (address) => own.has(address),
+      outgoing: new OutgoingConnections(),
       health: {
         worker: init.index,
         runtime,

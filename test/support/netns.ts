@@ -7,6 +7,8 @@ const hints = {
   ip: "the command 'ip' (Debian: apt-get install iproute2)",
   iptables: "the command 'iptables' (Debian: apt-get install iptables)",
   ip6tables: "the command 'ip6tables' (Debian: apt-get install iptables)",
+  curl: "the command 'curl' (Debian: apt-get install curl)",
+  setpriv: "the command 'setpriv' (Debian: apt-get install util-linux)",
   nft: "the command 'nft' (Debian: apt-get install nftables)",
 } as const;
 

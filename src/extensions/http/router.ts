@@ -112,7 +112,7 @@ function withHash(hosts: PickContext | null, hash: number | undefined): PickCont
 
 /** A request to an ORIGINAL_DST cluster goes where it says, or where its connection was going. */
 function withDestination(hosts: PickContext | null, originalDst: OriginalDst, x: Exchange): PickContext {
-  const destination = originalDst.destinationOf(x.downstream, x.request.headers);
+  const destination = originalDst.destinationOf(x.downstream, x.downstream.directRemote, x.request.headers);
   return { ...(hosts ?? ANY_HOST), destination };
 }
 

@@ -13,6 +13,8 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const MAX_LINE = 64 * 1024;
 const LF = 0x0a;
 
+/** What every method in use looks like; lower case is somebody else's protocol, which need not wait for its first line. */
+const USUAL_METHOD = /^[A-Z][-A-Z_]{0,31}$/;
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const LINE = /^(\S+) +(\S+) +(HTTP\/\d\.\d)$/;
 
@@ -24,10 +26,11 @@ function compileHttpInspector(_config: object, ctx: ListenerContext): ListenerFi
   const http2 = scope.counter('http2_found');
   const notFound = scope.counter('http_not_found');
   const readError = scope.counter('read_error');
+  const method = ctx.envoyStrict ? METHOD : USUAL_METHOD;
   return {
     inspect: (accepted, bytes) => {
       if (accepted.transportProtocol !== '' && accepted.transportProtocol !== 'raw_buffer') return 'done';
-      const protocol = protocolOf(bytes);
+      const protocol = protocolOf(bytes, method);
       if (protocol === 'more') {
         if (bytes.length < MAX_LINE) return 'more';
         readError.inc();
@@ -44,14 +47,14 @@ function compileHttpInspector(_config: object, ctx: ListenerContext): ListenerFi
   };
 }
 
-function protocolOf(bytes: Buffer): 'http/1.0' | 'http/1.1' | 'h2c' | 'none' | 'more' {
+function protocolOf(bytes: Buffer, usual: RegExp): 'http/1.0' | 'http/1.1' | 'h2c' | 'none' | 'more' {
   if (bytes.length === 0) return 'more';
   const length = Math.min(PREFACE.length, bytes.length);
   if (bytes.compare(PREFACE, 0, length, 0, length) === 0) return length < PREFACE.length ? 'more' : 'h2c';
   const end = bytes.indexOf(LF);
   if (end < 0) {
     const method = bytes.latin1Slice(0, Math.min(bytes.length, 64)).split(' ', 1)[0] ?? '';
-    return METHOD.test(method) ? 'more' : 'none';
+    return usual.test(method) ? 'more' : 'none';
   }
   const match = LINE.exec(bytes.latin1Slice(0, end).trimEnd());
   if (match === null || !METHOD.test(match[1] ?? '')) return 'none';
