@@ -1,0 +1,345 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import t from 'tap';
+import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
+import type { ConfigUpdate } from '../../../src/core/config-update.ts';
+import { envoyDecoder } from '../../../src/proto/bootstrap.ts';
+import { StatStore } from '../../../src/stats/store.ts';
+import { DryCompiler } from '../../../src/xds/model/dry-compile.ts';
+import { TYPES, XdsModel } from '../../../src/xds/model/model.ts';
+import { Publisher } from '../../../src/xds/model/publisher.ts';
+import { Acceptance } from '../../../src/xds/model/resource.ts';
+import { FakeDiscovery, rawResource } from '../../support/fake-discovery.ts';
+
+const ADS = { ads: {} };
+const DYNAMIC: Bootstrap = { dynamicResources: { cdsConfig: ADS, ldsConfig: ADS } };
+const MANAGER =
+  'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
+const ROUTER = {
+  name: 'router',
+  typedConfig: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+};
+const VIRTUAL_HOST = 'envoy.config.route.v3.VirtualHost';
+const SCOPE = 'envoy.config.route.v3.ScopedRouteConfiguration';
+
+function createModel(bootstrap: Bootstrap = DYNAMIC) {
+  const server = new FakeDiscovery();
+  const steps: ConfigUpdate[] = [];
+  let live = false;
+  const publisher = new Publisher(
+    async (update) => {
+      steps.push(update);
+      return { failedListeners: [] };
+    },
+    () => {},
+  );
+  const node = { id: 'n', cluster: 'c', region: '', zone: '', subZone: '', metadata: {} };
+  const model = new XdsModel({
+    bootstrap,
+    open: server.open,
+    acceptance: new Acceptance(envoyDecoder(), { onUnknownFields: () => {} }, false),
+    dry: new DryCompiler(node, false),
+    publisher,
+    stats: new StatStore().root,
+    log: { enabled: () => false, log: () => {} },
+    onLive: () => {
+      live = true;
+    },
+  });
+  model.start();
+  const settle = async (): Promise<void> => {
+    for (let i = 0; i < 5; i++) await turn();
+  };
+  return { server, steps, model, settle, isLive: () => live };
+}
+
+const eds = (name: string, more: Record<string, unknown> = {}) =>
+  rawResource(TYPES.cluster, {
+    name,
+    type: 'EDS',
+    connectTimeout: '1s',
+    edsClusterConfig: { edsConfig: ADS },
+    ...more,
+  });
+const fixed = (name: string) => rawResource(TYPES.cluster, { name, connectTimeout: '1s' });
+const endpoints = (name: string, port: number) =>
+  rawResource(TYPES.endpoints, {
+    clusterName: name,
+    endpoints: [
+      {
+        lbEndpoints: [
+          { endpoint: { address: { socketAddress: { address: '127.0.0.1', portValue: port } } } },
+        ],
+      },
+    ],
+  });
+const listener = (name: string, manager: Record<string, unknown>) =>
+  rawResource(TYPES.listener, {
+    name,
+    address: { socketAddress: { address: '127.0.0.1', portValue: 1 } },
+    filterChains: [
+      {
+        filters: [
+          {
+            name: 'http',
+            typedConfig: { '@type': MANAGER, statPrefix: 'h', httpFilters: [ROUTER], ...manager },
+          },
+        ],
+      },
+    ],
+  });
+const route = (name: string, cluster: string) =>
+  rawResource(TYPES.routes, {
+    name,
+    virtualHosts: [{ name: 'v', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster } }] }],
+  });
+const names = (list: readonly object[] | undefined): string[] =>
+  (list ?? []).map((one) => (one as { name?: string }).name ?? '');
+
+t.test(
+  'clusters come with their endpoints, then listeners with their routes, then the process is live',
+  async (t) => {
+    const { server, steps, settle, isLive } = createModel();
+    t.equal(server.asked(TYPES.listener), null, 'listeners are not asked for before there are clusters');
+    t.same(await server.send([eds('a'), fixed('b')]), []);
+    await settle();
+    t.same(server.asked(TYPES.endpoints), ['a']);
+    t.same(names(steps[0]?.clusters), ['b'], 'what needs nothing is in force, what needs endpoints waits');
+    t.equal(server.asked(TYPES.listener), null);
+    await server.send([endpoints('a', 1)]);
+    await settle();
+    t.same(names(steps[1]?.clusters), ['a']);
+    t.same(
+      steps[1]?.endpoints?.map((one) => one.cluster),
+      ['a'],
+    );
+    t.same(server.asked(TYPES.listener), ['*']);
+    await server.send([listener('l', { rds: { configSource: ADS, routeConfigName: 'r' } })]);
+    await settle();
+    t.same(server.asked(TYPES.routes), ['r']);
+    t.equal(steps.length, 2, 'the listener waits for its routes');
+    t.equal(isLive(), false);
+    await server.send([route('r', 'a')]);
+    await settle();
+    t.same(names(steps[2]?.routes), ['r']);
+    t.same(names(steps[2]?.listeners), ['l']);
+    t.equal(isLive(), true);
+  },
+);
+
+t.test('what has not changed is not sent again', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([fixed('a')]);
+  await server.send([fixed('a')]);
+  await settle();
+  t.equal(steps.length, 1);
+});
+
+t.test('good resources of a bad update are in force, and all mistakes are told', async (t) => {
+  const { server, steps, settle } = createModel();
+  const mistakes = await server.send([
+    fixed('good'),
+    rawResource(TYPES.cluster, { name: 'bad', type: 'EDS' }),
+    rawResource(TYPES.cluster, { name: 'worse', lbPolicy: 'MAGLEV', maglevLbConfig: { tableSize: '10' } }),
+  ]);
+  await settle();
+  t.same(names(steps[0]?.clusters), ['good']);
+  t.equal(mistakes.length, 2);
+  t.match(mistakes[0], /^Cluster 'bad': eds_cluster_config/);
+  t.match(mistakes[1], /^Cluster 'worse': /);
+});
+
+t.test('a changed cluster keeps its endpoints when the server does not send them again', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([eds('a')]);
+  await settle();
+  await server.send([endpoints('a', 1)]);
+  await settle();
+  await server.send([eds('a', { connectTimeout: '2s' })]);
+  await settle();
+  const last = steps.at(-1);
+  t.same(names(last?.clusters), ['a']);
+  t.equal(last?.endpoints?.length, 1);
+});
+
+t.test('endpoints that do not come in time leave a cluster without members; later they count', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([eds('a')]);
+  await settle();
+  server.missing(TYPES.endpoints, ['a']);
+  await settle();
+  t.same(steps.at(-1)?.endpoints, [{ cluster: 'a', assignment: { clusterName: 'a' } }]);
+  await server.send([endpoints('a', 7)]);
+  await settle();
+  t.equal(steps.at(-1)?.clusters, undefined);
+  t.match(steps.at(-1)?.endpoints, [{ cluster: 'a', assignment: { endpoints: [{}] } }]);
+});
+
+t.test('a removed cluster goes at once, and later when routes still lead to it', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([fixed('a'), fixed('b')]);
+  await settle();
+  await server.send([listener('l', { rds: { configSource: ADS, routeConfigName: 'r' } })]);
+  await settle();
+  await server.send([route('r', 'a')]);
+  await settle();
+  await server.send([], ['a', 'b'], TYPES.cluster);
+  await settle();
+  t.same(steps.at(-1)?.removedClusters, ['b']);
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  await settle();
+  t.same(steps.at(-1)?.removedClusters, ['a']);
+});
+
+t.test('a listener whose routes are missing serves without them', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([fixed('a')]);
+  await settle();
+  await server.send([listener('l', { rds: { configSource: ADS, routeConfigName: 'r' } })]);
+  await settle();
+  server.missing(TYPES.routes, ['r']);
+  await settle();
+  t.same(names(steps.at(-1)?.listeners), ['l']);
+});
+
+t.test('virtual hosts by themselves join the route whose name they begin with', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([fixed('a')]);
+  await settle();
+  await server.send([listener('l', { rds: { configSource: ADS, routeConfigName: 'r' } })]);
+  await settle();
+  await server.send([rawResource(TYPES.routes, { name: 'r', vhds: { configSource: ADS } })]);
+  await settle();
+  t.same(server.asked(VIRTUAL_HOST), ['*']);
+  const host = (name: string) =>
+    rawResource(VIRTUAL_HOST, {
+      name,
+      domains: [name],
+      routes: [{ match: { prefix: '/' }, route: { cluster: 'a' } }],
+    });
+  await server.send([host('r/x'), host('other/y')]);
+  await settle();
+  t.match(steps.at(-1)?.routes, [{ name: 'r', virtualHosts: [{ name: 'r/x' }] }]);
+  t.same(names(steps.at(-1)?.listeners), ['l']);
+  await server.send([], ['r/x'], VIRTUAL_HOST);
+  await settle();
+  t.match(steps.at(-1)?.routes, [{ name: 'r', vhds: {} }]);
+});
+
+t.test('scopes wait for the routes they lead to', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([fixed('a')]);
+  await settle();
+  const scopedRoutes = {
+    name: 's',
+    scopeKeyBuilder: { fragments: [{ headerValueExtractor: { name: 'x-scope', index: 0 } }] },
+    rdsConfigSource: ADS,
+    scopedRds: { scopedRdsConfigSource: ADS },
+  };
+  await server.send([listener('l', { scopedRoutes })]);
+  await settle();
+  const scope = { name: 'one', routeConfigurationName: 'r1', key: { fragments: [{ stringKey: 'k' }] } };
+  await server.send([rawResource(SCOPE, scope)]);
+  await settle();
+  t.same(server.asked(TYPES.routes), ['r1']);
+  t.equal(steps.at(-1)?.listeners, undefined);
+  await server.send([route('r1', 'a')]);
+  await settle();
+  t.same(names(steps.at(-1)?.listeners), ['l']);
+});
+
+t.test('a filter that comes by its name is put in its place; another version replaces it', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([fixed('a')]);
+  await settle();
+  const discovered = {
+    name: 'fault',
+    configDiscovery: {
+      configSource: ADS,
+      typeUrls: ['type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault'],
+    },
+  };
+  t.same(await server.send([listener('l', { httpFilters: [discovered, ROUTER], routeConfig: {} })]), []);
+  await settle();
+  t.same(server.asked(TYPES.extension), ['fault']);
+  const fault = (status: number) =>
+    rawResource(TYPES.extension, {
+      name: 'fault',
+      typedConfig: {
+        '@type': 'type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault',
+        abort: { httpStatus: status, percentage: { numerator: 100 } },
+      },
+    });
+  await server.send([fault(503)]);
+  await settle();
+  t.match(JSON.stringify(steps.at(-1)?.listeners), /"httpStatus":503/);
+  await server.send([fault(504)]);
+  await settle();
+  t.match(JSON.stringify(steps.at(-1)?.listeners), /"httpStatus":504/);
+});
+
+t.test('runtime layers come first, and later layers win', async (t) => {
+  const { server, steps, settle } = createModel({
+    ...DYNAMIC,
+    layeredRuntime: {
+      layers: [
+        { name: 'base', staticLayer: { a: 1, b: 1 } },
+        { name: 'far', rtdsLayer: { name: 'far', rtdsConfig: ADS } },
+      ],
+    },
+  });
+  await settle();
+  t.same(server.asked(TYPES.runtime), ['far']);
+  t.equal(server.asked(TYPES.cluster), null);
+  await server.send([rawResource(TYPES.runtime, { name: 'far', layer: { b: 2 } })]);
+  await settle();
+  t.same(steps[0]?.runtime, { a: 1, b: 2 });
+  t.same(server.asked(TYPES.cluster), ['*']);
+});
+
+t.test('secrets are fetched before a listener serves', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([fixed('a')]);
+  await settle();
+  const raw = rawResource(TYPES.listener, {
+    name: 'l',
+    address: { socketAddress: { address: '127.0.0.1', portValue: 1 } },
+    filterChains: [
+      {
+        filters: [],
+        transportSocket: {
+          name: 'tls',
+          typedConfig: {
+            '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+            commonTlsContext: { tlsCertificateSdsSecretConfigs: [{ name: 'leaf', sdsConfig: ADS }] },
+          },
+        },
+      },
+    ],
+  });
+  t.same(await server.send([raw]), []);
+  await settle();
+  t.same(server.asked(TYPES.secret), ['leaf']);
+  t.equal(steps.at(-1)?.listeners, undefined);
+  await server.send([
+    rawResource(TYPES.secret, { name: 'leaf', tlsCertificate: { certificateChain: { inlineString: 'x' } } }),
+  ]);
+  await settle();
+  t.equal(steps.at(-1)?.secrets?.length, 1);
+  t.same(names(steps.at(-1)?.listeners), ['l']);
+});
+
+t.test('what is known is told: active, warming, refused', async (t) => {
+  const { server, model, settle } = createModel();
+  await server.send([eds('a'), fixed('b'), rawResource(TYPES.cluster, { name: 'bad', type: 'EDS' })]);
+  await settle();
+  const known = Object.fromEntries(
+    model
+      .status()
+      .filter((one) => one.type === TYPES.cluster)
+      .map((one) => [one.name, one]),
+  );
+  t.equal(known.a?.state, 'warming');
+  t.equal(known.b?.state, 'active');
+  t.match(known.bad?.refused?.message, /eds_cluster_config/);
+  t.same(model.waitsFor(), ['1 clusters that warm']);
+});
