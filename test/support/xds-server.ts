@@ -265,7 +265,10 @@ export class Cable {
         const part = chunk.subarray(0, Math.max(0, Math.min(chunk.length, this.budget)));
         this.budget -= part.length;
         client.write(part);
-        if (part.length < chunk.length) this.cut();
+        if (part.length < chunk.length) {
+          this.budget = Number.POSITIVE_INFINITY;
+          this.cut();
+        }
       });
       client.on('close', () => upstream.destroy());
       upstream.on('close', () => client.destroy());

@@ -11,7 +11,7 @@ import type { DiscoverySource, SubscribeOptions } from './discovery.ts';
 import { FileSource } from './file-source.ts';
 import { DEFAULT_RATE_LIMIT } from './request-queue.ts';
 import { RestSource } from './rest-source.ts';
-import { GrpcStream } from './stream.ts';
+import { GrpcStream, type StreamStatus } from './stream.ts';
 
 export interface SourcesParts {
   readonly bootstrap: Bootstrap;
@@ -78,6 +78,15 @@ export class Sources {
   /** A way to another service that the proxy calls: access logs. Throws a ConfigError. */
   channelTo(service: GrpcService): GrpcChannel {
     return createChannel(service, this.#parts);
+  }
+
+  /** What is known of each stream; polls and files have none. */
+  status(): ({ readonly source: string } & StreamStatus)[] {
+    return [...this.#sources].flatMap(([key, source]) => {
+      const streams =
+        source instanceof GrpcStream ? [source] : source instanceof SourcePerType ? source.streams() : [];
+      return streams.map((stream) => ({ source: key, ...stream.status() }));
+    });
   }
 
   close(): void {
@@ -211,13 +220,17 @@ export class Sources {
 
 /** Each type has a stream of its own. */
 class SourcePerType implements DiscoverySource {
-  readonly #make: (type: string) => DiscoverySource;
+  readonly #make: (type: string) => GrpcStream;
   readonly #channel: GrpcChannel;
-  readonly #byType = new Map<string, DiscoverySource>();
+  readonly #byType = new Map<string, GrpcStream>();
 
-  constructor(make: (type: string) => DiscoverySource, channel: GrpcChannel) {
+  constructor(make: (type: string) => GrpcStream, channel: GrpcChannel) {
     this.#make = make;
     this.#channel = channel;
+  }
+
+  streams(): GrpcStream[] {
+    return [...this.#byType.values()];
   }
 
   subscribe(options: SubscribeOptions, sink: Parameters<DiscoverySource['subscribe']>[1]) {
