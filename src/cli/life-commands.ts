@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { CheckFlags } from './check.ts';
 import type { ExecFlags } from './exec.ts';
 import { READY_ADDRESS } from './readiness.ts';
 import type { ReadyFlags } from './ready.ts';
@@ -50,6 +51,29 @@ export function addLifeCommands(inox: Command): void {
       const { exec } = await import('./exec.ts');
       process.exit(await exec(command, flags));
     });
+}
+
+/** `inox check`. */
+export function addCheckCommand(inox: Command): void {
+  inox
+    .command('check')
+    .description('look at the machine, the configuration and the running proxy: exit code 1 after an error')
+    .option('-c, --config-path <file>', 'bootstrap configuration (env INOX_CONFIG; else the built-in one)')
+    .option('--config-yaml <yaml>', 'merged over the configuration file')
+    .option('--pre', 'before the proxy starts: do not ask it')
+    .option('--proxy', 'only the running proxy, which must be there')
+    .option('--admin <ip:port>', 'its admin interface', parseAddress, ADMIN_ADDRESS)
+    .option('--expiry-days <days>', 'warn when a certificate expires within so many days', parseDays, 7)
+    .addOption(new Option('-o, --output <format>', 'text or json').choices(['text', 'json']).default('text'))
+    .action(async (flags: CheckFlags) => {
+      const { check } = await import('./check.ts');
+      process.exitCode = await check(flags);
+    });
+}
+
+function parseDays(text: string): number {
+  if (!/^\d{1,4}$/.test(text)) throw new InvalidArgumentError('must be whole days');
+  return Number(text);
 }
 
 function time(flags: string, help: string, fallback: string): Option {

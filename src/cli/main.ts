@@ -5,10 +5,21 @@ import { closest } from '../core/suggest.ts';
 import { ENVOY_FLAGS } from './envoy-flags.ts';
 import { addInjectCommands } from './inject-commands.ts';
 import { addIptablesCommand } from './iptables-command.ts';
-import { addLifeCommands } from './life-commands.ts';
+import { addCheckCommand, addLifeCommands } from './life-commands.ts';
 import type { RunFlags } from './run.ts';
 
-const COMMANDS = ['run', 'validate', 'inject', 'uninject', 'webhook', 'iptables', 'ready', 'exec', 'help'];
+const COMMANDS = [
+  'run',
+  'validate',
+  'inject',
+  'uninject',
+  'webhook',
+  'iptables',
+  'check',
+  'ready',
+  'exec',
+  'help',
+];
 
 /**
  * Commands load what they need when they run: a serving process never loads what decodes configuration.
@@ -74,6 +85,7 @@ function program(): Command {
 
   addInjectCommands(inox);
   addIptablesCommand(inox);
+  addCheckCommand(inox);
   addLifeCommands(inox);
   inox.command(LOAD_COMMAND, { hidden: true }).action(async () => {
     const { answerLoadConfig } = await import('./load-config.ts');

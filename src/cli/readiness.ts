@@ -7,6 +7,8 @@ export const READY_ADDRESS = '127.0.0.1:15021';
 const { request } = process.getBuiltinModule('node:http');
 
 const POLL_MS = 100;
+/** Characters: the statistics of a large mesh. */
+const MAX_BODY = 50_000_000;
 const ONE_ANSWER_MS = 3000;
 
 export interface Readiness {
@@ -54,7 +56,7 @@ export function ask(
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
-        if (body.length < 1000) body += chunk;
+        if (body.length < MAX_BODY) body += chunk;
       });
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
       response.on('error', reject);
