@@ -77,7 +77,9 @@ t.test('a callback may cancel its neighbour and schedule itself again', (t) => {
   t.end();
 });
 
-t.test('arms a real system timer', (t) => {
+t.test('arms a real system timer, which holds no process open', (t) => {
+  const open = setTimeout(() => {}, 10_000);
+  t.teardown(() => clearTimeout(open));
   const wheel = new TimerWheel({ now: () => performance.now(), wall: () => Date.now() });
   wheel.schedule(
     wheelTimer(() => t.end()),
