@@ -8,6 +8,10 @@ const hints = {
   iptables: "the command 'iptables' (Debian: apt-get install iptables)",
   ip6tables: "the command 'ip6tables' (Debian: apt-get install iptables)",
   curl: "the command 'curl' (Debian: apt-get install curl)",
+  psql: 'PostgreSQL (Debian: apt-get install postgresql)',
+  'redis-server': 'Redis (Debian: apt-get install redis-server)',
+  mariadbd: 'MariaDB (Debian: apt-get install mariadb-server)',
+  prometheus: 'Prometheus (Debian: apt-get install prometheus)',
   setpriv: "the command 'setpriv' (Debian: apt-get install util-linux)",
   nft: "the command 'nft' (Debian: apt-get install nftables)",
 } as const;

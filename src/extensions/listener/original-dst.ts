@@ -22,10 +22,7 @@ function compileOriginalDst(_config: object, ctx: ListenerContext): ListenerFilt
       if (directLocal.path !== '' || descriptor < 0) return 'done';
       const dialled = originalDestination(descriptor, directRemote.ip.includes(':') ? 'IPv6' : 'IPv4');
       // Nobody redirected it when the kernel does not know it or knows the same address.
-      if (
-        dialled !== undefined &&
-        (dialled.ip !== directLocal.ip || dialled.port !== directLocal.port)
-      ) {
+      if (dialled !== undefined && (dialled.ip !== directLocal.ip || dialled.port !== directLocal.port)) {
         accepted.local = dialled;
       } else if (ctx.transparent) {
         // TPROXY leaves the addresses as they were: those of the socket are what the client dialled.

@@ -4,7 +4,8 @@
  *   app.ts serve                    HTTP/1.1 on 8080, HTTP/2 on 8081, gRPC on 8082, a greeting (the server speaks
  *                                   first) on 7000, an echo on 7001, all on `::`; says `listening`
  *   app.ts serve-http <port>        HTTP/1.1 alone, elsewhere
- *   app.ts dial <what> <ip> <port> [times]   grpc, echo or greeting; prints `{ answers, ms }` as JSON
+ *   app.ts dial <what> <ip> <port> [times]   grpc, echo, greeting or hear (what the server
+ *                                   says first); prints `{ answers, ms }` as JSON
  */
 import { once } from 'node:events';
 import http from 'node:http';
@@ -106,6 +107,7 @@ async function dial(what: string, ip: string, port: number): Promise<string> {
   if (what === 'echo') socket.write('hello');
   const [bytes] = (await once(socket, 'data')) as [Buffer];
   let answer = bytes.toString('latin1');
+  if (what === 'hear') answer = `${bytes.length} bytes`;
   if (what === 'greeting') {
     socket.write('me too');
     const [more] = (await once(socket, 'data')) as [Buffer];
