@@ -1,8 +1,9 @@
 /** Programs of other projects that tests use as peers, built once by Go into a folder outside the repository. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /**
  * The program's path; `module` is what `go install` takes, such as `example.org/cmd/tool@v1.0.0`. It is built when
@@ -46,6 +47,35 @@ export function goPackage(folder: string, path: string, module: string): string 
     go('build', '-o', binary, `${name}/${path}`);
   } catch (cause) {
     throw new Error(`building ${module} failed: Go and a module proxy are needed`, { cause });
+  }
+  return binary;
+}
+
+/**
+ * A program of our own in Go that uses a module: the sources in `sources` are built anew when they change. `folder`
+ * is below the cache.
+ */
+export function goSources(folder: string, sources: string, module: string): string {
+  const at = join(process.env.INOX_CACHE ?? join(homedir(), '.cache', 'inox'), folder);
+  const files = readdirSync(sources).filter((file) => file.endsWith('.go'));
+  const hash = createHash('sha256').update(module);
+  for (const file of files) hash.update(file).update(readFileSync(join(sources, file)));
+  const name = basename(sources);
+  const home = join(at, `${name}-${hash.digest('hex').slice(0, 16)}`);
+  const binary = join(home, name);
+  if (existsSync(binary)) return binary;
+  mkdirSync(home, { recursive: true });
+  for (const file of files) copyFileSync(join(sources, file), join(home, file));
+  const go = (...args: string[]): void => {
+    execFileSync('go', args, { cwd: home, stdio: ['ignore', 'ignore', 'inherit'] });
+  };
+  try {
+    if (!existsSync(join(home, 'go.mod'))) go('mod', 'init', 'inox.test/peers');
+    go('get', module);
+    go('mod', 'tidy');
+    go('build', '-o', binary, '.');
+  } catch (cause) {
+    throw new Error(`building ${sources} failed: Go and a module proxy are needed`, { cause });
   }
   return binary;
 }

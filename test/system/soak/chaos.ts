@@ -13,6 +13,9 @@ import { verdicts } from './verdicts.ts';
 export interface SoakOptions {
   readonly seconds: number;
   readonly seed: number;
+  /** For `churn`: whose seat it is about, and how it is fed. */
+  readonly proxy?: 'inox' | 'envoy';
+  readonly api?: 'delta' | 'sotw';
   /** Called with a line for whoever waits. */
   readonly progress: (line: string) => void;
 }

@@ -1,15 +1,18 @@
 import { parseArgs } from 'node:util';
 import { type Claim, chaos, type SoakOptions } from './chaos.ts';
+import { churn } from './churn.ts';
 
-// npm run soak -- [chaos] [--duration 60s] [--seed 1]
+// npm run soak -- [chaos|churn] [--duration 60s] [--seed 1] [--proxy envoy] [--api sotw]
 
-const SOAKS: Readonly<Record<string, (options: SoakOptions) => Promise<Claim[]>>> = { chaos };
+const SOAKS: Readonly<Record<string, (options: SoakOptions) => Promise<Claim[]>>> = { chaos, churn };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     duration: { type: 'string', default: '10m' },
     seed: { type: 'string', default: '1' },
+    proxy: { type: 'string', default: 'inox' },
+    api: { type: 'string', default: 'delta' },
   },
 });
 
@@ -27,6 +30,8 @@ for (const name of names) {
   const claims = await soak({
     seconds: secondsOf(values.duration),
     seed: Number(values.seed),
+    proxy: values.proxy === 'envoy' ? 'envoy' : 'inox',
+    api: values.api === 'sotw' ? 'sotw' : 'delta',
     progress: (line) => process.stderr.write(`  ${line}\n`),
   });
   for (const { text, holds } of claims) {
