@@ -30,7 +30,11 @@ export const asModule: BuildOptions = {
   banner: { js: "import{createRequire as $cr}from'node:module';const require=$cr(import.meta.url);" },
 };
 
-export const entries = { inox: 'src/cli/main.ts', worker: 'src/worker/main.ts', xds: 'src/xds/main.ts' } as const;
+export const entries = {
+  inox: 'src/cli/main.ts',
+  worker: 'src/worker/main.ts',
+  xds: 'src/xds/main.ts',
+} as const;
 
 if (import.meta.main) {
   const dist = join(root, 'dist');

@@ -1,12 +1,13 @@
 /**
  * Builds dist/inox: one executable with Node, the program, the workers' program and Envoy's messages inside, for
- * machines and images without Node. It needs glibc, as Node itself does.
+ * machines and images without Node. It needs glibc and libstdc++, which every Debian has, and nothing else.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { asModule, common, entries } from './build-dist.ts';
+import { common, entries } from './build-dist.ts';
+import { portableNode } from './portable-node.ts';
 
 const root = join(import.meta.dirname, '..');
 const staging = join(root, '.cache', `executable-${process.pid}`);
@@ -15,24 +16,25 @@ const output = join(root, 'dist', 'inox');
 mkdirSync(staging, { recursive: true });
 mkdirSync(join(root, 'dist'), { recursive: true });
 try {
-  // One file inside one file: there are no chunks to load later.
-  const whole = { ...common, ...asModule, splitting: false };
-  await build({ ...whole, entryPoints: { inox: entries.inox }, outdir: staging });
   await build({
     ...common,
     format: 'cjs',
     outExtension: { '.js': '.cjs' },
-    entryPoints: { worker: entries.worker, xds: entries.xds },
+    // One file inside one file: there are no chunks to load later.
+    entryPoints: entries,
     outdir: staging,
     // Only spawn-worker.ts and the reader of Envoy's messages look where they are, and neither when inside.
     logOverride: { 'empty-import-meta': 'silent' },
   });
+  const node = join(staging, 'node');
+  writeFileSync(node, portableNode(readFileSync(process.execPath)), { mode: 0o755 });
   const config = join(staging, 'executable.json');
   writeFileSync(
     config,
     JSON.stringify({
-      main: join(staging, 'inox.mjs'),
-      mainFormat: 'module',
+      main: join(staging, 'inox.cjs'),
+      useCodeCache: true,
+      executable: node,
       output,
       disableExperimentalSEAWarning: true,
       // As in bin/inox.

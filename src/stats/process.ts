@@ -41,7 +41,7 @@ export function createServerStats(
   const connections = scope.gauge('total_connections');
   const version = scope.gauge('version');
   const expiring = scope.gauge('days_until_first_cert_expiring');
-  // Staples are passed on unread.
+  // Not looked after; Envoy says 0 where there are no staples.
   scope.gauge('seconds_until_first_ocsp_response_expiring').set(0);
   const initialization = scope.histogram('initialization_time_ms');
   scope.gauge('parent_connections').set(0);
@@ -58,13 +58,22 @@ export function createServerStats(
     state.set(SERVER_STATES.indexOf(now.state));
     uptime.set(Math.floor(process.uptime()));
     concurrency.set(now.concurrency);
-    physical.set(process.memoryUsage.rss());
+    physical.set(residentBytes());
     connections.set(activeConnections());
     version.set(now.version);
     expiring.set(now.daysUntilFirstCertExpiring ?? NO_CERTIFICATE);
   };
   refresh();
   return { refresh, initialized: (milliseconds) => initialization.record(milliseconds) };
+}
+
+/** Of this process; 0 in a root without /proc. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return 0;
+  }
 }
 
 /** Sums `downstream_cx_active` over listeners (the admin's is not one); the list follows new stats. */

@@ -5,11 +5,12 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, get } from 'node:http';
-import net from 'node:net';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { fetchText, freePorts } from '../support/processes.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const folder = mkdtempSync(join(tmpdir(), 'inox-packaging-'));
@@ -106,7 +107,7 @@ function bootstrap(port: number, admin: number): object {
       ],
     },
   };
-  const endpoint = { endpoint: { address: local((backend.address() as net.AddressInfo).port) } };
+  const endpoint = { endpoint: { address: local((backend.address() as AddressInfo).port) } };
   return {
     admin: { address: local(admin) },
     static_resources: {
@@ -127,28 +128,4 @@ function bootstrap(port: number, admin: number): object {
       ],
     },
   };
-}
-
-/** Ports that are free now. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => net.createServer());
-  await Promise.all(servers.map((server) => once(server.listen(0, '127.0.0.1'), 'listening')));
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return ports;
-}
-
-/** '' when nothing answers. */
-function fetchText(port: number, path: string): Promise<string> {
-  return new Promise((resolve) => {
-    get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.on('end', () => resolve(text));
-      response.on('error', () => resolve(''));
-    }).on('error', () => resolve(''));
-  });
 }
