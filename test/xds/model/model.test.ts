@@ -41,6 +41,7 @@ function createModel(bootstrap: Bootstrap = DYNAMIC) {
     publisher,
     stats: new StatStore().root,
     log: { enabled: () => false, log: () => {} },
+    onAnswer: () => {},
     onLive: () => {
       live = true;
     },
