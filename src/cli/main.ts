@@ -53,6 +53,10 @@ function program(): Command {
       '--shed-lag-ms <ms>',
       'refuse requests with 503 when an event loop was late by so much for a second (default: off)',
     )
+    .option(
+      '--last-good-config <file>',
+      'keep what the control plane says, and start from it when the control plane is away (env INOX_LAST_GOOD_CONFIG)',
+    )
     .option('--log-json', 'log as JSON lines', false)
     .option(
       '--metrics-address <ip:port,…>',

@@ -33,6 +33,7 @@ export interface RunFlags {
   readonly shedLagMs?: string;
   readonly adminAddressPath?: string;
   readonly rejectUnknownDynamicFields?: boolean;
+  readonly lastGoodConfig?: string;
 }
 
 const MAX_DEFAULT_CONCURRENCY = 2;
@@ -103,6 +104,7 @@ async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): P
       drainAtOnce: flags.drainStrategy === 'immediate',
       shedLagMs: Number(flags.shedLagMs ?? 0),
       dynamic: usesDiscovery(config.bootstrap),
+      lastGoodPath: flags.lastGoodConfig ?? process.env.INOX_LAST_GOOD_CONFIG ?? '',
       rejectUnknownFields: flags.rejectUnknownDynamicFields === true,
       metricsAddresses: parsed.metrics,
       onAdminAddress: (address) => {

@@ -15,6 +15,8 @@ export function createAdminContext(control: ControlPlane): AdminContext {
     exposition,
     refreshStats: () => control.serverStats.refresh(),
     state: () => control.shownState,
+    waitsFor: async () => (await control.xds?.status())?.waitsFor ?? [],
+    staleSince: () => control.staleSince,
     serverInfo: () => ({
       version: VERSION_LINE,
       startedAt: control.startedAt,

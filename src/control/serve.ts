@@ -64,6 +64,8 @@ export interface ServeOptions {
   readonly shedLagMs: number;
   /** Clusters, routes or listeners come by xDS: the process is ready when `markLive` says so. */
   readonly dynamic?: boolean;
+  /** `--last-good-config`: where what the control plane says is kept for the next start. */
+  readonly lastGoodPath?: string;
   /** `--reject-unknown-dynamic-fields` */
   readonly rejectUnknownFields?: boolean;
   /** Read-only port for scrapes and readiness, none when undefined. */
@@ -88,6 +90,9 @@ export class ControlPlane {
   readonly live: LiveConfig;
   /** Null unless something of the configuration comes by xDS. */
   xds: XdsThread | null = null;
+  /** When the configuration in force was saved by an earlier run; null: it is the control plane's. */
+  staleSince: Date | null = null;
+  #started: Promise<void> = Promise.resolve();
   state: ServerState = 'INITIALIZING';
   readonly signals: Float64Array;
   readonly health: HealthManager;
@@ -206,7 +211,13 @@ export class ControlPlane {
   }
 
   /** Everything up to the moment when connections are accepted. Rejects with a readable error. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    if (this.options.dynamic === true) this.#startXds();
+    this.#started = this.#start();
+    return this.#started;
+  }
+
+  async #start(): Promise<void> {
     const { config, concurrency, metricsAddresses, log } = this.options;
     await this.#openAdmin();
     const probes = new AppProbes(process.env.INOX_APP_PROBES, process.env.POD_IP || '127.0.0.1');
@@ -229,7 +240,6 @@ export class ControlPlane {
     await this.supervisor.start(concurrency);
     this.#closers.push(this.#watchOverload());
     if (this.options.dynamic !== true) this.markLive();
-    else this.#startXds();
   }
 
   #startXds(): void {
@@ -242,10 +252,15 @@ export class ControlPlane {
         envoyStrict,
         rejectUnknownFields: this.options.rejectUnknownFields === true,
         logLevel: log.level,
+        lastGoodPath: this.options.lastGoodPath ?? '',
       }),
       {
-        apply: (update) => this.apply(update),
-        onLive: () => this.markLive(),
+        // It begins while the workers do.
+        apply: (update) => this.#started.then(() => this.apply(update)),
+        onLive: () => void this.#started.then(() => this.markLive()),
+        onStale: (since) => {
+          this.staleSince = since === null ? null : new Date(since);
+        },
         onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
         onEnd: (threadId) => this.aggregator.detach(threadId),
         onLog: (level, component, message) => log.log(level, component, message),

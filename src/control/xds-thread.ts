@@ -7,6 +7,8 @@ import { spawnThread } from './spawn-worker.ts';
 export interface XdsEvents {
   apply(update: ConfigUpdate): Promise<UpdateOutcome>;
   onLive(): void;
+  /** What is in force was saved by an earlier run at that time (milliseconds since 1970), or is no longer. */
+  onStale(since: number | null): void;
   onStats(threadId: number, message: unknown): void;
   /** The thread is gone; its statistics are nobody's now. */
   onEnd(threadId: number): void;
@@ -106,6 +108,9 @@ export class XdsThread {
       }
       case 'live':
         this.#events.onLive();
+        return;
+      case 'stale':
+        this.#events.onStale(message.since);
         return;
       case 'status':
         this.#answer(message.id, message.status);

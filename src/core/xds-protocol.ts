@@ -11,6 +11,8 @@ export interface XdsInit {
   /** `--reject-unknown-dynamic-fields` */
   readonly rejectUnknownFields: boolean;
   readonly logLevel: LogLevel;
+  /** `--last-good-config`, '' for none. */
+  readonly lastGoodPath: string;
 }
 
 /** A resource as `/config_dump` and `inox config` show it. */
@@ -29,6 +31,8 @@ export interface XdsResource {
 }
 
 export interface XdsStatus {
+  /** When what is in force was saved by an earlier run; left out once the control plane has spoken. */
+  readonly staleSince?: number;
   readonly resources: readonly XdsResource[];
   /** What the start still waits for, in words. */
   readonly waitsFor: readonly string[];
@@ -48,6 +52,8 @@ export type FromXds =
   | { readonly type: 'update'; readonly id: number; readonly update: ConfigUpdate }
   /** Everything that the start waits for is in force. */
   | { readonly type: 'live' }
+  /** What is in force was saved by an earlier run at that time; null: the control plane has spoken. */
+  | { readonly type: 'stale'; readonly since: number | null }
   | { readonly type: 'status'; readonly id: number; readonly status: XdsStatus }
   | { readonly type: 'log'; readonly level: LogLevel; readonly component: string; readonly message: string }
   /** Something of the bootstrap cannot be done: the process must end. */

@@ -16,6 +16,7 @@ import { Publisher } from './model/publisher.ts';
 import { Acceptance } from './model/resource.ts';
 import { nodeMessage } from './node.ts';
 import { Sources } from './protocol/sources.ts';
+import { SavedConfig } from './saved-config.ts';
 import { showResource } from './status.ts';
 
 /**
@@ -43,7 +44,19 @@ function main(): void {
       send({ type: 'update', id, update });
     });
   };
+  const saved = init.lastGoodPath === '' ? null : new SavedConfig(init.lastGoodPath, init.node.id, log);
+  const stale = store.root.scope('control_plane').gauge('last_good_config_in_use', 'max');
+  stale.set(saved?.savedAt == null ? 0 : 1);
+  if (saved?.savedAt != null) send({ type: 'stale', since: saved.savedAt.getTime() });
+  let isStale = saved?.savedAt != null;
+  const onAnswer = (): void => {
+    if (!isStale) return;
+    isStale = false;
+    stale.set(0);
+    send({ type: 'stale', since: null });
+  };
   const publisher = new Publisher(publish, ({ failedListeners }) => {
+    saved?.changed(() => model.status());
     for (const { name, message } of failedListeners)
       log.log('warning', 'config', `listener '${name}' cannot be opened: ${message}`);
   });
@@ -62,6 +75,8 @@ function main(): void {
     publisher,
     stats: store.root,
     log,
+    ...(saved === null ? {} : { saved }),
+    onAnswer,
     onLive: () => send({ type: 'live' }),
   });
   const logs = new AccessLogStreams({

@@ -23,6 +23,10 @@ export interface AdminContext {
   refreshStats(): void;
 
   state(): ServerState;
+  /** What the start still waits for, in words. */
+  waitsFor(): Promise<readonly string[]>;
+  /** When the configuration in force was saved by an earlier run; null: it is not. */
+  staleSince(): Date | null;
   serverInfo(): ServerInfo;
   configDump(): ConfigDumpSource;
   listeners(): readonly ListenerStatus[];

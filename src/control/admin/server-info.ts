@@ -46,9 +46,15 @@ export const serverEndpoints: readonly Endpoint[] = [
 const NO_LOCKS = 'There are no locks to contend for.\n';
 
 /** Shared with the metrics port. */
-export function readiness(context: Pick<AdminContext, 'state'>): AdminReply {
+export async function readiness(
+  context: Pick<AdminContext, 'state' | 'waitsFor' | 'staleSince'>,
+): Promise<AdminReply> {
   const state = context.state();
-  return textReply(`${state}\n`, state === 'LIVE' ? 200 : 503);
+  const lines = [state as string];
+  if (state === 'INITIALIZING') for (const what of await context.waitsFor()) lines.push(`waits for ${what}`);
+  const stale = context.staleSince();
+  if (stale !== null) lines.push(`stale: the control plane is away, configuration of ${stale.toISOString()}`);
+  return textReply(`${lines.join('\n')}\n`, state === 'LIVE' ? 200 : 503);
 }
 
 function serverInfo(context: AdminContext): JsonObject {

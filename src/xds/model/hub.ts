@@ -25,6 +25,8 @@ export interface HubOptions<T> {
   check(config: T, name: string): void;
   /** What a removal by the server means: the resource goes, or lives as long as somebody wants it (as Envoy's RDS). */
   readonly keepRemoved: boolean;
+  /** What an earlier run had, until a source says otherwise. */
+  saved?(name: string): RawResource | undefined;
 }
 
 interface Entry<T> {
@@ -70,6 +72,8 @@ export class ResourceHub<T> {
       entry = { name, watchers: new Set(), held: null, refused: null, missing: false };
       feed.entries.set(name, entry);
       this.#namesChanged(feed);
+      const saved = this.#options.saved?.(name);
+      if (saved !== undefined) this.#take(entry, saved);
     }
     entry.watchers.add(watcher);
     if (entry.held !== null || entry.missing) watcher.onResource(entry.held);
@@ -83,12 +87,6 @@ export class ResourceHub<T> {
         this.#namesChanged(feed);
       });
     };
-  }
-
-  /** Puts in what an earlier run had, before a source has answered. */
-  seed(config: ConfigSource, raw: RawResource): void {
-    const entry = this.#feedOf(config).entries.get(raw.name);
-    if (entry !== undefined && entry.held === null) this.#take(entry, raw);
   }
 
   status(): ResourceStatus[] {

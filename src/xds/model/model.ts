@@ -10,6 +10,7 @@ import { at } from '../../config/context.ts';
 import { flattenRuntime } from '../../config/runtime.ts';
 import type { Logger } from '../../core/log.ts';
 import type { StatScope } from '../../stats/scope.ts';
+import type { RawResource } from '../protocol/discovery.ts';
 import { isDynamicCluster } from './bootstrap.ts';
 import { Clusters } from './clusters.ts';
 import type { DryCompiler } from './dry-compile.ts';
@@ -41,6 +42,13 @@ export interface ModelParts {
   readonly publisher: Publisher;
   readonly stats: StatScope;
   readonly log: Logger;
+  /** The last good configuration of an earlier run. */
+  readonly saved?: {
+    find(type: string, name: string): RawResource | undefined;
+    all(type: string): RawResource[];
+  };
+  /** The control plane has said something about clusters or listeners. */
+  readonly onAnswer: () => void;
   /** Everything that the start waits for is in force. */
   readonly onLive: () => void;
 }
@@ -72,7 +80,17 @@ export class XdsModel {
     this.#parts = parts;
     const { open, acceptance, publisher, dry, stats, log } = parts;
     const hub = <T>(type: string, statPrefix: string, check: (config: T) => void, keepRemoved: boolean) =>
-      new ResourceHub<T>({ type, statPrefix: () => statPrefix, check, keepRemoved }, open, acceptance);
+      new ResourceHub<T>(
+        {
+          type,
+          statPrefix: () => statPrefix,
+          check,
+          keepRemoved,
+          saved: (name) => parts.saved?.find(type, name),
+        },
+        open,
+        acceptance,
+      );
     this.#hubs = {
       endpoints: hub(TYPES.endpoints, 'cluster_manager.eds', checkNothing, true),
       routes: hub(TYPES.routes, 'http.rds', (config: RouteConfiguration) => dry.routes(config), true),
@@ -210,6 +228,7 @@ export class XdsModel {
           },
           onSet: (held) => this.#clusters.set(held),
           onRemoved: (name) => this.#clusters.remove(name),
+          onAnswer: this.#parts.onAnswer,
           onSettled: () => {
             if (this.#waits.delete(wait)) this.#proceed();
           },
@@ -219,6 +238,7 @@ export class XdsModel {
         acceptance,
       );
     });
+    this.#seed(this.#cds, TYPES.cluster);
   }
 
   #startListeners(): void {
@@ -240,6 +260,7 @@ export class XdsModel {
           check: (config) => this.#checkListener(config),
           onSet: (held) => this.#listeners.set(held),
           onRemoved: (name) => this.#listeners.remove(name),
+          onAnswer: this.#parts.onAnswer,
           onSettled: () => {
             if (this.#waits.delete(wait)) this.#proceed();
           },
@@ -249,6 +270,12 @@ export class XdsModel {
         acceptance,
       );
     });
+    this.#seed(this.#lds, TYPES.listener);
+  }
+
+  #seed(set: { seed(resources: readonly RawResource[]): void }, type: string): void {
+    const saved = this.#parts.saved?.all(type) ?? [];
+    if (saved.length > 0) set.seed(saved);
   }
 
   /** Throws a ConfigError. A filter whose configuration comes by itself is judged with it. */

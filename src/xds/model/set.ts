@@ -5,6 +5,9 @@ import { FETCH_TIMEOUT_MS, type OpenSource } from './hub.ts';
 import { type Acceptance, explainRefusal, type Held, type Refused, Slices, sameBytes } from './resource.ts';
 import type { ResourceStatus } from './status.ts';
 
+/** A first answer may come in several parts. */
+const CONFIRM_MS = 5000;
+
 export interface SetOptions<T> {
   /** Full message name. */
   readonly type: string;
@@ -15,6 +18,8 @@ export interface SetOptions<T> {
   /** An accepted resource that is new or has changed. */
   onSet(held: Held<T>): void;
   onRemoved(name: string): void;
+  /** The source has said something. */
+  onAnswer?(): void;
   /** After each response, and when none came in time. */
   onSettled(): void;
 }
@@ -26,6 +31,8 @@ export class ResourceSet<T> {
   readonly #held = new Map<string, Held<T>>();
   readonly #refused = new Map<string, Refused>();
   readonly #subscription: Subscription;
+  readonly #unconfirmed = new Set<string>();
+  #cleaning: NodeJS.Timeout | null = null;
 
   /** Asks at once. Throws a ConfigError for a bad source. */
   constructor(options: SetOptions<T>, config: ConfigSource, open: OpenSource, acceptance: Acceptance) {
@@ -53,9 +60,15 @@ export class ResourceSet<T> {
     return this.#held.values();
   }
 
-  /** Puts in what an earlier run had, before the source has answered. */
+  /**
+   * Puts in what an earlier run had, before the source has answered. What the source does not confirm goes soon
+   * after its first answer.
+   */
   seed(resources: readonly RawResource[]): void {
-    for (const raw of resources) if (!this.#held.has(raw.name)) this.#take(raw);
+    for (const raw of resources) {
+      this.#take(raw);
+      this.#unconfirmed.add(raw.name);
+    }
     this.#options.onSettled();
   }
 
@@ -73,13 +86,17 @@ export class ResourceSet<T> {
   }
 
   close(): void {
+    if (this.#cleaning !== null) clearTimeout(this.#cleaning);
     this.#subscription.close();
   }
 
   async #onUpdate(update: DiscoveryUpdate): Promise<readonly string[]> {
+    this.#options.onAnswer?.();
     const mistakes: string[] = [];
     const slices = new Slices();
+    if (this.#unconfirmed.size > 0) this.#cleaning ??= setTimeout(() => this.#clean(), CONFIRM_MS);
     for (const raw of update.resources) {
+      this.#unconfirmed.delete(raw.name);
       const mistake = this.#take(raw);
       if (mistake !== undefined) mistakes.push(mistake);
       await slices.breathe();
@@ -90,6 +107,12 @@ export class ResourceSet<T> {
     }
     this.#options.onSettled();
     return mistakes;
+  }
+
+  #clean(): void {
+    for (const name of this.#unconfirmed) if (this.#held.delete(name)) this.#options.onRemoved(name);
+    this.#unconfirmed.clear();
+    this.#options.onSettled();
   }
 
   #take(raw: RawResource): string | undefined {

@@ -54,6 +54,8 @@ export function fakeContext(): FakeContext {
     state(): ServerState {
       return this.now;
     },
+    waitsFor: async () => [],
+    staleSince: () => null,
     serverInfo: () => ({
       version: 'abc/0.1.0/Clean/RELEASE/OpenSSL',
       startedAt: new Date(Date.now() - 3500),

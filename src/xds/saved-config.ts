@@ -1,0 +1,100 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { deserialize, serialize } from 'node:v8';
+import type { Logger } from '../core/log.ts';
+import type { ResourceStatus } from './model/status.ts';
+import type { RawResource } from './protocol/discovery.ts';
+
+const FORMAT = 'inox-last-good-1';
+/** Changes that come in quick succession are written once. */
+const DELAY_MS = 1000;
+/** What is secret never reaches the disk. */
+const SECRET = 'envoy.extensions.transport_sockets.tls.v3.Secret';
+
+interface File {
+  readonly format: string;
+  /** Whose configuration it is: another node's is of no use. */
+  readonly node: string;
+  readonly savedAt: number;
+  readonly resources: readonly RawResource[];
+}
+
+/**
+ * The last good configuration on disk (`--last-good-config`): written whenever what is in force has changed, read when
+ * the process starts, so that it serves although the control plane is away.
+ */
+export class SavedConfig {
+  readonly #path: string;
+  readonly #node: string;
+  readonly #log: Logger;
+  readonly #byType = new Map<string, Map<string, RawResource>>();
+  #timer: NodeJS.Timeout | null = null;
+  /** When what was read had been written; null when there was nothing. */
+  readonly savedAt: Date | null;
+
+  constructor(path: string, node: string, log: Logger) {
+    this.#path = path;
+    this.#node = node;
+    this.#log = log;
+    this.savedAt = this.#read();
+  }
+
+  /** What an earlier run had of a type. */
+  all(type: string): RawResource[] {
+    return [...(this.#byType.get(type)?.values() ?? [])];
+  }
+
+  find(type: string, name: string): RawResource | undefined {
+    return this.#byType.get(type)?.get(name);
+  }
+
+  /** What is in force has changed; `status` is asked when it is time to write. */
+  changed(status: () => readonly ResourceStatus[]): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#write(status());
+    }, DELAY_MS);
+  }
+
+  #read(): Date | null {
+    let file: File;
+    try {
+      file = deserialize(readFileSync(this.#path)) as File;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+        this.#log.log('warning', 'config', `${this.#path} cannot be read and is ignored: ${String(error)}`);
+      return null;
+    }
+    if (file.format !== FORMAT || file.node !== this.#node) {
+      this.#log.log('warning', 'config', `${this.#path} is of another version or node and is ignored`);
+      return null;
+    }
+    for (const resource of file.resources) {
+      let named = this.#byType.get(resource.type);
+      if (named === undefined) {
+        named = new Map();
+        this.#byType.set(resource.type, named);
+      }
+      named.set(resource.name, resource);
+    }
+    return new Date(file.savedAt);
+  }
+
+  #write(status: readonly ResourceStatus[]): void {
+    const resources: RawResource[] = [];
+    for (const { type, held } of status) {
+      if (held === null || held.bytes.length === 0 || type === SECRET) continue;
+      // A copy of its own: a view would save the whole buffer behind it.
+      resources.push({ name: held.name, version: held.version, type, bytes: held.bytes.slice() });
+    }
+    const file: File = { format: FORMAT, node: this.#node, savedAt: Date.now(), resources };
+    try {
+      mkdirSync(dirname(this.#path), { recursive: true });
+      const staging = `${this.#path}.${process.pid}`;
+      writeFileSync(staging, serialize(file), { mode: 0o600 });
+      renameSync(staging, this.#path);
+    } catch (error) {
+      this.#log.log('warning', 'config', `${this.#path} cannot be written: ${String(error)}`);
+    }
+  }
+}
