@@ -5,6 +5,9 @@ export const BUILT_IN_NAME = 'built-in transparent bootstrap';
 /** Where the metrics and readiness ports are, unless flags or environment say otherwise. */
 export const BUILT_IN_METRICS = '0.0.0.0:15090,0.0.0.0:15021';
 
+/** `TPROXY` when the rules are set for it (`inox iptables --mode TPROXY`): takes root with NET_ADMIN. */
+const MODE_ENVIRONMENT = 'INOX_INTERCEPTION_MODE';
+
 /** Nobody named a configuration. */
 export function usesBuiltIn(flags: { readonly configPath?: string; readonly configYaml?: string }): boolean {
   return (flags.configPath ?? process.env.INOX_CONFIG ?? flags.configYaml) === undefined;
@@ -15,21 +18,29 @@ export function usesBuiltIn(flags: { readonly configPath?: string; readonly conf
  * was going, HTTP with its metrics, everything else as it is. Requests are forwarded as they came: no header is added
  * and no name is looked up.
  */
-export function builtInBootstrap(ipv6 = existsSync('/proc/net/if_inet6')): string {
+export function builtInBootstrap(
+  ipv6 = existsSync('/proc/net/if_inet6'),
+  transparent = process.env[MODE_ENVIRONMENT] === 'TPROXY',
+): string {
   return `
 admin:
   address: { socket_address: { address: 127.0.0.1, port_value: 15000 } }
 static_resources:
   listeners:
-${listener('outbound', 15001, 'PassthroughCluster', ipv6)}
-${listener('inbound', 15006, 'InboundPassthroughCluster', ipv6)}
+${listener('outbound', 15001, 'PassthroughCluster', ipv6, false)}
+${listener('inbound', 15006, 'InboundPassthroughCluster', ipv6, transparent)}
   clusters:
     - name: BlackHoleCluster
       type: STATIC
 ${passthrough('PassthroughCluster', '')}
-${passthrough('InboundPassthroughCluster', INBOUND_BIND)}
+${passthrough('InboundPassthroughCluster', transparent ? '' : INBOUND_BIND)}
 `;
 }
+
+/** With TPROXY the application sees the client's address; the mark brings its answers back here. */
+const CLIENT_SOURCE = `
+        - name: envoy.filters.listener.original_src
+          typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.listener.original_src.v3.OriginalSrc, mark: 1337 }`;
 
 /** The rules leave this source alone; without it the connection to the application would come back to the proxy. */
 const INBOUND_BIND = `
@@ -37,7 +48,13 @@ const INBOUND_BIND = `
         source_address: { address: 127.0.0.6, port_value: 0 }
         additional_source_addresses: [ { address: '::6', port_value: 0 } ]`;
 
-function listener(direction: 'inbound' | 'outbound', port: number, cluster: string, ipv6: boolean): string {
+function listener(
+  direction: 'inbound' | 'outbound',
+  port: number,
+  cluster: string,
+  ipv6: boolean,
+  transparent: boolean,
+): string {
   const address = ipv6 ? "'::', ipv4_compat: true" : '0.0.0.0';
   // Nobody has to wait for the first bytes of a connection that leads nowhere.
   const elsewhere = `filter_disabled: { destination_port_range: { start: ${port}, end: ${port + 1} } }`;
@@ -45,11 +62,12 @@ function listener(direction: 'inbound' | 'outbound', port: number, cluster: stri
     - name: ${direction}
       traffic_direction: ${direction.toUpperCase()}
       address: { socket_address: { address: ${address}, port_value: ${port} } }
+      transparent: ${transparent}
       listener_filters_timeout: 5s
       continue_on_listener_filters_timeout: true
       listener_filters:
         - name: envoy.filters.listener.original_dst
-          typed_config: { '@type': ${FILTERS}.listener.original_dst.v3.OriginalDst }
+          typed_config: { '@type': ${FILTERS}.listener.original_dst.v3.OriginalDst }${transparent ? CLIENT_SOURCE : ''}
         - name: envoy.filters.listener.tls_inspector
           ${elsewhere}
           typed_config: { '@type': ${FILTERS}.listener.tls_inspector.v3.TlsInspector }

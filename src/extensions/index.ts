@@ -8,6 +8,7 @@ import { healthCheckFilter } from './http/health-check.ts';
 import { routerFilter } from './http/router.ts';
 import { httpInspector } from './listener/http-inspector.ts';
 import { originalDst } from './listener/original-dst.ts';
+import { originalSrc } from './listener/original-src.ts';
 import { proxyProtocol } from './listener/proxy-protocol.ts';
 import { tlsInspector } from './listener/tls-inspector.ts';
 import { connectionLimit } from './network/connection-limit.ts';
@@ -32,6 +33,7 @@ export const EXTENSIONS: readonly Extension[] = [
   httpInspector,
   proxyProtocol,
   originalDst,
+  originalSrc,
   httpConnectionManager,
   tcpProxy,
   echo,

@@ -83,7 +83,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     this.#stats = stats;
     this.#pool = owner.connects
       ? new ConnectSource(host)
-      : host.httpForRequest(owner.x.request, owner.priority);
+      : host.httpForRequest(owner.x.request, owner.priority, owner.x.downstream.accepted.source);
     this.#stream = null;
     this.#phase = 'waiting';
     this.#timers = null;

@@ -86,6 +86,7 @@ function environment(settings: Settings, appProbes: AppProbes): Json {
     field('NODE_NAME', 'spec.nodeName'),
     field('SERVICE_ACCOUNT', 'spec.serviceAccountName'),
     { name: 'INOX_METRICS_ADDRESS', value: `0.0.0.0:${METRICS_PORT},0.0.0.0:${READY_PORT}` },
+    ...(settings.interceptionMode === 'TPROXY' ? [{ name: 'INOX_INTERCEPTION_MODE', value: 'TPROXY' }] : []),
     ...(settings.peakEwma ? [{ name: 'INOX_LB_PEAK_EWMA', value: '1' }] : []),
     ...(Object.keys(appProbes).length === 0
       ? []

@@ -2,6 +2,7 @@ import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import type { AcceptObserver, Unserved } from './accept-observer.ts';
 import { ipAddress, plainIp, unixAddress } from './address.ts';
+import type { LocalBind } from './bound-socket.ts';
 import { type AcceptInfo, type Address, type Connection, PLAIN_ACCEPT } from './connection.ts';
 import type { FilterChain } from './filter-chain.ts';
 import type { Accepted, ListenerFilter } from './listener-filter.ts';
@@ -70,6 +71,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   applicationProtocols: readonly string[] = [];
   ja3 = '';
   tlvs: readonly Tlv[] = [];
+  source: LocalBind | null = null;
   metadata: Record<string, Record<string, string>> | null = null;
   readonly id: number;
   readonly startMs: number;
@@ -350,6 +352,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
       ja3: this.ja3,
       tlvs: this.tlvs,
       metadata: this.metadata,
+      source: this.source,
       early,
     };
   }

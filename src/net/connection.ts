@@ -1,4 +1,5 @@
 import type { ResetReason } from '../core/errors.ts';
+import type { LocalBind } from './bound-socket.ts';
 import type { Tlv } from './proxy-protocol.ts';
 import type { EarlyUpstream } from './server-first.ts';
 import type { TlsInfo } from './transport.ts';
@@ -32,6 +33,8 @@ export interface AcceptInfo {
   readonly summary: ConnectionSummary | null;
   /** Cluster that a network filter chose in place of the configured one (`sni_cluster`), '' for none. */
   readonly cluster: string;
+  /** Where upstream connections for it come from; null for the cluster's choice. */
+  readonly source: LocalBind | null;
   /** An upstream connection that was made for it meanwhile; null for none. */
   readonly early: EarlyUpstream | null;
 }
@@ -61,6 +64,7 @@ export const PLAIN_ACCEPT: AcceptInfo = {
   tlvs: [],
   summary: null,
   cluster: '',
+  source: null,
   early: null,
 };
 

@@ -1,3 +1,4 @@
+import type { LocalBind } from './bound-socket.ts';
 import type { Address } from './connection.ts';
 import type { Tlv } from './proxy-protocol.ts';
 
@@ -22,6 +23,8 @@ export interface Accepted {
   ja3: string;
   /** What filters note for logs and matchers, by namespace; null for nothing. */
   metadata: Record<string, Record<string, string>> | null;
+  /** Where upstream connections for it come from (`original_src`); null for the cluster's choice. */
+  source: LocalBind | null;
   /** TLVs of a PROXY header that upstreams are to be told. */
   tlvs: readonly Tlv[];
   /** Descriptor of the socket, −1 when it is closed. */

@@ -1,4 +1,5 @@
 import type { Protocol, RequestHead } from '../http/stream.ts';
+import type { LocalBind } from '../net/bound-socket.ts';
 import type { Address } from '../net/connection.ts';
 import type { HostSpec, Locality } from './cluster-hosts.ts';
 import type { ResponseCheck } from './health-view.ts';
@@ -107,15 +108,21 @@ export class Host {
   }
 
   /** The pool for a request that came by `downstream`. */
-  httpFor(downstream: Protocol, priority: Priority = 'DEFAULT', serverName = ''): HttpPool {
+  httpFor(
+    downstream: Protocol,
+    priority: Priority = 'DEFAULT',
+    serverName = '',
+    source: LocalBind | null = null,
+  ): HttpPool {
     this.#http ??= new HostPools(this, this.#shared);
-    return this.#http.pick(downstream, priority, serverName);
+    return this.#http.pick(downstream, priority, serverName, source);
   }
 
-  /** The pool for `head`; with `auto_sni` it depends on whom the request is for. */
-  httpForRequest(head: RequestHead, priority: Priority): HttpPool {
+  /** The pool for `head`; with `auto_sni` it depends on whom the request is for, and with `original_src` on the client. */
+  httpForRequest(head: RequestHead, priority: Priority, source: LocalBind | null = null): HttpPool {
     const { autoNames } = this.#shared;
-    return this.httpFor(head.protocol, priority, autoNames === null ? '' : serverNameOf(head, autoNames));
+    const name = autoNames === null ? '' : serverNameOf(head, autoNames);
+    return this.httpFor(head.protocol, priority, name, source);
   }
 
   get tcp(): TcpPool {

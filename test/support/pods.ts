@@ -114,11 +114,17 @@ export class Pod {
   }
 
   /** `config`: YAML; left out: what runs when nobody names one. */
-  async startProxy(config?: string, uid = PROXY_UID, flags: readonly string[] = []): Promise<void> {
+  async startProxy(
+    config?: string,
+    uid = PROXY_UID,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     const file = join(this.folder, 'bootstrap.yaml');
     if (config !== undefined) writeFileSync(file, config);
-    const command = [INOX, 'run', ...(config === undefined ? [] : ['-c', file]), ...flags];
-    this.#proxy = await this.start('started: inox', command, { uid });
+    const command = [INOX, 'run', ...(config === undefined ? [] : ['-c', file])];
+    // Root keeps its capabilities, and the rules know the group.
+    const asGroup = uid === 0 ? ['setpriv', `--regid=${PROXY_UID}`, '--clear-groups', '--'] : [];
+    this.#proxy = await this.start('started: inox', [...asGroup, ...command], { uid, env });
   }
 
   async stopProxy(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {

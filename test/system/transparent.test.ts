@@ -21,6 +21,7 @@ const server = cable.pod('server');
 const stranger = cable.pod('stranger');
 await server.start('listening', [...node, 'serve'], { uid: 1000 });
 await client.start('listening', [...node, 'serve'], { uid: 1000 });
+await stranger.start('listening', [...node, 'serve'], { uid: 1000 });
 t.teardown(async () => {
   for (const pod of [client, server, stranger]) await pod.close();
 });
@@ -44,11 +45,8 @@ const passed = (): Passed => ({
   inbound: server.stat('cluster.InboundPassthroughCluster.upstream_cx_total'),
 });
 
-async function startBoth(config?: string, flags: readonly string[] = []): Promise<void> {
-  await Promise.all([
-    client.startProxy(config, PROXY_UID, flags),
-    server.startProxy(config, PROXY_UID, flags),
-  ]);
+async function startBoth(config?: string): Promise<void> {
+  await Promise.all([client.startProxy(config), server.startProxy(config)]);
 }
 
 async function stopBoth(): Promise<void> {
@@ -118,7 +116,6 @@ t.test('with the configuration that runs when nobody names one', async (t) => {
     inside.kill();
     client.namespace.run('ip', 'address', 'add', '10.99.0.1/16', 'dev', 'eth0');
     stranger.namespace.run('ip', 'address', 'add', '10.99.0.3/16', 'dev', 'eth0');
-    const outside = await stranger.start('listening', [...node, 'serve'], { uid: 1000 });
     t.equal(
       JSON.parse(client.curl('http://10.99.0.3:8080/')).from,
       '10.99.0.1',
@@ -130,7 +127,6 @@ t.test('with the configuration that runs when nobody names one', async (t) => {
     t.equal(passed().outbound, before.outbound);
     t.equal(status(`http://${stranger.ipv4}:8080/`), '200');
     t.equal(passed().outbound, before.outbound + 1, 'what is not excluded does');
-    outside.kill();
   });
 
   t.test('traffic to itself, to the proxy and to nobody', async (t) => {
@@ -205,4 +201,34 @@ t.test('a proxy whose own traffic is captured sees that it goes in circles', asy
   t.ok(looped.descriptors <= before + 4, `${before} descriptors, then ${looped.descriptors}`);
   t.same([...codes], ['503']);
   t.ok(looped.stat('cluster.PassthroughCluster.original_dst_host_invalid') >= 35);
+});
+
+t.test('with TPROXY the application sees the address of its client', async (t) => {
+  const tproxied = cable.pod('tproxied');
+  t.teardown(() => tproxied.close());
+  await tproxied.start('listening', [...node, 'serve'], { uid: 1000 });
+  tproxied.intercept('--mode', 'TPROXY', '--exclude-inbound-ports', '15021,15090');
+  await tproxied.startProxy(undefined, 0, { INOX_INTERCEPTION_MODE: 'TPROXY' });
+  for (const ip of [tproxied.ipv4, tproxied.ipv6]) {
+    const host = ip.includes(':') ? `[${ip}]` : ip;
+    const from = ip.includes(':') ? stranger.ipv6 : stranger.ipv4;
+    t.same(
+      JSON.parse(stranger.curl(`http://${host}:8080/`)),
+      { version: '1.1', host: `${host}:8080`, from, to: ip },
+      `HTTP/1.1 to ${ip}`,
+    );
+    const http2 = JSON.parse(stranger.curl('--http2-prior-knowledge', `http://${host}:8081/`));
+    t.same([http2.version, http2.from, http2.to], ['2.0', from, ip], 'HTTP/2');
+    t.same(dial(stranger, 'greeting', ip, 7000).answers, ['220 hello\r\nme too'], 'the server speaks first');
+    t.same(dial(stranger, 'echo', ip, 7001).answers, ['hello'], 'raw TCP');
+  }
+  t.ok(tproxied.stat('cluster.InboundPassthroughCluster.upstream_cx_total') >= 8);
+  t.same(
+    JSON.parse(tproxied.curl(`http://${stranger.ipv4}:8080/`)).from,
+    tproxied.ipv4,
+    'outbound connections are redirected as ever',
+  );
+  t.ok(tproxied.stat('cluster.PassthroughCluster.upstream_cx_total') > 0);
+  const code = stranger.run(1000, 'curl', '-sS', '-m', '8', `http://${tproxied.ipv4}:15006/`).code;
+  t.not(code, 0, 'a connection to the proxy itself leads nowhere');
 });

@@ -83,6 +83,10 @@ export const listenerSupport: SupportTable = {
   },
   'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': {},
   'envoy.extensions.filters.listener.original_dst.v3.OriginalDst': {},
+  'envoy.extensions.filters.listener.original_src.v3.OriginalSrc': {
+    bind_port: 'implemented',
+    mark: noted('needs CAP_NET_ADMIN, as the filter itself does'),
+  },
   'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol': {
     rules: 'implemented',
     allow_requests_without_proxy_protocol: 'implemented',

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { getHeader } from '../../http/headers.ts';
 import type { Protocol, RequestHead } from '../../http/stream.ts';
+import type { LocalBind } from '../../net/bound-socket.ts';
 import type { DialOptions } from '../../net/dial.ts';
 import type { Host } from '../host.ts';
 import { HttpPool } from './http-pool.ts';
@@ -13,7 +14,8 @@ const SWEEP_FROM = 16;
 
 /**
  * The HTTP pools of one host, made when first asked for. Most clusters use one; others have one for each version of
- * the client, for each priority, or (`auto_sni`) for each server name that requests are for.
+ * the client, for each priority, for each server name that requests are for (`auto_sni`),
+ * or for each client (`original_src`).
  */
 export class HostPools {
   readonly #host: Host;
@@ -27,11 +29,20 @@ export class HostPools {
     this.#shared = shared;
   }
 
-  /** `serverName`: whom connections of the pool are for; '' for what is configured. */
-  pick(downstream: Protocol, priority: Priority, serverName: string): HttpPool {
+  /**
+   * `serverName`: whom connections of the pool are for; '' for what is configured. `source`: where they come from; null
+   * for what is configured.
+   */
+  pick(
+    downstream: Protocol,
+    priority: Priority,
+    serverName: string,
+    source: LocalBind | null = null,
+  ): HttpPool {
     const shared = priority === 'HIGH' ? (this.#shared.high ?? this.#shared) : this.#shared;
     const http2 = downstream === 'HTTP/2' ? shared.httpForHttp2 : null;
     const at = (priority === 'HIGH' ? 2 : 0) + (http2 === null ? 0 : 1);
+    if (source !== null) return this.#from(shared, http2 ?? shared.http, `${at}${serverName}`, source);
     if (serverName !== '') return this.#named(shared, http2 ?? shared.http, at, serverName);
     let pool = this.#pools[at];
     if (!pool) {
@@ -55,15 +66,29 @@ export class HostPools {
   }
 
   #named(shared: PoolShared, protocol: PoolShared['http'], at: number, serverName: string): HttpPool {
+    return this.#keyed(`${at}${serverName}`, () => {
+      const dialOptions = { ...protocol.dialOptions, ...dialNames(shared.autoNames, serverName) };
+      return new HttpPool(this.#host, shared, { ...protocol, dialOptions });
+    });
+  }
+
+  /** Connections from the client's own address serve that client alone. */
+  #from(shared: PoolShared, protocol: PoolShared['http'], key: string, source: LocalBind): HttpPool {
+    return this.#keyed(`${key} ${source.ipv4}${source.ipv6} ${source.port}`, () => {
+      const names = key.length > 1 ? dialNames(shared.autoNames, key.slice(1)) : {};
+      const dialOptions = { ...protocol.dialOptions, ...names, bind: source };
+      return new HttpPool(this.#host, shared, { ...protocol, dialOptions });
+    });
+  }
+
+  #keyed(key: string, create: () => HttpPool): HttpPool {
     this.#byName ??= new Map();
     const byName = this.#byName;
-    const key = `${at}${serverName}`;
     let pool = byName.get(key);
     if (pool === undefined) {
-      // Names come from clients: only pools in use are kept, whose number the breaker bounds.
+      // Keys come from clients: only pools in use are kept, whose number the breaker bounds.
       if (byName.size >= SWEEP_FROM) for (const [name, one] of byName) if (one.empty) byName.delete(name);
-      const dialOptions = { ...protocol.dialOptions, ...dialNames(shared.autoNames, serverName) };
-      pool = new HttpPool(this.#host, shared, { ...protocol, dialOptions });
+      pool = create();
       byName.set(key, pool);
     }
     return pool;

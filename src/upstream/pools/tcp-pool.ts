@@ -82,9 +82,11 @@ export class TcpPool {
   }
 }
 
-/** A transport socket may tell the host about the client. */
+/** A transport socket may tell the host about the client, and the connection may come from where the client is. */
 function optionsFor(options: DialOptions, { client }: TcpRequest): DialOptions {
-  return options.transport?.perClient === true && client !== undefined ? { ...options, client } : options;
+  const source = client?.accepted.source ?? null;
+  const bound = source === null ? options : { ...options, bind: source };
+  return options.transport?.perClient === true && client !== undefined ? { ...bound, client } : bound;
 }
 
 /** One raw upstream connection and its accounts. */
