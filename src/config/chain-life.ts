@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { FilterChain } from '#plain/envoy.config.listener.v3.ts';
+import type { FilterChain, Listener } from '#plain/envoy.config.listener.v3.ts';
 import { Scope } from '../core/scope.ts';
 import type { CompileContext, LiveConnection } from './context.ts';
 import type { DrainDecision } from './drain.ts';
@@ -101,4 +101,23 @@ export function retireChains(
     const kept = sameListener && next.some((other) => isDeepStrictEqual(other.config, life.config));
     life.retire(kept ? undefined : drainMs);
   }
+}
+
+/** Whether two versions of a listener differ in their filter chains only, if at all. */
+export function sameButForChains(a: Listener, b: Listener): boolean {
+  return isDeepStrictEqual(withoutChains(a), withoutChains(b));
+}
+
+/** How many chains of `old` the next version does not have just so. */
+export function changedChains(old: Listener, next: Listener): number {
+  const after = chainsOf(next);
+  return chainsOf(old).filter((chain) => !after.some((other) => isDeepStrictEqual(other, chain))).length;
+}
+
+function chainsOf({ filterChains = [], defaultFilterChain }: Listener): readonly FilterChain[] {
+  return defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
+}
+
+function withoutChains({ filterChains: _, defaultFilterChain: __, ...rest }: Listener): object {
+  return rest;
 }

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { ClusterLoadAssignment } from '#plain/envoy.config.endpoint.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
+import { changedChains, sameButForChains } from '../config/chain-life.ts';
 import { compileAssignment } from '../config/cluster-hosts.ts';
 import { connectionCounts } from '../config/connection-counts.ts';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
@@ -9,12 +10,14 @@ import { createCountMemory } from '../core/shared-count.ts';
 import type { WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import { createHoldingsMemory } from '../upstream/holdings.ts';
+import type { ConfigStats } from './config-stats.ts';
 import { Discovery } from './discovery.ts';
 import type { HealthManager } from './health/health-manager.ts';
 import { claimAddresses } from './listen-check.ts';
 
 export interface LiveConfigParts {
   readonly concurrency: number;
+  readonly stats: ConfigStats;
   readonly discovery: Discovery;
   readonly health: () => HealthManager;
   readonly setSecret: (key: string, secret: object) => void;
@@ -46,7 +49,8 @@ export class LiveConfig {
   readonly #warming = new Map<string, Warming>();
   /** Clusters on their way to the workers: what is found out of them meanwhile follows behind. */
   readonly #onTheWay = new Set<string>();
-  readonly #asked = new Map<string, ListenerConfig['address']>();
+  /** Listeners as they were asked for: port 0 may have become another. */
+  readonly #asked = new Map<string, ListenerConfig>();
   #queue: Promise<unknown> = Promise.resolve();
   #live = false;
 
@@ -59,22 +63,28 @@ export class LiveConfig {
     for (const config of clusters) {
       this.clusters.set(config.name ?? '', config);
       this.holdings.set(config.name ?? '', createHoldingsMemory(this.#parts.concurrency));
+      this.#parts.stats.clusterAdded.inc();
     }
+    this.#count();
   }
 
   /** Rejects with a readable error when an address cannot be had. */
   async initListeners(listeners: readonly ListenerConfig[]): Promise<void> {
-    for (const name of connectionCounts(listeners)) this.#count(name);
+    for (const name of connectionCounts(listeners)) this.#memory(name);
     for (const [i, claimed] of (await claimAddresses(listeners)).entries()) {
       const key = claimed.name || `listener ${i}`;
       this.listeners.set(key, claimed);
-      this.#asked.set(key, listeners[i]?.address);
+      this.#asked.set(key, listeners[i] ?? claimed);
+      this.#parts.stats.listenerAdded.inc();
+      this.#parts.stats.listenerCreateSuccess.add(this.#parts.concurrency);
     }
+    this.#count();
   }
 
   /** From now on a cluster that warms holds nothing else up. */
   markLive(): void {
     this.#live = true;
+    this.#parts.stats.workersStarted.set(1);
   }
 
   /** How many clusters wait for DNS or a first health check. */
@@ -115,7 +125,7 @@ export class LiveConfig {
   }
 
   async #apply(update: ConfigUpdate): Promise<UpdateOutcome> {
-    const { discovery } = this.#parts;
+    const { discovery, stats } = this.#parts;
     const health = this.#parts.health();
     if (update.runtime !== undefined) this.#parts.setRuntime(update.runtime);
     for (const { key, secret } of update.secrets ?? []) this.#parts.setSecret(key, secret);
@@ -126,6 +136,10 @@ export class LiveConfig {
     const slow: Warming[] = [];
     for (const config of (update.clusters ?? []) as readonly ClusterConfig[]) {
       const name = config.name ?? '';
+      const before = this.#warming.get(name)?.config ?? this.clusters.get(name);
+      if (isDeepStrictEqual(before, config)) continue;
+      if (before === undefined) stats.clusterAdded.inc();
+      else stats.clusterModified.inc();
       const assignment = assignments.get(name);
       assignments.delete(name);
       this.#onTheWay.add(name);
@@ -142,8 +156,10 @@ export class LiveConfig {
     if (this.#live) for (const one of slow) void this.#join(one);
     else
       ready.push(...(await Promise.all(slow.map((one) => this.#finish(one)))).filter((one) => one !== null));
+    const before = new Map(this.listeners);
     const { failed, claimed } = await this.#claim((update.listeners ?? []) as readonly ListenerConfig[]);
     for (const name of update.removedClusters ?? []) {
+      if (this.clusters.has(name) || this.#warming.has(name)) stats.clusterRemoved.inc();
       this.#warming.delete(name);
       this.#onTheWay.delete(name);
       health.remove(name);
@@ -154,7 +170,10 @@ export class LiveConfig {
       ...(claimed.length > 0 ? { listeners: claimed } : { listeners: [] }),
     });
     this.#keep(update);
-    for (const { name } of outcome.failedListeners) this.listeners.delete(name);
+    for (const { name } of outcome.failedListeners) this.#restore(name, before.get(name));
+    this.#countListeners(claimed, before, outcome);
+    stats.listenerCreateFailure.add(failed.length + outcome.failedListeners.length);
+    this.#count();
     return { failedListeners: [...failed, ...outcome.failedListeners] };
   }
 
@@ -177,7 +196,7 @@ export class LiveConfig {
       if (snapshot !== undefined) known[name] = snapshot;
     }
     for (const name of connectionCounts((update.listeners ?? []) as readonly ListenerConfig[]))
-      counts[name] = this.#count(name);
+      counts[name] = this.#memory(name);
     const { endpoints: _, ...rest } = update;
     const outcome = await this.#parts.update({ ...rest, clusters, hosts, health: known, holdings, counts });
     for (const config of clusters) {
@@ -195,6 +214,11 @@ export class LiveConfig {
       this.routes.set(config.name ?? '', config);
     for (const { name, scopes } of update.scopes ?? []) this.scopes.set(name, scopes);
     for (const name of update.removedListeners ?? []) {
+      const config = this.listeners.get(name);
+      if (config === undefined) continue;
+      for (const count of connectionCounts([config])) this.counts.delete(count);
+      this.#parts.stats.listenerRemoved.inc();
+      this.#parts.stats.draining(this.#parts.stats.listenersDraining, 1);
       this.listeners.delete(name);
       this.#asked.delete(name);
     }
@@ -203,6 +227,41 @@ export class LiveConfig {
       this.clusters.delete(name);
       this.hosts.delete(name);
       this.holdings.delete(name);
+    }
+  }
+
+  /** The version before the one that could not be had, which serves on. */
+  #restore(name: string, before: ListenerConfig | undefined): void {
+    if (before === undefined) {
+      this.listeners.delete(name);
+      this.#asked.delete(name);
+    } else {
+      this.listeners.set(name, before);
+      // Whoever asks for the failed one again gets another try.
+      this.#asked.set(name, before);
+    }
+  }
+
+  #countListeners(
+    configs: readonly ListenerConfig[],
+    before: ReadonlyMap<string, ListenerConfig>,
+    outcome: UpdateOutcome,
+  ): void {
+    const { stats, concurrency } = this.#parts;
+    for (const config of configs) {
+      const name = config.name ?? '';
+      if (outcome.failedListeners.some((failed) => failed.name === name)) continue;
+      stats.listenerCreateSuccess.add(concurrency);
+      const old = before.get(name);
+      if (old === undefined) {
+        stats.listenerAdded.inc();
+        continue;
+      }
+      stats.listenerModified.inc();
+      if (sameButForChains(old, config)) {
+        stats.listenerInPlaceUpdated.inc();
+        stats.draining(stats.chainsDraining, changedChains(old, config));
+      } else stats.draining(stats.listenersDraining, 1);
     }
   }
 
@@ -234,7 +293,9 @@ export class LiveConfig {
   /** A cluster that warms holds nothing up: it joins a later step. What it replaces serves until then. */
   async #join(warming: Warming): Promise<void> {
     const config = await this.#finish(warming);
-    if (config !== null) await this.#enqueue(() => this.#send([config], {}));
+    if (config === null) return;
+    await this.#enqueue(() => this.#send([config], {}));
+    this.#count();
   }
 
   async #claim(configs: readonly ListenerConfig[]): Promise<{
@@ -246,14 +307,16 @@ export class LiveConfig {
     for (const config of configs) {
       const name = config.name ?? '';
       const before = this.listeners.get(name);
+      const asked = this.#asked.get(name);
+      if (before !== undefined && isDeepStrictEqual(asked, config)) continue;
       try {
-        const keeps = before !== undefined && isDeepStrictEqual(this.#asked.get(name), config.address);
+        const keeps = before !== undefined && isDeepStrictEqual(asked?.address, config.address);
         const [next] =
           keeps && before.address !== undefined
             ? [{ ...config, address: before.address }]
             : await claimAddresses([config]);
         if (next === undefined) continue;
-        this.#asked.set(name, config.address);
+        this.#asked.set(name, config);
         this.listeners.set(name, next);
         claimed.push(next);
       } catch (error) {
@@ -263,7 +326,14 @@ export class LiveConfig {
     return { failed, claimed };
   }
 
-  #count(name: string): Int32Array {
+  #count(): void {
+    const { stats } = this.#parts;
+    stats.activeClusters.set(this.clusters.size);
+    stats.warmingClusters.set(this.#warming.size);
+    stats.activeListeners.set(this.listeners.size);
+  }
+
+  #memory(name: string): Int32Array {
     let memory = this.counts.get(name);
     if (memory === undefined) {
       memory = createCountMemory(this.#parts.concurrency);

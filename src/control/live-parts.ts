@@ -8,6 +8,7 @@ import { systemClock } from '../core/clock.ts';
 import { EXTENSIONS } from '../extensions/index.ts';
 import { formatAddress } from '../net/address.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
+import { createConfigStats } from './config-stats.ts';
 import { Discovery } from './discovery.ts';
 import { HealthManager } from './health/health-manager.ts';
 import { LiveConfig } from './live-config.ts';
@@ -36,6 +37,7 @@ export function createLiveConfig(
   const { log, concurrency } = control.options;
   return new LiveConfig({
     concurrency,
+    stats: createConfigStats(control.store.root, control.options.drainMs),
     discovery,
     health: () => control.health,
     setSecret: (key, secret) => secrets.set(key, secret),

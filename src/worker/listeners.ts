@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { retireChains } from '../config/chain-life.ts';
+import { retireChains, sameButForChains } from '../config/chain-life.ts';
 import type { CompiledListener } from '../config/listener.ts';
 import type { Logger } from '../core/log.ts';
 import { DIRECTION, SIGNAL } from '../core/signals.ts';
@@ -74,7 +73,7 @@ export class Listeners {
     if (compiled.captures && compiled.bindsToPort) this.#parts.own.add(compiled.address);
     if (before === undefined) return;
     if (!keeps) before.socket?.close();
-    const same = isDeepStrictEqual(withoutChains(before.compiled.config), withoutChains(compiled.config));
+    const same = sameButForChains(before.compiled.config, compiled.config);
     retireChains(before.compiled.lives, compiled.lives, same, this.#drainMs);
   }
 
@@ -148,8 +147,4 @@ function sameSocket(a: CompiledListener, b: CompiledListener): boolean {
     a.bindsToPort === b.bindsToPort &&
     a.transparent === b.transparent
   );
-}
-
-function withoutChains({ filterChains: _, defaultFilterChain: __, ...rest }: ListenerConfig): object {
-  return rest;
 }
