@@ -3,18 +3,10 @@ import { join } from 'node:path';
 import type { ConfigSource } from '#plain/envoy.config.core.v3.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { addDirectoriesOf, DirectoryWatcher } from '../../core/file-watch.ts';
-import type { Logger } from '../../core/log.ts';
-import type { StatScope } from '../../stats/scope.ts';
 import type { DiscoverySink, DiscoverySource, SubscribeOptions, Subscription } from './discovery.ts';
 import { readResponseFile } from './discovery-text.ts';
-import { WholeResponses } from './read-response.ts';
+import { WholeResponses, type WholeResponsesParts } from './read-response.ts';
 import { TypeState } from './type-state.ts';
-
-export interface FileSourceParts {
-  readonly stats: StatScope;
-  readonly log: Logger;
-  readonly rejectUnknownFields: boolean;
-}
 
 /**
  * A file with a DiscoveryResponse. As in Envoy it is read again when another file takes its place (rename, swap of a
@@ -24,7 +16,7 @@ export interface FileSourceParts {
 export class FileSource implements DiscoverySource {
   readonly #path: string;
   readonly #directory: string;
-  readonly #parts: FileSourceParts;
+  readonly #parts: WholeResponsesParts;
   readonly #responses: WholeResponses;
   readonly #types = new Map<string, TypeState>();
   readonly #watcher: DirectoryWatcher;
@@ -37,11 +29,11 @@ export class FileSource implements DiscoverySource {
   #closed = false;
 
   /** Throws a ConfigError when there is no such file. */
-  constructor({ path, pathConfigSource }: ConfigSource, parts: FileSourceParts) {
+  constructor({ path, pathConfigSource }: ConfigSource, parts: WholeResponsesParts) {
     this.#path = pathConfigSource?.path ?? path ?? '';
     this.#directory = pathConfigSource?.watchedDirectory?.path ?? '';
     this.#parts = parts;
-    this.#responses = new WholeResponses(parts.stats, parts.log, parts.rejectUnknownFields);
+    this.#responses = new WholeResponses(parts, 'failure');
     const field = pathConfigSource === undefined ? 'path' : 'path_config_source.path';
     if (identityOf(this.#path) === '') throw ConfigError.at(field, `there is no file '${this.#path}'`);
     if (pathConfigSource?.watchedDirectory !== undefined && identityOf(this.#directory) === '') {
@@ -110,7 +102,6 @@ export class FileSource implements DiscoverySource {
 
   async #readFor(state: TypeState): Promise<void> {
     if (this.#closed || state.names.size === 0) return;
-    state.countAttempt();
     const before = identityOf(this.#path);
     const written = identityOf(this.#path, true);
     let bytes: Buffer;
@@ -120,6 +111,7 @@ export class FileSource implements DiscoverySource {
       // Envoy counts a file that is gone as a failure, and one that is wrong as well.
       this.#refused = false;
       this.#identity = '';
+      state.countAttempt();
       state.countFailure();
       this.#responses.complain(state, `'${this.#path}' cannot be read: ${String(error)}`);
       return;

@@ -1,11 +1,14 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
-import { type Any, durationMs } from '@bufbuild/protobuf/wkt';
+import { type Any as AnyMessage, durationMs } from '@bufbuild/protobuf/wkt';
 import { typeNameOf } from '../../proto/json-check.ts';
 import { envoyRegistry, requireMessage } from '../../proto/registry.ts';
 import type { RawResource } from './discovery.ts';
 
 const WRAPPER = 'envoy.service.discovery.v3.Resource';
+
+/** A packed message, as far as it matters here. */
+type Any = Pick<AnyMessage, 'typeUrl' | 'value'>;
 
 /** One resource of a response; `raw` is null for a heartbeat, which only says that the resource is still there. */
 export interface ReadResource {

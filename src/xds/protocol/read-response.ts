@@ -8,18 +8,30 @@ import type { TypeState } from './type-state.ts';
 
 const SECRET = 'envoy.extensions.transport_sockets.tls.v3.Secret';
 
+export interface WholeResponsesParts {
+  readonly stats: StatScope;
+  readonly log: Logger;
+  readonly rejectUnknownFields: boolean;
+}
+
 /** What sources without a stream (files, polls) do with a whole response. */
 export class WholeResponses {
   readonly #log: Logger;
   readonly #unknown: Counter;
   readonly #rejectUnknown: boolean;
+  /** What a text that cannot be read counts as. */
+  readonly #unreadable: 'rejected' | 'failure';
   /** What was said last, by type: a file or a poll brings the same mistake again and again. */
   readonly #said = new Map<string, string>();
 
-  constructor(stats: StatScope, log: Logger, rejectUnknown: boolean) {
+  constructor(
+    { stats, log, rejectUnknownFields }: WholeResponsesParts,
+    unreadable: 'rejected' | 'failure' = 'rejected',
+  ) {
     this.#log = log;
     this.#unknown = stats.scope('server').counter('dynamic_unknown_fields');
-    this.#rejectUnknown = rejectUnknown;
+    this.#rejectUnknown = rejectUnknownFields;
+    this.#unreadable = unreadable;
   }
 
   /** Reads it and hands it on; resolves with whether it was accepted. `from` names the source in logs. */
@@ -31,7 +43,7 @@ export class WholeResponses {
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       const why = explain(state.type, error);
-      state.refuse(why);
+      state.refuse(why, this.#unreadable);
       this.complain(state, `${from}: ${why}`);
       return false;
     }

@@ -55,7 +55,7 @@ export class RestSource implements DiscoverySource {
       ...parts,
       refreshMs: refreshDelay,
       timeoutMs: requestTimeout ?? DEFAULT_TIMEOUT_MS,
-      responses: new WholeResponses(parts.stats, parts.log, parts.rejectUnknownFields),
+      responses: new WholeResponses(parts),
       client: lazyClient(parts.dialer),
     };
   }
@@ -142,7 +142,6 @@ class Poll {
 
   async #fetch(): Promise<void> {
     const { client, cluster, responses, timeoutMs } = this.#shared;
-    this.state.countAttempt();
     const { names } = this.state;
     let text: string;
     try {
@@ -155,10 +154,14 @@ class Poll {
         signal,
       });
       text = await answer.body.text();
-      if (answer.statusCode === NOT_MODIFIED) return;
+      if (answer.statusCode === NOT_MODIFIED) {
+        this.state.countAttempt();
+        return;
+      }
       if (answer.statusCode !== OK) throw new Error(`it answered with status ${answer.statusCode}`);
     } catch (error) {
       if (this.#abort.signal.aborted) return;
+      this.state.countAttempt();
       this.state.countFailure();
       const why =
         error instanceof Error ? (error.cause instanceof Error ? error.cause : error).message : String(error);

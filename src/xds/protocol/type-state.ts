@@ -210,13 +210,16 @@ export class TypeState {
     return mistakes;
   }
 
-  /** A response could not even be read, or contradicts itself: nothing of it is in force. */
-  refuse(mistake: string): void {
+  /**
+   * A response could not even be read, or contradicts itself: nothing of it is in force. What Envoy counts it as
+   * depends on the source.
+   */
+  refuse(mistake: string, counts: 'rejected' | 'failure' = 'rejected'): void {
     this.updatedAt = new Date();
     this.lastError = mistake;
     for (const { stats } of this.#interests) {
       stats.attempt.inc();
-      stats.rejected.inc();
+      stats[counts].inc();
     }
     // As in Envoy, a start does not wait for a server that is wrong.
     for (const interest of this.#interests) interest.giveUp();
