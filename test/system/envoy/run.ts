@@ -37,6 +37,9 @@ interface Found extends Difference {
   readonly explained: Explained | undefined;
 }
 
+/** Groups that run side by side. */
+const LANES = 2;
+
 const started = Date.now();
 const folder = mkdtempSync(join(tmpdir(), 'inox-envoy-'));
 const ports = new PortAllocator(Number(process.env.INOX_TEST_PORT_BASE ?? 26_000));
@@ -45,26 +48,34 @@ const facts: Record<string, Observation> = {};
 const verdicts: Record<string, unknown> = {};
 let count = 0;
 
-for (const group of checkNames(GROUPS).map(selected)) {
-  if (group.cases.length === 0) continue;
-  const hits = await compareGroup(group, group.name);
-  count += group.cases.length;
-  const doubtful = new Set(hits.filter((one) => one.explained === undefined).map((one) => one.case));
-  found.push(...hits.filter((one) => !doubtful.has(one.case)));
-  console.error(`${group.name}: ${group.cases.length} cases, ${Math.round((Date.now() - started) / 1000)} s`);
-  if (doubtful.size === 0) continue;
-  // Either proxy may be late once on a busy machine: a difference counts when it shows twice.
-  console.error(`${group.name}: once more: ${[...doubtful].join(', ')}`);
-  const cases = group.cases.filter((one) => doubtful.has(one.name));
-  found.push(...(await compareGroup({ ...group, cases }, `${group.name}-again`)));
-}
-
+const waiting = checkNames(GROUPS)
+  .map(selected)
+  .filter((group) => group.cases.length > 0);
+// Most of the time is waiting: for answers, timeouts, processes.
+await Promise.all(Array.from({ length: LANES }, runWaiting));
 if (options.group === undefined || options.group === 'processes') await compareProcesses();
 if (options.facts !== undefined)
   writeFileSync(options.facts, JSON.stringify({ facts, verdicts }, undefined, 1));
 report();
 if (options.keep) console.log(`files are in ${folder}`);
 else rmSync(folder, { recursive: true, force: true });
+
+async function runWaiting(): Promise<void> {
+  for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) await runGroup(group);
+}
+
+async function runGroup(group: Group): Promise<void> {
+  const hits = await compareGroup(group, group.name);
+  count += group.cases.length;
+  const doubtful = new Set(hits.filter((one) => one.explained === undefined).map((one) => one.case));
+  found.push(...hits.filter((one) => !doubtful.has(one.case)));
+  console.error(`${group.name}: ${group.cases.length} cases, ${Math.round((Date.now() - started) / 1000)} s`);
+  if (doubtful.size === 0) return;
+  // Either proxy may be late once on a busy machine: a difference counts when it shows twice.
+  console.error(`${group.name}: once more: ${[...doubtful].join(', ')}`);
+  const cases = group.cases.filter((one) => doubtful.has(one.name));
+  found.push(...(await compareGroup({ ...group, cases }, `${group.name}-again`)));
+}
 
 /** Runs the cases of one group through both proxies; `name` is that of its folder. */
 async function compareGroup(group: Group, name: string): Promise<Found[]> {
