@@ -1,6 +1,13 @@
 import { isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { freebindOption, type SocketOption, setSocketOption, transparentOption } from './socket-options.ts';
+import {
+  freebindOption,
+  SO_REUSEADDR,
+  SOL_SOCKET,
+  type SocketOption,
+  setSocketOption,
+  transparentOption,
+} from './socket-options.ts';
 
 /** Where connections come from, as `upstream_bind_config` says; made once per cluster. */
 export interface LocalBind {
@@ -54,6 +61,8 @@ export function openBoundSocket(host: string, bind: LocalBind): number {
     if (bind.freebind) setSocketOption(fd, freebindOption(ipv6));
     if (bind.transparent) setSocketOption(fd, transparentOption(ipv6));
     for (const option of bind.options) setSocketOption(fd, option);
+    // A port may be in use towards another peer: that of the client itself, when it is on this machine.
+    if (bind.port !== 0) setSocketOption(fd, { level: SOL_SOCKET, name: SO_REUSEADDR, value: 1 });
     const ip = ipv6 ? bind.ipv6 : bind.ipv4;
     const address = socketAddress(ip === '' ? (ipv6 ? '::' : '0.0.0.0') : ip, bind.port);
     if ((ip !== '' || bind.port !== 0) && calls.bind(fd, address, address.length) !== 0) {

@@ -27,10 +27,15 @@ export function systemMessage(error: NodeJS.ErrnoException): string {
 export function connectFailure(error: NodeJS.ErrnoException): ResetReason {
   return {
     kind: 'connection-failure',
-    fault: error.code === 'EMFILE' || error.code === 'ENFILE' ? 'local' : 'upstream',
+    fault: isOurs(error) ? 'local' : 'upstream',
     retrySafe: true,
     details: systemMessage(error),
   };
+}
+
+/** The host was not even asked: no descriptors, or no such address to come from. */
+function isOurs({ code, syscall }: NodeJS.ErrnoException): boolean {
+  return code === 'EMFILE' || code === 'ENFILE' || syscall === 'bind';
 }
 
 /** An established connection died. */

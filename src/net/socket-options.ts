@@ -10,6 +10,7 @@ export const SOL_SOCKET = 1;
 export const SOL_IP = 0;
 export const SOL_IPV6 = 41;
 export const SO_MARK = 36;
+export const SO_REUSEADDR = 2;
 const IP_FREEBIND = 15;
 const IPV6_FREEBIND = 78;
 const IP_TRANSPARENT = 19;

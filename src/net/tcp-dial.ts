@@ -40,7 +40,9 @@ function open(bind: LocalBind | null, host: Address, options: NetConnectOpts): S
   } catch (error) {
     const socket = new Socket();
     // As other failures: once whoever dials is listening.
-    process.nextTick(() => socket.destroy(Object.assign(error as Error, { code: 'EADDRNOTAVAIL' })));
+    process.nextTick(() =>
+      socket.destroy(Object.assign(error as Error, { code: 'EADDRNOTAVAIL', syscall: 'bind' })),
+    );
     return socket;
   }
   // Nothing is read before it is connected.

@@ -14,6 +14,7 @@ import { healthChecks } from './health-checks.ts';
 import { http2Downstream } from './http2-downstream.ts';
 import { http2Upstream } from './http2-upstream.ts';
 import { origins } from './origin.ts';
+import { originalDst } from './original-dst.ts';
 import { outliers } from './outlier.ts';
 import { overloads } from './overload.ts';
 import { processes } from './process.ts';
@@ -43,6 +44,7 @@ export const GROUPS: readonly Group[] = [
   ...processes,
   ...fields,
   ...filterChains,
+  ...originalDst,
   ...failover,
   ...faults,
   ...overloads,
