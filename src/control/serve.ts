@@ -5,7 +5,6 @@ import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
 import { at } from '../config/context.ts';
 import { listenAddress } from '../config/listener.ts';
-import { compileOverload } from '../config/overload.ts';
 import { flattenRuntime } from '../config/runtime.ts';
 import { SecretStore } from '../config/tls-secrets.ts';
 import { collectGarbageOnce, releaseStartupMemory } from '../core/collect-garbage.ts';
@@ -40,9 +39,8 @@ import type { LiveConfig } from './live-config.ts';
 import { createDiscovery, createHealth, createLiveConfig } from './live-parts.ts';
 import type { ServableConfig } from './load-config.ts';
 import { nodeIdentity } from './node-identity.ts';
-import { OverloadController } from './overload.ts';
-import { systemSources } from './resource-monitors.ts';
 import { SecretFiles } from './secrets.ts';
+import { startOverload } from './start-overload.ts';
 import { Supervisor } from './supervisor.ts';
 import { XdsThread } from './xds-thread.ts';
 
@@ -238,7 +236,7 @@ export class ControlPlane {
     this.#closers.push(this.#watchSecrets());
     await this.health.start();
     await this.supervisor.start(concurrency);
-    this.#closers.push(this.#watchOverload());
+    this.#closers.push(startOverload(this));
     if (this.options.dynamic !== true) this.markLive();
   }
 
@@ -330,21 +328,6 @@ export class ControlPlane {
     });
     files.start();
     return () => files.close();
-  }
-
-  #watchOverload(): () => void {
-    const { overloadManager = {} } = this.bootstrap;
-    const controller = new OverloadController(compileOverload(overloadManager), {
-      signals: this.signals,
-      stats: this.store.root,
-      shrinkHeap: () => this.supervisor.broadcast({ type: 'shrink-heap' }),
-      timeoutsChanged: () => this.supervisor.broadcast({ type: 'timeouts-changed' }),
-      log: (message) => this.options.log.log('warning', 'main', message),
-      sources: systemSources(),
-    });
-    controller.start();
-    this.store.flush();
-    return () => controller.close();
   }
 
   #seed(index: number): WorkerInit {

@@ -7,21 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { type HttpBootstrap, httpBootstrap } from '../support/http-bootstrap.ts';
+import { freePorts } from '../support/ports.ts';
 
 const INOX = join(import.meta.dirname, '../../bin/inox');
 const LOOPS = 8;
 
 interface Teardown {
   teardown(stop: () => unknown): unknown;
-}
-
-/** Ports that were free a moment ago: the program does not tell all of those that it took. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
-  for (const server of servers) server.close();
-  return ports;
 }
 
 interface Pod {

@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import t from 'tap';
 import { eventually, settle, httpSetting as setUp } from '../support/http-setting.ts';
-import { dialWire, freePort, httpAnswers, type WireMessage, type WirePeer } from '../support/wire-peer.ts';
+import { freePort } from '../support/ports.ts';
+import { dialWire, httpAnswers, type WireMessage, type WirePeer } from '../support/wire-peer.ts';
 
 const GET = 'GET /a HTTP/1.1\r\nhost: a.com\r\n\r\n';
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';

@@ -2,7 +2,8 @@ import t from 'tap';
 import { httpBootstrap } from '../support/http-bootstrap.ts';
 import { eventually, type HttpSetting, httpSetting, settle } from '../support/http-setting.ts';
 import { InoxProcess } from '../support/inox-process.ts';
-import { dialWire, freePort, httpAnswers, startWireBackend, type WireMessage } from '../support/wire-peer.ts';
+import { freePort } from '../support/ports.ts';
+import { dialWire, httpAnswers, startWireBackend, type WireMessage } from '../support/wire-peer.ts';
 
 /** One bad or odd input. Numbers are those of the project's list of bad inputs; each keeps its row. */
 interface Row {

@@ -2,13 +2,8 @@ import t from 'tap';
 import { type HttpBootstrap, httpBootstrap } from '../support/http-bootstrap.ts';
 import { eventually, httpSetting } from '../support/http-setting.ts';
 import { type LivePlane, startPlane } from '../support/live-plane.ts';
-import {
-  dialWire,
-  freePort,
-  startWireBackend,
-  type WireBackend,
-  type WirePeer,
-} from '../support/wire-peer.ts';
+import { freePort } from '../support/ports.ts';
+import { dialWire, startWireBackend, type WireBackend, type WirePeer } from '../support/wire-peer.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';

@@ -3,7 +3,8 @@ import t from 'tap';
 import { tcpBootstrap } from '../support/http-bootstrap.ts';
 import { clientOf, eventually, settle, type TestOwner } from '../support/http-setting.ts';
 import { type LivePlane, startPlane } from '../support/live-plane.ts';
-import { freePort, startWireBackend, type WireBackend, type WirePeer } from '../support/wire-peer.ts';
+import { freePort } from '../support/ports.ts';
+import { startWireBackend, type WireBackend, type WirePeer } from '../support/wire-peer.ts';
 
 interface TcpSetting {
   readonly proxy: LivePlane;

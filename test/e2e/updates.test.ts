@@ -16,7 +16,8 @@ import {
   startControl,
 } from '../support/control-plane.ts';
 import { eventually, settle, type TestOwner } from '../support/http-setting.ts';
-import { dialWire, freePort } from '../support/wire-peer.ts';
+import { freePort } from '../support/ports.ts';
+import { dialWire } from '../support/wire-peer.ts';
 
 const EMPTY = 'static_resources: {}';
 const silent = (): LevelLogger => new LevelLogger('off', () => {});

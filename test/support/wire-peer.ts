@@ -237,15 +237,6 @@ export function httpAnswers(
   };
 }
 
-/** A port of loopback where nobody listens. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await listening(server, 0);
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
 export function dialWire(port: number, host = '127.0.0.1'): Promise<WirePeer> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, allowHalfOpen: true });

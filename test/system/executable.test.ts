@@ -11,7 +11,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { makeDebianRoot, missingTools } from '../../scripts/debian-root.ts';
-import { fetchText, freePorts } from '../support/processes.ts';
+import { freePorts } from '../support/ports.ts';
+import { fetchText } from '../support/processes.ts';
 
 const CLUSTERS = 100;
 const STARTS = 5;

@@ -10,10 +10,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { httpBootstrap } from '../support/http-bootstrap.ts';
 import { InoxProcess } from '../support/inox-process.ts';
+import { freePort } from '../support/ports.ts';
 import { block, data, frame, headers, pseudo, request, rst, settings, word } from './envoy/h2-frames.ts';
 import { H2Reader, type H2Seen } from './envoy/h2-reader.ts';
 import { proxyKind, RunningProxy } from './envoy/proxy.ts';
-import { freePort, hasEnvoy } from './envoy-beside.ts';
+import { hasEnvoy } from './envoy-beside.ts';
 
 const PREFACE = `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${settings()}`;
 const ALLOWED_BYTES = 20 * 2 ** 20;

@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type HttpBootstrap, httpBootstrap } from '../support/http-bootstrap.ts';
 import { InoxProcess } from '../support/inox-process.ts';
+import { freePort } from '../support/ports.ts';
 import { httpAnswers, startWireBackend } from '../support/wire-peer.ts';
 import { proxyKind, RunningProxy } from './envoy/proxy.ts';
-import { freePort, hasEnvoy } from './envoy-beside.ts';
+import { hasEnvoy } from './envoy-beside.ts';
 import { findH2spec } from './h2spec-binary.ts';
 
 const TLS = join(import.meta.dirname, '..', 'support', 'tls');

@@ -10,7 +10,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { fetchText, freePorts } from '../support/processes.ts';
+import { freePorts } from '../support/ports.ts';
+import { fetchText } from '../support/processes.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const folder = mkdtempSync(join(tmpdir(), 'inox-packaging-'));

@@ -7,21 +7,13 @@ import t, { type Test } from 'tap';
 import { AppProbes } from '../../../src/control/admin/app-probes.ts';
 import { issue, makeCa } from '../../support/certs.ts';
 import { InoxProcess } from '../../support/inox-process.ts';
+import { freePorts } from '../../support/ports.ts';
 
 async function listen(t: Test, server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());
   return (server.address() as AddressInfo).port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 const ask = async (probe: object) => {
@@ -133,7 +125,7 @@ t.test('the real program answers for the application, on each of its read-only p
   });
   t.teardown(() => delete process.env.INOX_APP_PROBES);
   // The program does not tell which ports it took for metrics: two that were free a moment ago.
-  const free = await Promise.all([freePort(), freePort()]);
+  const free = await freePorts(2);
   const inox = await InoxProcess.start(
     'admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n',
     ['--metrics-address', free.map((at) => `127.0.0.1:${at}`).join(',')],

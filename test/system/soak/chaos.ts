@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRandom, type Random } from '../../../src/core/random.ts';
 import { InoxProcess } from '../../support/inox-process.ts';
-import { freePort } from '../../support/wire-peer.ts';
+import { freePort } from '../../support/ports.ts';
 import { CLUSTERS, chaosBootstrap } from './chaos-config.ts';
 import { type Book, h1Client, h2Client } from './load.ts';
 import { below } from './plan.ts';

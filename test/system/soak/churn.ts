@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRandom, type Random } from '../../../src/core/random.ts';
-import { freePort } from '../envoy-beside.ts';
+import { freePort } from '../../support/ports.ts';
 import { adsBootstrap, cluster, endpoints, listener, routes, TYPE } from '../xds/resources.ts';
 import {
   LoadClients,

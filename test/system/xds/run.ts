@@ -13,8 +13,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { goPackage } from '../../../scripts/go-program.ts';
+import { freeRange } from '../../support/ports.ts';
 import { envoyBinary } from '../envoy/proxy.ts';
-import { freePort } from '../envoy-beside.ts';
 import { bootstrap, MODES, type Mode, type Ports } from './bootstrap.ts';
 
 const MODULE = 'github.com/envoyproxy/go-control-plane@v0.14.0';
@@ -22,6 +22,8 @@ const ROOT = resolve(import.meta.dirname, '../../..');
 const MESSAGE = 'Default message';
 /** Listeners that the program tests: HTTP, scoped HTTP, TCP, virtual hosts by themselves; two each. */
 const LISTENERS = 8;
+/** Those of the program itself, and the proxy's admin. */
+const OWN_PORTS = 4;
 
 const { values } = parseArgs({
   options: {
@@ -58,13 +60,9 @@ console.log(`# { total: ${modes.length}, pass: ${modes.length - failed}, fail: $
 process.exitCode = failed === 0 ? 0 : 1;
 
 async function runMode(mode: Mode): Promise<string[]> {
-  const ports = {
-    xds: await freePort(),
-    gateway: await freePort(),
-    als: await freePort(),
-    admin: await freePort(),
-  };
-  const base = await freeRange(LISTENERS);
+  const first = await freeRange(OWN_PORTS + LISTENERS);
+  const ports = { xds: first, gateway: first + 1, als: first + 2, admin: first + 3 };
+  const base = first + OWN_PORTS;
   const folder = mkdtempSync(join(tmpdir(), 'inox-xds-'));
   const server = start(program, [
     ...['-xds', mode, '-port', `${ports.xds}`, '-gateway', `${ports.gateway}`, '-als', `${ports.als}`],
@@ -135,21 +133,4 @@ function judge(code: number | null, server: string, proxy: string): string[] {
 
 function lastLines(text: string): string {
   return text.trimEnd().split('\n').slice(-6).join('\n    ');
-}
-
-/** The first of so many ports in a row that nobody uses. */
-async function freeRange(count: number): Promise<number> {
-  for (;;) {
-    const first = await freePort();
-    const all = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
-    if (all.every(Boolean)) return first;
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  return new Promise((done) => {
-    server.once('error', () => done(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
-  });
 }

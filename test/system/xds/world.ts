@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { goSources } from '../../../scripts/go-program.ts';
+import { freePort } from '../../support/ports.ts';
 import { envoyBinary } from '../envoy/proxy.ts';
-import { freePort } from '../envoy-beside.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 

@@ -18,8 +18,8 @@ const ROUTES = `
 - {name: down, match: {prefix: /down}, route: {cluster: "{{id}}_down"}}
 - {name: slow, match: {prefix: /slow}, route: {cluster: "{{id}}_slow", timeout: 0.2s}}`;
 
-const single = (suffix: string, backend: string): string =>
-  `{name: "{{id}}_${suffix}", load_assignment: {cluster_name: x, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{${backend}}}}}}}]}]}}`;
+const single = (suffix: string, backend: string, more = ''): string =>
+  `{name: "{{id}}_${suffix}", ${more}load_assignment: {cluster_name: x, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{${backend}}}}}}}]}]}}`;
 
 const BASE = {
   routes: ROUTES,
@@ -196,7 +196,33 @@ const formats: readonly Case[] = [
   ),
 ];
 
+const service = (name: string): string =>
+  `{log_name: ${name}, buffer_flush_interval: 0.1s, buffer_size_bytes: 100, grpc_service: {envoy_grpc: {cluster_name: "{{id}}_als"}}}`;
+const SERVICE_CLUSTERS = `[${single('down', 'down')}, ${single('slow', 'slow')}, ${single('als', 'als', 'http2_protocol_options: {}, ')}]`;
+const SERVICE: Partial<Case> = {
+  clusters: SERVICE_CLUSTERS,
+  backends: { ...BASE.backends, als: { kind: 'http2', replies: [{ send: [] }] } },
+  counters: ['access_logs.grpc_access_log.logs_written', 'access_logs.grpc_access_log.logs_dropped'],
+};
+
+/** What a service is sent is compared in test/xds; here how both proxies take the configuration and count. */
+const services: readonly Case[] = [
+  log(
+    'to a gRPC service, requests',
+    `[{name: g, typed_config: {"@type": ${LOG_TYPES}.grpc.v3.HttpGrpcAccessLogConfig, common_config: ${service('http')}, additional_request_headers_to_log: [X-A], additional_response_headers_to_log: [x-u], additional_response_trailers_to_log: [x-t]}}]`,
+    SERVICE,
+  ),
+  {
+    ...BASE,
+    name: 'log: to a gRPC service, connections',
+    ...SERVICE,
+    listener: `access_log: [{name: g, typed_config: {"@type": ${LOG_TYPES}.grpc.v3.TcpGrpcAccessLogConfig, common_config: ${service('tcp')}}}]`,
+    accessLog: '[]',
+  },
+];
+
 export const accessLogs: readonly Group[] = [
+  { name: 'access-log-services', cases: services },
   { name: 'access-log-filters', cases: filters },
   { name: 'access-log-formats', cases: formats },
 ];
