@@ -30,10 +30,37 @@ export interface XdsResource {
   readonly error?: { readonly version: string; readonly message: string; readonly at: number };
 }
 
+/** A stream to a management server, for all types (ADS) or one. */
+export interface XdsStream {
+  /** `ads`, or the ConfigSource as JSON. */
+  readonly source: string;
+  /** The cluster or target, in words. */
+  readonly server: string;
+  /** It has answered, and has not ended since. */
+  readonly connected: boolean;
+  /** What the server calls itself, '' for nothing. */
+  readonly identifier: string;
+  /** Why the stream before this one ended, '' when there was none. */
+  readonly lastEnd: string;
+  readonly types: readonly {
+    /** Full message name. */
+    readonly type: string;
+    readonly names: readonly string[];
+    /** The last one that was accepted. */
+    readonly version: string;
+    readonly nonce: string;
+    /** What was wrong with the newest response, '' for nothing. */
+    readonly error: string;
+    /** When the newest response was taken, milliseconds since 1970; 0 for never. */
+    readonly updatedAt: number;
+  }[];
+}
+
 export interface XdsStatus {
   /** When what is in force was saved by an earlier run; left out once the control plane has spoken. */
   readonly staleSince?: number;
   readonly resources: readonly XdsResource[];
+  readonly streams: readonly XdsStream[];
   /** What the start still waits for, in words. */
   readonly waitsFor: readonly string[];
 }

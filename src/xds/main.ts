@@ -62,7 +62,13 @@ function main(): void {
   });
   const unknownFields = store.root.scope('server').counter('dynamic_unknown_fields');
   const node = nodeMessage(bootstrap);
-  const sources = new Sources({ bootstrap, node, stats: store.root, log });
+  const sources = new Sources({
+    bootstrap,
+    node,
+    stats: store.root,
+    log,
+    rejectUnknownFields: init.rejectUnknownFields,
+  });
   const model = new XdsModel({
     bootstrap,
     open: (config) => sources.open(config),
@@ -92,7 +98,11 @@ function main(): void {
         applied.delete(message.id);
         return;
       case 'status': {
-        const status = { resources: model.status().map(showResource), waitsFor: model.waitsFor() };
+        const status = {
+          resources: model.status().map(showResource),
+          streams: sources.status(),
+          waitsFor: model.waitsFor(),
+        };
         send({ type: 'status', id: message.id, status });
         return;
       }

@@ -3,6 +3,7 @@ import type { ApiConfigSource, ConfigSource, GrpcService } from '#plain/envoy.co
 import { at } from '../../config/context.ts';
 import { ConfigError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
+import type { XdsStream } from '../../core/xds-protocol.ts';
 import type { StatScope } from '../../stats/scope.ts';
 import { STREAM_BACKOFF } from './backoff.ts';
 import { createChannel, type GrpcChannel } from './channel.ts';
@@ -11,7 +12,7 @@ import type { DiscoverySource, SubscribeOptions } from './discovery.ts';
 import { FileSource } from './file-source.ts';
 import { DEFAULT_RATE_LIMIT } from './request-queue.ts';
 import { RestSource } from './rest-source.ts';
-import { GrpcStream, type StreamStatus } from './stream.ts';
+import { GrpcStream } from './stream.ts';
 
 export interface SourcesParts {
   readonly bootstrap: Bootstrap;
@@ -81,7 +82,7 @@ export class Sources {
   }
 
   /** What is known of each stream; polls and files have none. */
-  status(): ({ readonly source: string } & StreamStatus)[] {
+  status(): XdsStream[] {
     return [...this.#sources].flatMap(([key, source]) => {
       const streams =
         source instanceof GrpcStream ? [source] : source instanceof SourcePerType ? source.streams() : [];

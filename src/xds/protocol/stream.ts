@@ -1,4 +1,5 @@
 import type { Logger } from '../../core/log.ts';
+import type { XdsStream } from '../../core/xds-protocol.ts';
 import type { Counter, Gauge, StatScope } from '../../stats/scope.ts';
 import { Backoff, type BackoffOptions } from './backoff.ts';
 import type { GrpcChannel } from './channel.ts';
@@ -40,27 +41,8 @@ interface StreamStats {
   readonly enforced: Counter;
 }
 
-/** What is known of a type on a stream. */
-export interface TypeStatus {
-  readonly type: string;
-  readonly names: readonly string[];
-  /** The last one that was accepted. */
-  readonly version: string;
-  readonly nonce: string;
-  /** What was wrong with the newest response, '' for nothing. */
-  readonly error: string;
-  readonly updatedAt: Date | null;
-}
-
-export interface StreamStatus {
-  readonly server: string;
-  readonly connected: boolean;
-  /** What the server calls itself, '' for nothing. */
-  readonly identifier: string;
-  /** Why the stream before this one ended, '' when there was none. */
-  readonly lastEnd: string;
-  readonly types: readonly TypeStatus[];
-}
+/** What is known of a stream. */
+export type StreamStatus = Omit<XdsStream, 'source'>;
 
 /** A stream to a management server, for one type or (ADS) for all: made again, with more and more patience, when it ends. */
 export class GrpcStream implements DiscoverySource {
@@ -92,7 +74,7 @@ export class GrpcStream implements DiscoverySource {
         version: state.version,
         nonce: state.nonce,
         error: state.lastError,
-        updatedAt: state.updatedAt,
+        updatedAt: state.updatedAt?.getTime() ?? 0,
       })),
     };
   }

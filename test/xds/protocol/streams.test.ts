@@ -500,4 +500,11 @@ t.test('the status of streams names what was said last', async (t) => {
       types: [{ type: CLUSTER, names: ['*'], version: '', nonce: 'n1', error: 'wrong' }],
     },
   ]);
+  const [before] = client.sources.status();
+  t.ok(Math.abs(Date.now() - (before?.types[0]?.updatedAt ?? 0)) < 60_000, 'in milliseconds since 1970');
+  stream.end();
+  await server.next();
+  t.match(client.sources.status(), [
+    { connected: false, identifier: 'cp-1', lastEnd: 'the server ended it', types: [{ error: 'wrong' }] },
+  ]);
 });
