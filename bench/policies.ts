@@ -5,6 +5,7 @@ import { startBackend } from './backend.ts';
 import { claim, startInox, withTemporary } from './own-proxy.ts';
 import { envoyConfig } from './peers/envoy-config.ts';
 import type { Running } from './process.ts';
+import { median } from './report.ts';
 import { PLAIN_HTTP } from './topology.ts';
 import { wrk } from './wrk.ts';
 
@@ -163,8 +164,4 @@ await withTemporary('policies', async (dir) => {
 function row(name: string, cpuUs: readonly number[]): string {
   const [least, most] = [Math.min(...cpuUs), Math.max(...cpuUs)];
   return `${median(cpuUs).toFixed(1)} µs CPU per request (${least.toFixed(1)} to ${most.toFixed(1)}), ${name}`;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }

@@ -11,7 +11,7 @@ export interface PeerResult {
 }
 
 export interface CaseResult {
-  readonly bench: BenchCase;
+  readonly bench: Pick<BenchCase, 'name' | 'title' | 'metrics' | 'ratioOf' | 'reference'>;
   readonly peers: readonly PeerResult[];
 }
 
@@ -24,17 +24,20 @@ export interface Spread {
 /** Peer that the ratio column divides by, unless the case names another. */
 const REFERENCE = 'haproxy';
 
+/** NaN of nothing. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2;
+}
+
 export function spreadOf(samples: readonly Sample[], key: string): Spread | undefined {
   const values = samples
     .map((sample) => sample[key])
-    .filter((value): value is number => value !== undefined && Number.isFinite(value))
-    .sort((a, b) => a - b);
-  const [min] = values;
-  if (min === undefined) return undefined;
-  const middle = values.length >> 1;
-  const upper = values[middle] ?? min;
-  const median = values.length % 2 === 1 ? upper : ((values[middle - 1] ?? min) + upper) / 2;
-  return { median, min, max: values.at(-1) ?? min };
+    .filter((value): value is number => value !== undefined && Number.isFinite(value));
+  if (values.length === 0) return undefined;
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
 /** An aligned text table: medians, with the lowest and highest run in brackets. */
@@ -73,8 +76,14 @@ function aligned(rows: readonly string[][]): string[] {
   );
 }
 
-/** Everything that was measured, with the machine it was measured on. */
+/** Writes everything that was measured, with the machine it was measured on. */
 export function writeJson(file: string, results: readonly CaseResult[], options: object): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, reportJson(results, options));
+}
+
+/** Everything that was measured, with the machine it was measured on. */
+export function reportJson(results: readonly CaseResult[], options: object): string {
   const [cpu] = cpus();
   const report = {
     date: new Date().toISOString(),
@@ -92,6 +101,5 @@ export function writeJson(file: string, results: readonly CaseResult[], options:
       })),
     })),
   };
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
+  return `${JSON.stringify(report, null, 2)}\n`;
 }

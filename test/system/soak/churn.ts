@@ -65,7 +65,7 @@ class World {
 
   static async start(folder: string, { seed, proxy: kind = 'inox', api = 'delta' }: SoakOptions) {
     const hosts = await startHosts(HOSTS);
-    const server = await ManagementServer.start(await freePort());
+    const server = await ManagementServer.start({ port: await freePort() });
     const clients = await LoadClients.start();
     const admin = await freePort();
     const bootstrap = adsBootstrap({ admin, xds: server.port, delta: api === 'delta' });

@@ -17,9 +17,11 @@ export function adsBootstrap(options: {
   readonly admin: number;
   readonly xds: number;
   readonly delta: boolean;
+  /** Where the control plane is; loopback without. */
+  readonly host?: string;
   readonly extra?: object;
 }): object {
-  const { admin, xds, delta, extra } = options;
+  const { admin, xds, delta, host, extra } = options;
   return {
     node: { id: 'test-id', cluster: 'test-cluster' },
     admin: { address: address(admin) },
@@ -37,7 +39,7 @@ export function adsBootstrap(options: {
         {
           name: 'xds_cluster',
           connect_timeout: '1s',
-          load_assignment: assignment('xds_cluster', [xds]),
+          load_assignment: assignment('xds_cluster', [xds], host === undefined ? undefined : () => host),
           typed_extension_protocol_options: {
             'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
               '@type': `${API}extensions.upstreams.http.v3.HttpProtocolOptions`,
@@ -57,8 +59,8 @@ function address(port: number, host = '127.0.0.1'): object {
   return { socket_address: { address: host, port_value: port } };
 }
 
-function assignment(name: string, ports: readonly number[]): object {
-  const lb_endpoints = ports.map((port) => ({ endpoint: { address: address(port) } }));
+function assignment(name: string, ports: readonly number[], hostOf?: (endpoint: number) => string): object {
+  const lb_endpoints = ports.map((port, i) => ({ endpoint: { address: address(port, hostOf?.(i)) } }));
   return { cluster_name: name, endpoints: [{ lb_endpoints }] };
 }
 
@@ -73,8 +75,13 @@ export function cluster(name: string, extra: object = {}): Resource {
   };
 }
 
-export function endpoints(name: string, ports: readonly number[]): Resource {
-  return { '@type': TYPE.endpoints, ...assignment(name, ports) };
+/** `hostOf` says where the endpoint of that number is; loopback without. */
+export function endpoints(
+  name: string,
+  ports: readonly number[],
+  hostOf?: (endpoint: number) => string,
+): Resource {
+  return { '@type': TYPE.endpoints, ...assignment(name, ports, hostOf) };
 }
 
 /** A route by prefix for each pair of path and cluster. */
@@ -94,6 +101,22 @@ export function routes(
         ...extra,
       },
     ],
+  };
+}
+
+/** A virtual host for each pair of domain and cluster. */
+export function virtualHosts(
+  name: string,
+  pairs: readonly (readonly [domain: string, cluster: string])[],
+): Resource {
+  return {
+    '@type': TYPE.routes,
+    name,
+    virtual_hosts: pairs.map(([domain, to]) => ({
+      name: domain,
+      domains: [domain],
+      routes: [{ match: { prefix: '/' }, route: { cluster: to } }],
+    })),
   };
 }
 

@@ -24,7 +24,7 @@ export function worldProgram(): string {
   );
 }
 
-/** A process whose output is kept. `prefix` is a command to run it with, such as `ip netns exec x`. */
+/** A process whose output is kept. */
 export class Running {
   readonly child: ChildProcess;
   output = '';
@@ -75,6 +75,23 @@ export interface Said {
   readonly opened: number;
 }
 
+export interface Change {
+  /** When the first of it went to clients, milliseconds since 1970. */
+  readonly began: number;
+}
+
+export interface ServerOptions {
+  readonly port: number;
+  /** What versions begin with: it differs between servers that follow each other, as those of real ones do. */
+  readonly versions?: string;
+  readonly resources?: readonly Resource[];
+  /** A command to run it with, such as `ip netns exec x`, and its address there. */
+  readonly inside?: readonly string[];
+  readonly host?: string;
+  /** Where the proxy finds it; `host` without. */
+  readonly listen?: string;
+}
+
 /** go-control-plane's caches, set over HTTP. A new one begins empty. */
 export class ManagementServer {
   readonly port: number;
@@ -87,24 +104,37 @@ export class ManagementServer {
     this.#control = control;
   }
 
-  /** `versions` must differ between servers that follow each other, as those of a real one would. */
-  static async start(port: number, versions = ''): Promise<ManagementServer> {
-    const control = `127.0.0.1:${await freePort()}`;
+  /** What is in `resources` is there before the first client can ask. */
+  static async start({
+    port,
+    versions = '',
+    resources = [],
+    inside = [],
+    host = '127.0.0.1',
+    listen = host,
+  }: ServerOptions) {
+    const control = `${host}:${await freePort()}`;
     const running = new Running([
-      ...[worldProgram(), 'manage', '-xds', `127.0.0.1:${port}`, '-control', control, '-prefix', versions],
+      ...inside,
+      ...[worldProgram(), 'manage', '-xds', `${listen}:${port}`, '-control', control, '-prefix', versions],
     ]);
     const server = new ManagementServer(port, `http://${control}`, running);
     await until('the management server', () => server.said());
+    await server.set(...resources);
+    await server.#post('/open');
     return server;
   }
 
-  set(...resources: readonly Resource[]): Promise<unknown> {
+  set(...resources: readonly Resource[]): Promise<Change> {
     return this.change(resources, {});
   }
 
   /** `remove` has names by type URL. */
-  change(set: readonly Resource[], remove: Readonly<Record<string, readonly string[]>>): Promise<unknown> {
-    return this.#post('/change', JSON.stringify({ set, remove }));
+  async change(
+    set: readonly Resource[],
+    remove: Readonly<Record<string, readonly string[]>>,
+  ): Promise<Change> {
+    return (await this.#post('/change', JSON.stringify({ set, remove }))) as Change;
   }
 
   save(name: string): Promise<unknown> {
@@ -133,11 +163,14 @@ export class ManagementServer {
   }
 }
 
-/** Hosts that answer with their port. */
-export async function startHosts(count: number): Promise<{ ports: number[]; running: Running }> {
+/** Hosts that answer with their port, on loopback or all addresses of `address`. */
+export async function startHosts(
+  count: number,
+  address = '127.0.0.1',
+): Promise<{ ports: number[]; running: Running }> {
   const ports: number[] = [];
   for (let i = 0; i < count; i++) ports.push(await freePort());
-  const running = new Running([worldProgram(), 'serve', '-ports', ports.join(',')]);
+  const running = new Running([worldProgram(), 'serve', '-address', address, '-ports', ports.join(',')]);
   await until('the hosts', () => Promise.resolve(running.output.includes('ready') || undefined));
   return { ports, running };
 }
@@ -244,11 +277,12 @@ export class ProxyProcess {
   }
 }
 
-/** Asks every 20 ms; throws after `limitMs` with what was missing. A failed question counts as no. */
+/** Asks every `everyMs`; throws after `limitMs` with what was missing. A failed question counts as no. */
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined>,
   limitMs = 20_000,
+  everyMs = 20,
 ): Promise<T> {
   const deadline = performance.now() + limitMs;
   let problem = '';
@@ -260,6 +294,6 @@ export async function until<T>(
       problem = `: ${String(error)}`;
     }
     if (performance.now() > deadline) throw new Error(`no sign of ${what} after ${limitMs} ms${problem}`);
-    await sleep(20);
+    await sleep(everyMs);
   }
 }

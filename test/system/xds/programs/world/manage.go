@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -40,6 +41,7 @@ var typeURLs = []string{
 
 // world is what the control plane wants, and what clients said about it.
 type world struct {
+	open     func() error
 	mu       sync.Mutex
 	caches   map[string]*cache.LinearCache
 	saved    map[string]map[string]map[string]types.Resource
@@ -85,11 +87,15 @@ func manage(args []string) error {
 	grpcServer := grpc.NewServer(grpc.MaxConcurrentStreams(1 << 20))
 	discovery.RegisterAggregatedDiscoveryServiceServer(grpcServer, xdsServer)
 	registerSingle(grpcServer, xdsServer)
-	listen, err := net.Listen("tcp", *xds)
-	if err != nil {
-		return err
-	}
-	go func() { panic(grpcServer.Serve(&tracked{listen, w})) }()
+	// Nobody is told that there is nothing: what there is at the beginning is set first.
+	w.open = sync.OnceValue(func() error {
+		listen, err := net.Listen("tcp", *xds)
+		if err != nil {
+			return err
+		}
+		go func() { panic(grpcServer.Serve(&tracked{listen, w})) }()
+		return nil
+	})
 	return http.ListenAndServe(*control, w.api())
 }
 
@@ -150,6 +156,7 @@ func (w *world) api() http.Handler {
 		})
 	}
 	handle("POST /change", w.change)
+	handle("POST /open", func(*http.Request) (any, error) { return true, w.open() })
 	handle("POST /save", func(r *http.Request) (any, error) {
 		all := map[string]map[string]types.Resource{}
 		for url, c := range w.caches {
@@ -211,6 +218,7 @@ func (w *world) change(r *http.Request) (any, error) {
 		}
 		set[url][nameOf(message)] = message
 	}
+	began := time.Now()
 	for _, url := range typeURLs {
 		remove := wanted.Remove[url]
 		if len(set[url])+len(remove) == 0 {
@@ -220,7 +228,7 @@ func (w *world) change(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
-	return true, nil
+	return map[string]any{"began": float64(began.UnixNano()) / 1e6}, nil
 }
 
 func nameOf(message any) string {
