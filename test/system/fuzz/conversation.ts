@@ -11,6 +11,8 @@ export interface Outcome {
   /** Answers that the proxy gave itself, by status. */
   readonly local: readonly number[];
   readonly fault: string | undefined;
+  /** The client ended its side because nothing came: requests that were on their way then are given up. */
+  readonly gaveUp: boolean;
 }
 
 /**
@@ -136,7 +138,13 @@ export class Conversation {
 
   #finish(): void {
     if (this.#text !== '') this.#fault ??= `cut short: ${JSON.stringify(this.#text.slice(0, 200))}`;
-    this.#done({ sent: this.#sent, answered: this.#answered, local: this.#local, fault: this.#fault });
+    this.#done({
+      sent: this.#sent,
+      answered: this.#answered,
+      local: this.#local,
+      fault: this.#fault,
+      gaveUp: this.#ended,
+    });
   }
 }
 
@@ -150,7 +158,8 @@ function tag(id: number, index: number): string {
   return `${id}-${index}-${checksum(`${id}-${index}`)}`;
 }
 
-function parseTag(text: string): { readonly id: number; readonly index: number } | undefined {
+/** Undefined of a tag that was damaged. */
+export function parseTag(text: string): { readonly id: number; readonly index: number } | undefined {
   const match = /^(\d+)-(\d+)-(\d+)$/.exec(text);
   if (match === null || checksum(`${match[1]}-${match[2]}`) !== Number(match[3])) return undefined;
   return { id: Number(match[1]), index: Number(match[2]) };

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createRandom } from '../../../src/core/random.ts';
 import { httpBootstrap } from '../../support/http-bootstrap.ts';
 import { InoxProcess } from '../../support/inox-process.ts';
-import { Conversation, type Outcome } from './conversation.ts';
+import { Conversation, type Outcome, parseTag } from './conversation.ts';
 import { StrictBackend } from './strict-backend.ts';
 
 /**
@@ -25,6 +25,8 @@ process.stdout.write(`${RUNS} requests, FUZZ_SEED=${SEED}\n`);
 
 const live = new Set<Conversation>();
 const faults: string[] = [];
+/** Connections whose client did not wait any longer, by number. */
+const gaveUp = new Set<number>();
 const statuses = new Map<number, number>();
 const total = { sent: 0, answered: 0, connections: 0 };
 let nextId = 0;
@@ -59,6 +61,7 @@ function count(id: number, outcome: Outcome): void {
   total.sent += outcome.sent;
   total.answered += outcome.answered;
   total.connections++;
+  if (outcome.gaveUp) gaveUp.add(id);
   for (const status of outcome.local) statuses.set(status, (statuses.get(status) ?? 0) + 1);
   if (outcome.fault !== undefined) faults.push(`connection ${id}: ${outcome.fault}`);
   if (before >= nextReport || total.sent < nextReport) return;
@@ -74,9 +77,13 @@ function count(id: number, outcome: Outcome): void {
 
 await sleep(1000);
 const grown = inox.rss - startedRss;
-const lost = [...backend.unanswered.values()]
-  .slice(0, 5)
-  .map((request) => JSON.stringify(request.slice(0, 300)));
+// On a machine that is busy the proxy may have been about to answer when its client left.
+const lost = [...backend.unanswered.values()].filter((request) => {
+  const id = parseTag(/\r\nx-tag: ([^\r]*)\r\n/.exec(request)?.[1] ?? '')?.id;
+  return id === undefined || !gaveUp.has(id);
+});
+const forgiven = backend.unanswered.size - lost.length;
+const shown = lost.slice(0, 5).map((request) => JSON.stringify(request.slice(0, 300)));
 const stats = inox.exit === null ? await inox.stats('active|worker_restarts|downstream_rq_total') : {};
 const claims: [string, boolean][] = [
   [`the program runs`, inox.exit === null],
@@ -90,8 +97,8 @@ const claims: [string, boolean][] = [
     backend.faults.length === 0,
   ],
   [
-    `${backend.seen} requests seen by the backend, ${total.answered} answered: ${lost.join('\n  ')}`,
-    backend.seen === total.answered && lost.length === 0,
+    `${backend.seen} requests seen by the backend, ${total.answered} answered, ${forgiven} given up: ${shown.join('\n  ')}`,
+    backend.seen === total.answered + forgiven && lost.length === 0 && forgiven < RUNS / 1000,
   ],
   [
     `no request is left: ${stats['http.test.downstream_rq_active']}`,
