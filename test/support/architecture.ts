@@ -17,6 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   worker: dataPlane,
   proto: ['core'],
   inject: ['core'],
+  dns: ['core', 'stats'],
   // `net`: a trial of the rules asks where a connection was going.
   iptables: ['core', 'net'],
   // Compiles every resource once, as the workers will, to decide on ACK or NACK.
@@ -24,7 +25,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   istio: ['core', 'proto', 'xds'],
   // `config` and `extensions`: the control thread compiles every resource once to decide on ACK or NACK.
   control: ['core', 'stats', 'net', 'http', 'upstream', 'config', 'extensions', 'proto', 'xds', 'istio'],
-  cli: [...dataPlane, 'proto', 'xds', 'istio', 'inject', 'iptables', 'control'],
+  cli: [...dataPlane, 'proto', 'xds', 'istio', 'inject', 'iptables', 'dns', 'control'],
 };
 
 /** Packages that must not reach a data thread: the descriptors of Envoy's messages take 50 ms to load. */
@@ -32,6 +33,7 @@ const controlOnly: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['proto', 'xds', 'istio', 'control', 'cli'],
   yaml: ['proto', 'inject', 'xds', 'istio', 'control', 'cli'],
   commander: ['cli'],
+  'dns-packet': ['dns'],
 };
 
 /** Puts the data plane together; the control thread does the same once, dry, to judge a configuration. */
