@@ -18,13 +18,18 @@ export function missingTools(): string | undefined {
   return missing.length === 0 ? undefined : `there is no ${missing.join(' and no ')} here`;
 }
 
-/** Unpacks packages into `folder`, which is made anew. They are of this machine's release and kept under ~/.cache/inox. */
-export function makeDebianRoot(folder: string, packages = RUNTIME_PACKAGES): void {
+/**
+ * Unpacks packages into `folder`, which is made anew; returns their archives. They are of this machine's release and
+ * kept under ~/.cache/inox.
+ */
+export function makeDebianRoot(folder: string, packages = RUNTIME_PACKAGES): string[] {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  for (const archive of fetchPackages(packages)) {
+  const archives = fetchPackages(packages);
+  for (const archive of archives) {
     execFileSync('dpkg-deb', ['-x', archive, folder]);
   }
+  return archives;
 }
 
 function fetchPackages(packages: readonly string[]): string[] {

@@ -56,8 +56,8 @@ export function initContainer(settings: Settings, excludedPorts: readonly number
       allowPrivilegeEscalation: false,
       capabilities,
       privileged: false,
-      // /run/xtables.lock is a file that iptables creates.
-      readOnlyRootFilesystem: false,
+      // iptables-legacy locks /run/xtables.lock, which is in the image.
+      readOnlyRootFilesystem: true,
       runAsGroup: 0,
       runAsNonRoot: false,
       runAsUser: 0,

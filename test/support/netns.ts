@@ -13,6 +13,7 @@ const hints = {
   mariadbd: 'MariaDB (Debian: apt-get install mariadb-server)',
   prometheus: 'Prometheus (Debian: apt-get install prometheus)',
   setpriv: "the command 'setpriv' (Debian: apt-get install util-linux)",
+  buildah: "the command 'buildah' (Debian: apt-get install buildah)",
   nft: "the command 'nft' (Debian: apt-get install nftables)",
 } as const;
 
