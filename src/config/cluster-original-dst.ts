@@ -42,7 +42,6 @@ export function compileOriginalDst(
     invalid: scope.counter('original_dst_host_invalid'),
     clock: context.clock,
     timers: context.timers,
-    outgoing: context.outgoing ?? null,
     isOwn: context.isOwnAddress ?? (() => false),
   };
 }

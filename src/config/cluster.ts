@@ -163,7 +163,7 @@ function compileDial(config: ClusterConfig, context: ClusterContext): DialOption
     connectTimeoutMs: config.connectTimeout ?? DEFAULT_CONNECT_TIMEOUT_MS,
     bufferLimitBytes: config.perConnectionBufferLimitBytes ?? 0,
     bind: compileBind(config.upstreamBindConfig, 'upstream_bind_config'),
-    outgoing: isOriginalDst(config) ? (context.outgoing ?? null) : null,
+    outgoing: context.outgoing ?? null,
     tcpKeepalive: keepalive === undefined ? undefined : { idleMs: (keepalive.keepaliveTime ?? 7200) * 1000 },
   };
 }

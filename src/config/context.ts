@@ -17,6 +17,7 @@ import type { HttpFilter } from '../http/filter.ts';
 import type { Connection } from '../net/connection.ts';
 import type { ConnectionHandler } from '../net/listener.ts';
 import type { ListenerFilter } from '../net/listener-filter.ts';
+import type { OutgoingConnections } from '../net/outgoing.ts';
 import type { LearnedDestinations } from '../net/server-first.ts';
 import type { ClientTransport, ServerTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
@@ -80,6 +81,8 @@ export interface CompileContext {
   readonly secrets: SecretStore;
   /** Destinations whose servers speak first. */
   readonly serverFirst: LearnedDestinations;
+  /** What this thread has connected to, which rules may bring back. */
+  readonly outgoing: OutgoingConnections;
   /** Secret of this process, for TLS session tickets. */
   readonly ticketSecret: Buffer;
   /** Counts and logs what extensions throw while serving. Never throws. */

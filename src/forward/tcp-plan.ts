@@ -47,12 +47,13 @@ export interface TcpPlan {
   readonly sessions: Set<{ drain(): void; destroy(): void }>;
 }
 
-/** A host for a client's connection; of an ORIGINAL_DST cluster the one that the client dialled. */
+/** A host for a client's connection; of an ORIGINAL_DST cluster the one that the client dialled. None for a loop. */
 export function pickHost(
   cluster: Cluster,
   client: Pick<Connection, 'local' | 'remote' | 'accepted'>,
 ): Host | undefined {
   const { originalDst } = cluster;
-  const destination = originalDst === null ? null : originalDst.destinationOf(client, client.remote, null);
+  if (client.accepted.looped) return undefined;
+  const destination = originalDst === null ? null : originalDst.destinationOf(client, null);
   return cluster.pick(destination === null ? null : { ...ANY_HOST, destination });
 }

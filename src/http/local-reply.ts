@@ -59,6 +59,8 @@ export const LOCAL_REPLY = {
   overloaded: reply(503, 'envoy overloaded', 'overload', 0),
   /** Ours alone: Envoy has no eye on the time that its loops take. */
   lagging: reply(503, 'event loop overloaded', 'event_loop_lag', FLAG.overloadManager),
+  /** Ours alone: the request came from this proxy, which captures its own connections. */
+  looped: reply(503, 'the proxy captures its own connections', 'connection_loop', FLAG.noHealthyUpstream),
   /** Ours alone: an exception, which in Envoy would be a crash. */
   internalError: reply(500, 'Internal Server Error', 'internal_error', 0),
 } as const satisfies Readonly<Record<string, LocalAnswer>>;

@@ -72,6 +72,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   ja3 = '';
   tlvs: readonly Tlv[] = [];
   source: LocalBind | null = null;
+  looped = false;
   metadata: Record<string, Record<string, string>> | null = null;
   readonly id: number;
   readonly startMs: number;
@@ -349,6 +350,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
       directRemote: restored ? this.directRemote : null,
       directLocal: restored ? this.directLocal : null,
       localRestored: this.local !== this.directLocal,
+      looped: this.looped,
       ja3: this.ja3,
       tlvs: this.tlvs,
       metadata: this.metadata,

@@ -23,6 +23,8 @@ export interface AcceptInfo {
   readonly directLocal: Address | null;
   /** `local` is the address that the client dialled, as a listener filter found out. */
   readonly localRestored: boolean;
+  /** This proxy made it and rules brought it back. Who forwarded it would do so without end, as Envoy does. */
+  readonly looped: boolean;
   /** JA3 fingerprint of the ClientHello, '' when not asked for. */
   readonly ja3: string;
   /** What listener filters noted, by namespace; null for nothing. */
@@ -59,6 +61,7 @@ export const PLAIN_ACCEPT: AcceptInfo = {
   directRemote: null,
   directLocal: null,
   localRestored: false,
+  looped: false,
   ja3: '',
   metadata: null,
   tlvs: [],

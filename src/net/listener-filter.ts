@@ -25,6 +25,8 @@ export interface Accepted {
   metadata: Record<string, Record<string, string>> | null;
   /** Where upstream connections for it come from (`original_src`); null for the cluster's choice. */
   source: LocalBind | null;
+  /** This proxy made the connection, and rules brought it back: it is not forwarded again. */
+  looped: boolean;
   /** TLVs of a PROXY header that upstreams are to be told. */
   tlvs: readonly Tlv[];
   /** Descriptor of the socket, −1 when it is closed. */

@@ -3,13 +3,23 @@ import { formatAddress, ipAddress, plainIp } from './address.ts';
 import type { Address } from './connection.ts';
 
 /**
- * The connections of this thread to destinations that clients dialled, by both ends. One that comes in again, because
- * the rules redirect what the proxy itself sends, shows the same ends: without a look here it would be forwarded to
- * itself until there are no descriptors left. Where several workers accept, another one may get it, which forwards it
- * once more: it ends with the first that comes back to its own thread.
+ * The connections to hosts that this thread has made, by both ends. One that comes in again, because the rules redirect
+ * what the proxy itself sends, shows the same ends: without a look here it would be forwarded to itself until there are
+ * no descriptors left. Where several workers accept, another one may get it, which forwards it once more: it ends with
+ * the first that comes back to its own thread.
  */
 export class OutgoingConnections {
   readonly #open = new Set<string>();
+  #watched = false;
+
+  /** Somebody takes redirected connections and looks here. */
+  get watched(): boolean {
+    return this.#watched;
+  }
+
+  watch(): void {
+    this.#watched = true;
+  }
 
   get size(): number {
     return this.#open.size;

@@ -87,7 +87,7 @@ class TcpDial implements PendingDial, TransportListener {
       ...(limit === undefined ? {} : { writableHighWaterMark: limit }),
     });
     const socket = this.#socket;
-    this.#outgoing = options.outgoing ?? null;
+    this.#outgoing = options.outgoing?.watched === true ? options.outgoing : null;
     if (this.#outgoing !== null) this.#note(host);
     this.#timer = setTimeout(() => this.#fail(TIMED_OUT), options.connectTimeoutMs);
     const onError = (error: NodeJS.ErrnoException): void => this.#fail(connectFailure(error));

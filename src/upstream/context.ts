@@ -48,7 +48,7 @@ export interface ClusterContext {
   compileTransport?(config: TransportSocket, scope: StatScope, field: string): ClientTransport | null;
   /** A connection to there would come back to this process; left out where it never would. */
   isOwnAddress?(address: Address): boolean;
-  /** Where connections to such destinations are noted; left out where none come back. */
+  /** Where connections to hosts are noted; left out where none come back. */
   readonly outgoing?: OutgoingConnections;
   /** Left out where no control thread watches hosts: nothing is ever ejected there. */
   readonly health?: HealthContext;

@@ -4,7 +4,6 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-whee
 import { getHeader, type Headers } from '../http/headers.ts';
 import { formatAddress, ipAddress } from '../net/address.ts';
 import type { AcceptInfo, Address } from '../net/connection.ts';
-import type { OutgoingConnections } from '../net/outgoing.ts';
 import type { Counter } from '../stats/scope.ts';
 import type { HostSpec } from './cluster-hosts.ts';
 import type { Host } from './host.ts';
@@ -25,8 +24,6 @@ export interface OriginalDstSettings {
   readonly timers: TimerWheel;
   /** A connection to there would come back to this process. */
   readonly isOwn: (address: Address) => boolean;
-  /** Connections that were made to destinations, which may come back. */
-  readonly outgoing: OutgoingConnections | null;
 }
 
 /** The client's side of a connection, as far as it says where it was going. */
@@ -63,8 +60,8 @@ export class OriginalDst implements LoadBalancer, TimerOwner {
   }
 
   /** Where a connection or request goes: what is noted of it, else its header, else where the client was going. */
-  destinationOf(dialled: Dialled, remote: Address, headers: Headers | null): Address | null {
-    const { headerName, metadataKey, port, invalid, outgoing } = this.settings;
+  destinationOf(dialled: Dialled, headers: Headers | null): Address | null {
+    const { headerName, metadataKey, port, invalid } = this.settings;
     let found: Address | null = null;
     if (metadataKey !== null) {
       const noted = dialled.accepted.metadata?.[metadataKey.namespace]?.[metadataKey.name];
@@ -77,8 +74,7 @@ export class OriginalDst implements LoadBalancer, TimerOwner {
     if (found === null && dialled.accepted.localRestored) found = dialled.local;
     if (found === null || found.path !== '') return null;
     const destination = port === 0 ? found : ipAddress(found.ip, port);
-    const returns = dialled.accepted.localRestored && outgoing?.has(remote, dialled.local) === true;
-    if (!returns && !this.settings.isOwn(destination)) return destination;
+    if (!this.settings.isOwn(destination)) return destination;
     // Envoy connects to itself here, until there are no descriptors left.
     invalid.inc();
     return null;

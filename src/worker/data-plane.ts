@@ -133,6 +133,7 @@ export function createDataPlane(
     compileAccessLogs: (configs, path) => [...accessLogs.compile(configs, path), debugLog],
     secrets,
     serverFirst: new LearnedDestinations(clock),
+    outgoing: new OutgoingConnections(),
     ticketSecret,
     onException,
   };
@@ -165,7 +166,7 @@ export function createDataPlane(
           field,
         ),
       isOwnAddress: (address) => own.has(address),
-      outgoing: new OutgoingConnections(),
+      outgoing: base.outgoing,
       health: {
         worker: init.index,
         runtime,

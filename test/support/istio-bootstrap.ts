@@ -19,11 +19,14 @@ const http = (name: string, cluster: string): string => `
                   name: ${name}
                   validate_clusters: false
                   virtual_hosts:
-                    - name: allow_any
+                    - name: registered
+                      domains: [registered.example]
+                      routes: [{ match: { prefix: / }, route: { cluster: '${cluster === 'BlackHoleCluster' ? 'PassthroughCluster' : cluster}', timeout: 0s } }]
+                    - name: ${cluster === 'BlackHoleCluster' ? 'block_all' : 'allow_any'}
                       domains: ['*']
                       routes:
                         - match: { prefix: / }
-                          route: { cluster: '${cluster}', timeout: 0s, max_stream_duration: { max_stream_duration: 0s, grpc_timeout_header_max: 0s } }
+                          ${cluster === 'BlackHoleCluster' ? 'direct_response: { status: 502 }' : `route: { cluster: '${cluster}', timeout: 0s, max_stream_duration: { max_stream_duration: 0s, grpc_timeout_header_max: 0s } }`}
                 http_filters:
                   - { name: router, typed_config: { '@type': ${FILTERS}.http.router.v3.Router } }`;
 
@@ -31,7 +34,7 @@ const inspector = (name: string, type: string): string =>
   `{name: ${name}, filter_disabled: {destination_port_range: {start: 15006, end: 15007}}, typed_config: {'@type': ${FILTERS}.listener.${name}.v3.${type}}}`;
 
 /** Listener of an HTTP port, with the rest as TCP. */
-const shared = (port: number): string => `
+const shared = (port: number, unknown: string): string => `
     - name: 0.0.0.0_${port}
       address: { socket_address: { address: '::', ipv4_compat: true, port_value: ${port} } }
       bind_to_port: false
@@ -41,8 +44,8 @@ const shared = (port: number): string => `
       listener_filters: [${inspector('tls_inspector', 'TlsInspector')}, ${inspector('http_inspector', 'HttpInspector')}]
       filter_chains:
         - filter_chain_match: { transport_protocol: raw_buffer, application_protocols: [http/1.1, h2c] }
-          filters:${http(`outbound_${port}`, 'PassthroughCluster')}
-      default_filter_chain: { name: PassthroughFilterChain, filters: [${tcp('PassthroughCluster')}] }`;
+          filters:${http(`outbound_${port}`, unknown)}
+      default_filter_chain: { name: PassthroughFilterChain, filters: [${tcp(unknown)}] }`;
 
 const passthrough = (name: string, more = ''): string => `
     - name: '${name}'
@@ -57,8 +60,12 @@ const passthrough = (name: string, more = ''): string => `
 const OWN_SOURCE = `
       upstream_bind_config: { source_address: { address: 127.0.0.6, port_value: 0 }, additional_source_addresses: [{ address: '::6', port_value: 0 }] }`;
 
-/** `service`: an address whose port 7001 has a listener and a cluster of its own, as a TCP service has. */
-export function istioBootstrap(service: string): string {
+/**
+ * `service`: an address whose port 7001 has a listener and a cluster of its own, as a TCP service has. `policy`: what
+ * becomes of outbound traffic to nobody in the registry.
+ */
+export function istioBootstrap(service: string, policy: 'ALLOW_ANY' | 'REGISTRY_ONLY' = 'ALLOW_ANY'): string {
+  const unknown = policy === 'ALLOW_ANY' ? 'PassthroughCluster' : 'BlackHoleCluster';
   return `
 admin: { address: { socket_address: { address: 127.0.0.1, port_value: 15000 } } }
 static_resources:
@@ -72,7 +79,7 @@ static_resources:
           filter_chain_match: { destination_port: 15001 }
           filters: [${tcp('BlackHoleCluster')}]
         - name: virtualOutbound-catchall-tcp
-          filters: [${tcp('PassthroughCluster')}]${shared(8080)}${shared(8081)}${shared(8082)}
+          filters: [${tcp(unknown)}]${[8080, 8081, 8082].map((port) => shared(port, unknown)).join('')}
     - name: ${service}_7001
       address: { socket_address: { address: ${service}, port_value: 7001 } }
       bind_to_port: false

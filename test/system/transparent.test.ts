@@ -200,7 +200,7 @@ t.test('a proxy whose own traffic is captured sees that it goes in circles', asy
   await new Promise((resolve) => setTimeout(resolve, 500));
   t.ok(looped.descriptors <= before + 4, `${before} descriptors, then ${looped.descriptors}`);
   t.same([...codes], ['503']);
-  t.ok(looped.stat('cluster.PassthroughCluster.original_dst_host_invalid') >= 35);
+  t.ok(looped.stat('original_dst.looped') > 0);
 });
 
 t.test('with TPROXY the application sees the address of its client', async (t) => {

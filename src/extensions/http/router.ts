@@ -80,6 +80,10 @@ function compileRouter(value: object, ctx: HttpFilterContext): HttpTerminal {
   };
 
   function forward(x: Exchange, route: ForwardRoute<Cluster>, end: boolean): void {
+    if (x.downstream.accepted.looped) {
+      x.reply(LOCAL_REPLY.looped);
+      return;
+    }
     const pick = pickOf<Cluster>(x);
     const cluster = pick?.cell.value;
     if (pick === null || cluster === undefined) {
@@ -112,7 +116,7 @@ function withHash(hosts: PickContext | null, hash: number | undefined): PickCont
 
 /** A request to an ORIGINAL_DST cluster goes where it says, or where its connection was going. */
 function withDestination(hosts: PickContext | null, originalDst: OriginalDst, x: Exchange): PickContext {
-  const destination = originalDst.destinationOf(x.downstream, x.downstream.directRemote, x.request.headers);
+  const destination = originalDst.destinationOf(x.downstream, x.request.headers);
   return { ...(hosts ?? ANY_HOST), destination };
 }
 

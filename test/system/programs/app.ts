@@ -1,17 +1,21 @@
 /**
  * An application and its clients for tests in network namespaces; it knows nothing of a proxy.
  *
- *   app.ts serve                    HTTP/1.1 on 8080, HTTP/2 on 8081, gRPC on 8082, a greeting (the server speaks
- *                                   first) on 7000, an echo on 7001, all on `::`; says `listening`
+ *   app.ts serve                    HTTP/1.1 on 8080, HTTP/2 on 8081, gRPC on 8082, HTTPS on 8443, a greeting (the server
+ *                                   speaks first) on 7000, an echo on 7001, one over UDP, all on `::`; says `listening`
  *   app.ts serve-http <port>        HTTP/1.1 alone, elsewhere
- *   app.ts dial <what> <ip> <port> [times]   grpc, echo, greeting or hear (what the server
- *                                   says first); prints `{ answers, ms }` as JSON
+ *   app.ts dial <what> <ip> <port> [times]   grpc, echo, udp, greeting, hear (what the server
+ *                                   says first) or hold (says `held` and waits for the end of the connection); prints
+ *                                   `{ answers, ms }` as JSON
  */
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
+import https from 'node:https';
 import net from 'node:net';
 import grpc from '@grpc/grpc-js';
+import { issue, makeCa } from '../../../scripts/certificates.ts';
 
 export interface Answers {
   readonly answers: readonly string[];
@@ -54,10 +58,12 @@ function seen(socket: net.Socket | undefined, version: string, host = ''): strin
   });
 }
 
+function answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+  response.end(seen(request.socket, request.httpVersion, request.headers.host));
+}
+
 function createHttp(): http.Server {
-  return http.createServer((request, response) => {
-    response.end(seen(request.socket, request.httpVersion, request.headers.host));
-  });
+  return http.createServer(answer);
 }
 
 async function serve(): Promise<void> {
@@ -70,7 +76,12 @@ async function serve(): Promise<void> {
     echoOn(socket);
   });
   const echo = net.createServer(echoOn);
+  const { chain, key } = issue(makeCa(), { dns: ['app'] });
+  const secure = https.createServer({ cert: chain, key }, answer);
+  const datagrams = createSocket('udp6', (bytes, { port, address }) => datagrams.send(bytes, port, address));
+  datagrams.bind(7001);
   const listening = [
+    [secure, 8443],
     [one, 8080],
     [two, 8081],
     [greeting, 7000],
@@ -102,9 +113,10 @@ function plain(ip = ''): string {
 
 async function dial(what: string, ip: string, port: number): Promise<string> {
   if (what === 'grpc') return callGrpc(ip, port);
+  if (what === 'udp') return askUdp(ip, port);
   const socket = net.connect(port, ip);
   socket.setTimeout(15_000, () => socket.destroy(new Error('timeout')));
-  if (what === 'echo') socket.write('hello');
+  if (what === 'echo' || what === 'hold') socket.write('hello');
   const [bytes] = (await once(socket, 'data')) as [Buffer];
   let answer = bytes.toString('latin1');
   if (what === 'hear') answer = `${bytes.length} bytes`;
@@ -113,8 +125,24 @@ async function dial(what: string, ip: string, port: number): Promise<string> {
     const [more] = (await once(socket, 'data')) as [Buffer];
     answer += more.toString('latin1');
   }
+  if (what === 'hold') {
+    process.stderr.write('held\n');
+    socket.setTimeout(0);
+    answer = await new Promise((resolve) => {
+      socket.once('error', () => resolve('cut'));
+      socket.once('end', () => resolve('cut'));
+    });
+  }
   socket.destroy();
   return answer;
+}
+
+async function askUdp(ip: string, port: number): Promise<string> {
+  const socket = createSocket(ip.includes(':') ? 'udp6' : 'udp4');
+  socket.send('hello', port, ip);
+  const [bytes, from] = (await once(socket, 'message')) as [Buffer, { address: string }];
+  socket.close();
+  return `${bytes} from ${from.address}`;
 }
 
 function callGrpc(ip: string, port: number): Promise<string> {
