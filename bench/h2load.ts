@@ -36,6 +36,12 @@ export interface RateOptions {
   readonly seconds: number;
   readonly core: number;
   readonly dir: string;
+  /** This machine when left out. */
+  readonly host?: string;
+  /** HTTP/2 by prior knowledge, one stream at a time on each connection. */
+  readonly http2?: boolean;
+  /** In front of the command: where it runs. */
+  readonly inside?: readonly string[];
 }
 
 /** One request of a fixed-rate run. */
@@ -57,10 +63,12 @@ export async function fixedRateLog(port: number, options: RateOptions): Promise<
   const total = Math.round(options.rate * options.seconds);
   const log = join(options.dir, `h2load-${port}.log`);
   rmSync(log, { force: true });
+  const { host = '127.0.0.1', http2 = false, inside = [] } = options;
   const argv = pinned(
     [
-      ...[command, '--h1', '-t1', `-c${connectionsFor(options)}`, `-n${total}`, '-r1', '--rate-period=1ms'],
-      ...[`--rps=${PER_CONNECTION}`, `--log-file=${log}`, `http://127.0.0.1:${port}/`],
+      ...[...inside, command, ...(http2 ? [] : ['--h1'])],
+      ...['-t1', `-c${connectionsFor(options)}`, `-n${total}`, '-r1', '--rate-period=1ms'],
+      ...[`--rps=${PER_CONNECTION}`, `--log-file=${log}`, `http://${host}:${port}/`],
     ],
     options.core,
   );
