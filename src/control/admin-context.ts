@@ -3,7 +3,14 @@ import { flattenLayers } from '../config/runtime.ts';
 import { LOG_LEVELS } from '../core/log.ts';
 import { inoxVersion } from '../core/version.ts';
 import { type ClusterStatus, mergeClusterStatuses } from '../upstream/status.ts';
-import type { AdminContext, ConfigDumpSource, JsonObject, RuntimeStatus } from './admin/context.ts';
+import type {
+  ClusterStatus as AdminClusterStatus,
+  AdminContext,
+  ConfigDumpSource,
+  DynamicConfig,
+  JsonObject,
+  RuntimeStatus,
+} from './admin/context.ts';
 import type { ControlPlane } from './serve.ts';
 import { VERSION_LINE } from './version-line.ts';
 
@@ -24,15 +31,18 @@ export function createAdminContext(control: ControlPlane): AdminContext {
       node: nodeJson(options.config.json),
     }),
     configDump: () => configDump(control),
+    dynamic: () => dynamicConfig(control),
     listeners: () =>
       control.listeners.map((listener) => ({
         name: listener.name ?? '',
         addresses: [listenAddress(listener.address)],
       })),
-    clusters: async () =>
-      mergeClusterStatuses((await control.supervisor.query('clusters')) as ClusterStatus[][]).map((cluster) =>
-        control.health.annotate(cluster),
-      ),
+    clusters: async () => {
+      const answers = (await control.supervisor.query('clusters')) as ClusterStatus[][];
+      return mergeClusterStatuses(answers).map((cluster) =>
+        withOrigin(control.health.annotate(cluster), control),
+      );
+    },
     runtime: () => runtimeStatus(control),
     certificates: () => control.certificates.json(Date.now()),
     loggers: () => LOGGERS.map((name) => [name, options.log.level] as const),
@@ -73,26 +83,34 @@ function versionNumbers(): JsonObject {
 function configDump(control: ControlPlane): ConfigDumpSource {
   const bootstrap = object(control.options.config.json);
   const resources = object(bootstrap.static_resources);
-  const listeners = list(resources.listeners);
   return {
     bootstrap,
     loadedAt: control.startedAt,
     staticClusters: list(resources.clusters),
-    staticListeners: listeners,
-    staticRoutes: listeners.flatMap(routesOf),
+    staticListeners: list(resources.listeners),
     staticSecrets: list(resources.secrets),
     inert: control.options.config.inert.map((field) => field.path),
   };
 }
 
-/** The route configurations that stand inside a listener's connection managers. */
-function routesOf(listener: JsonObject): JsonObject[] {
-  const chains = [...list(listener.filter_chains), object(listener.default_filter_chain)];
-  return chains
-    .flatMap((chain) => list(chain.filters))
-    .map((filter) => object(filter.typed_config).route_config)
-    .filter((config) => config !== undefined)
-    .map(object);
+/** Workers do not know where a cluster came from. */
+function withOrigin(cluster: AdminClusterStatus, { live, bootstrap }: ControlPlane): AdminClusterStatus {
+  const service = live.clusters.get(cluster.name)?.edsClusterConfig?.serviceName ?? '';
+  const isStatic = bootstrap.staticResources?.clusters?.some(({ name }) => name === cluster.name) === true;
+  return {
+    ...cluster,
+    addedViaApi: !isStatic,
+    ...(service === '' ? {} : { edsServiceName: service }),
+  };
+}
+
+function dynamicConfig({ xds, live }: ControlPlane): DynamicConfig | null {
+  if (xds === null) return null;
+  return {
+    status: () => xds.status(),
+    resources: (query) => xds.resources(query),
+    warms: (cluster) => live.isWarming(cluster),
+  };
 }
 
 function runtimeStatus(control: ControlPlane): RuntimeStatus {

@@ -92,6 +92,11 @@ export class LiveConfig {
     return this.#warming.size;
   }
 
+  /** It waits for DNS or a first health check; a version before it may serve meanwhile. */
+  isWarming(cluster: string): boolean {
+    return this.#warming.has(cluster);
+  }
+
   seed(): Pick<WorkerInit, 'clusters' | 'listeners' | 'routes' | 'scopes' | 'hosts' | 'holdings' | 'counts'> {
     return {
       clusters: [...this.clusters.values()],

@@ -250,6 +250,7 @@ export class ControlPlane {
         envoyStrict,
         rejectUnknownFields: this.options.rejectUnknownFields === true,
         logLevel: log.level,
+        drainMs: this.options.drainMs,
         lastGoodPath: this.options.lastGoodPath ?? '',
       }),
       {

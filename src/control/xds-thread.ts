@@ -1,7 +1,16 @@
 import type { Worker } from 'node:worker_threads';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import type { LogLevel } from '../core/log.ts';
-import type { FromXds, ToXds, XdsInit, XdsStatus } from '../core/xds-protocol.ts';
+import type {
+  FromXds,
+  ToXds,
+  XdsInit,
+  XdsQuery,
+  XdsResource,
+  XdsSlice,
+  XdsStatus,
+} from '../core/xds-protocol.ts';
+import { BadField } from './admin/context.ts';
 import { spawnThread } from './spawn-worker.ts';
 
 export interface XdsEvents {
@@ -28,6 +37,7 @@ export class XdsThread {
   #closed = false;
   #lastId = 0;
   readonly #asked = new Map<number, (status: XdsStatus | null) => void>();
+  readonly #slices = new Map<number, (slice: XdsSlice | null) => void>();
 
   constructor(init: () => XdsInit, events: XdsEvents) {
     this.#init = init;
@@ -52,6 +62,7 @@ export class XdsThread {
       this.#events.onEnd(threadId);
       for (const resolve of this.#asked.values()) resolve(null);
       this.#asked.clear();
+      for (const resolve of [...this.#slices.values()]) resolve(null);
       if (this.#closed) return;
       this.#events.onLog('critical', 'config', `the xds thread died and is started again: ${cause}`);
       setTimeout(() => {
@@ -78,6 +89,38 @@ export class XdsThread {
         resolve(status);
       });
       this.#send({ type: 'status', id });
+    });
+  }
+
+  /** Resources that a query lets through, slice by slice as they are taken; ends early when the thread does. */
+  async *resources(query: XdsQuery): AsyncGenerator<readonly XdsResource[]> {
+    const id = ++this.#lastId;
+    let more: ToXds = { type: 'resources', id, query };
+    let done = false;
+    try {
+      while (!done) {
+        const slice = await this.#slice(id, more);
+        if (slice === null) return;
+        if ('badField' in slice) throw new BadField(slice.badField);
+        done = slice.last;
+        if (slice.resources.length > 0) yield slice.resources;
+        more = { type: 'more', id };
+      }
+    } finally {
+      if (!done) this.#send({ type: 'enough', id });
+    }
+  }
+
+  #slice(id: number, question: ToXds): Promise<XdsSlice | null> {
+    return new Promise((resolve) => {
+      const give = (slice: XdsSlice | null): void => {
+        clearTimeout(timer);
+        this.#slices.delete(id);
+        resolve(slice);
+      };
+      const timer = setTimeout(() => give(null), STATUS_TIMEOUT_MS);
+      this.#slices.set(id, give);
+      this.#send(question);
     });
   }
 
@@ -114,6 +157,9 @@ export class XdsThread {
         return;
       case 'status':
         this.#answer(message.id, message.status);
+        return;
+      case 'resources':
+        this.#slices.get(message.id)?.(message.slice);
         return;
       case 'log':
         this.#events.onLog(message.level, message.component, message.message);

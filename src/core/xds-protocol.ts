@@ -11,8 +11,19 @@ export interface XdsInit {
   /** `--reject-unknown-dynamic-fields` */
   readonly rejectUnknownFields: boolean;
   readonly logLevel: LogLevel;
+  /** How long a replaced listener drains, milliseconds. */
+  readonly drainMs: number;
   /** `--last-good-config`, '' for none. */
   readonly lastGoodPath: string;
+}
+
+/** One version of a resource. */
+export interface XdsVersion {
+  readonly version: string;
+  /** When it was accepted, milliseconds since 1970. */
+  readonly updatedAt: number;
+  /** Proto JSON with Envoy's field names; what is secret in it is replaced. */
+  readonly config?: unknown;
 }
 
 /** A resource as `/config_dump` and `inox config` show it. */
@@ -20,14 +31,37 @@ export interface XdsResource {
   /** Full message name. */
   readonly type: string;
   readonly name: string;
-  readonly state: 'active' | 'warming' | 'requested' | 'missing';
-  readonly version: string;
-  /** Milliseconds since 1970; 0 for one that never came. */
-  readonly updatedAt: number;
-  /** Proto JSON with Envoy's field names; secrets without what is secret in them. */
-  readonly config?: unknown;
+  /** Of a scope: the name of its `scoped_routes`. */
+  readonly group?: string;
+  /** As `envoy.admin.v3.ClientResourceStatus` has it. */
+  readonly clientStatus: 'REQUESTED' | 'DOES_NOT_EXIST' | 'ACKED' | 'NACKED';
+  readonly active?: XdsVersion;
+  readonly warming?: XdsVersion;
+  readonly draining?: XdsVersion;
   /** Why its last version was refused. */
-  readonly error?: { readonly version: string; readonly message: string; readonly at: number };
+  readonly error?: {
+    readonly version: string;
+    readonly message: string;
+    /** Milliseconds since 1970. */
+    readonly at: number;
+    readonly config?: unknown;
+  };
+}
+
+/** Which resources to show: those that every field lets through. They come by name. */
+export interface XdsQuery {
+  /** Full message name. */
+  readonly type: string;
+  /** Resources that have one of these; without it all. */
+  readonly states?: readonly ('active' | 'warming' | 'draining')[];
+  /** RE2 expression that the whole name must match. */
+  readonly nameRegex?: string;
+  /** Only names behind this one. */
+  readonly after?: string;
+  /** Without it only what is known about the configurations is told. */
+  readonly withConfig: boolean;
+  /** Fields that the configuration must be able to have (`name`, `load_assignment.cluster_name`). */
+  readonly fields?: readonly string[];
 }
 
 /** A stream to a management server, for all types (ADS) or one. */
@@ -57,19 +91,31 @@ export interface XdsStream {
 }
 
 export interface XdsStatus {
-  /** When what is in force was saved by an earlier run; left out once the control plane has spoken. */
-  readonly staleSince?: number;
-  readonly resources: readonly XdsResource[];
   readonly streams: readonly XdsStream[];
   /** What the start still waits for, in words. */
   readonly waitsFor: readonly string[];
+  /** The same under Envoy's names: who waits, and what for. */
+  readonly unready: readonly { readonly name: string; readonly targets: readonly string[] }[];
+  /** Newest version of a type that is asked for as a whole, by its full message name. */
+  readonly versions: Readonly<Record<string, string>>;
 }
+
+/** A slice of the answer to a query. */
+export type XdsSlice =
+  | { readonly resources: readonly XdsResource[]; readonly last: boolean }
+  /** A field of the query is none of the message. */
+  | { readonly badField: string };
 
 export type ToXds =
   /** The step of that id is in force. */
   | { readonly type: 'applied'; readonly id: number; readonly outcome: UpdateOutcome }
   /** Answered by `status` with the same id. */
   | { readonly type: 'status'; readonly id: number }
+  /** Answered by the first slice of `resources` with the same id; `more` asks for the next one. */
+  | { readonly type: 'resources'; readonly id: number; readonly query: XdsQuery }
+  | { readonly type: 'more'; readonly id: number }
+  /** Nobody wants the rest. */
+  | { readonly type: 'enough'; readonly id: number }
   /** Entries for a gRPC access log service, as workers gave them. */
   | { readonly type: 'access-log'; readonly log: object; readonly entries: readonly object[] }
   | { readonly type: 'log-level'; readonly level: LogLevel }
@@ -82,6 +128,7 @@ export type FromXds =
   /** What is in force was saved by an earlier run at that time; null: the control plane has spoken. */
   | { readonly type: 'stale'; readonly since: number | null }
   | { readonly type: 'status'; readonly id: number; readonly status: XdsStatus }
+  | { readonly type: 'resources'; readonly id: number; readonly slice: XdsSlice }
   | { readonly type: 'log'; readonly level: LogLevel; readonly component: string; readonly message: string }
   /** Something of the bootstrap cannot be done: the process must end. */
   | { readonly type: 'failed'; readonly message: string }

@@ -68,8 +68,9 @@ export function clusterStatus(cluster: Cluster): ClusterStatus {
  */
 export function mergeClusterStatuses(views: readonly (readonly ClusterStatus[])[]): ClusterStatus[] {
   const [first = [], ...others] = views;
+  const byName = others.map((view) => new Map(view.map((cluster) => [cluster.name, cluster])));
   return first.map((cluster) => {
-    const same = others.flatMap((view) => view.filter((other) => other.name === cluster.name));
+    const same = byName.flatMap((view) => view.get(cluster.name) ?? []);
     return { ...cluster, hosts: mergeHosts(cluster.hosts, same) };
   });
 }

@@ -16,8 +16,8 @@ import { Publisher } from './model/publisher.ts';
 import { Acceptance } from './model/resource.ts';
 import { nodeMessage } from './node.ts';
 import { Sources } from './protocol/sources.ts';
+import { ResourceAnswers } from './resource-answers.ts';
 import { SavedConfig } from './saved-config.ts';
-import { showResource } from './status.ts';
 
 /**
  * The program of the xds thread: fetches, decodes, checks and orders what control planes send, so that neither the
@@ -81,10 +81,15 @@ function main(): void {
     publisher,
     stats: store.root,
     log,
+    drainMs: init.drainMs,
     ...(saved === null ? {} : { saved }),
     onAnswer,
     onLive: () => send({ type: 'live' }),
   });
+  const answers = new ResourceAnswers(
+    (type) => model.status(type),
+    (id, slice) => send({ type: 'resources', id, slice }),
+  );
   const logs = new AccessLogStreams({
     channelTo: (service) => sources.channelTo(service),
     node,
@@ -99,13 +104,23 @@ function main(): void {
         return;
       case 'status': {
         const status = {
-          resources: model.status().map(showResource),
           streams: sources.status(),
           waitsFor: model.waitsFor(),
+          unready: model.unready(),
+          versions: model.versions(),
         };
         send({ type: 'status', id: message.id, status });
         return;
       }
+      case 'resources':
+        answers.open(message.id, message.query);
+        return;
+      case 'more':
+        answers.more(message.id);
+        return;
+      case 'enough':
+        answers.enough(message.id);
+        return;
       case 'access-log':
         logs.send(message.log as GrpcLog, message.entries);
         return;

@@ -1,196 +1,228 @@
-import type { HostStatus } from '../../upstream/status.ts';
-import { addressJson } from './address-json.ts';
-import type { AdminContext, ClusterStatus, ConfigDumpSource, Json, JsonObject } from './context.ts';
+import { redactSecrets } from '../../core/redact.ts';
+import type { XdsStatus } from '../../core/xds-protocol.ts';
+import { type AdminContext, BadField, type ConfigDumpSource, type JsonObject } from './context.ts';
+import { DynamicLists, TYPES } from './dump-dynamic.ts';
+import { endpointsSection } from './dump-endpoints.ts';
+import { inlineRouteList, inlineScopeList, staticList, wrapped } from './dump-static.ts';
 import {
   type AdminReply,
   type AdminRequest,
   BadRequest,
   type Endpoint,
   hasFlag,
+  JSON_TYPE,
   jsonReply,
 } from './endpoint.ts';
-import { applyFieldMask, maskApplies } from './field-mask.ts';
-import { compileNameFilter } from './name-filter.ts';
-import { redactSecrets } from './redact.ts';
+import { applyFieldMask, isField, maskApplies, splitMask } from './field-mask.ts';
+import { ADMIN_TYPE, type DumpList, type DumpSection, itemsText, sectionsText } from './json-text.ts';
+import { compileDumpFilter } from './name-filter.ts';
 
 export const configDumpEndpoint: Endpoint = {
   path: '/config_dump',
   help: 'dump current configuration, secrets redacted',
   mutates: false,
   parameters: {
-    resource: 'show one repeated field only, e.g. static_clusters; inert_settings lists what has no effect',
+    resource:
+      'show one repeated field only, e.g. static_clusters; also inert_settings (without effect) and xds_streams',
     mask: 'FieldMask of what to keep; with a resource it applies to each element',
     name_regex: 'RE2 expression that the whole name of a resource must match',
     include_eds: 'show endpoints too',
+    page_size: 'with a resource: so many elements; next_page_token of the answer leads to the next ones',
+    page_token: 'the next_page_token of the page before',
   },
   handle: showConfigDump,
 };
 
-const ADMIN = 'type.googleapis.com/envoy.admin.v3.';
-
-/** Repeated fields of the dump's messages; those that are empty are answered, others are unknown. */
-const RESOURCES: ReadonlySet<string> = new Set([
-  'static_clusters',
-  'dynamic_active_clusters',
-  'dynamic_warming_clusters',
-  'static_listeners',
-  'dynamic_listeners',
-  'static_route_configs',
-  'dynamic_route_configs',
-  'inline_scoped_route_configs',
-  'dynamic_scoped_route_configs',
-  'static_endpoint_configs',
-  'dynamic_endpoint_configs',
-  'static_secrets',
-  'dynamic_active_secrets',
-  'dynamic_warming_secrets',
-]);
-
-type NameTest = ((name: string) => boolean) | undefined;
+/** Fields of the dump's elements that hold a configuration: the rest of a path leads into it. */
+const CONFIG_FIELDS: ReadonlySet<string> = new Set(['cluster', 'route_config', 'ecds_filter']);
 
 async function showConfigDump(request: AdminRequest, context: AdminContext): Promise<AdminReply> {
   const { query } = request;
   const resource = query.get('resource');
-  const mask = query.get('mask');
-  const nameRegex = query.get('name_regex');
+  const mask = query.get('mask') || null;
   const source = context.configDump();
   if (resource === 'inert_settings') return jsonReply({ inert_settings: source.inert });
-  const accepts = nameRegex === null ? undefined : compileNameFilter(nameRegex, true);
-  const wantsEndpoints = hasFlag(request, 'include_eds') || resource?.includes('endpoint_configs') === true;
-  const clusters = wantsEndpoints ? await context.clusters() : undefined;
-  const sections = buildSections(source, clusters, accepts);
-  if (resource !== null) return showResource(sections, resource, mask);
-  if (mask === null) return jsonReply({ configs: sections });
-  const masked = sections.filter((section) => maskApplies(section, mask));
-  if (masked.length === 0) {
+  const status = (await context.dynamic()?.status()) ?? null;
+  if (resource === 'xds_streams') return jsonReply({ xds_streams: status?.streams ?? [] });
+  const sections = buildSections(request, context, source, status);
+  if (resource !== null) return showResource(request, sections, resource, mask);
+  if (query.has('page_size')) throw new BadRequest('page_size is for one resource: /config_dump?resource=…');
+  if (mask === null) return stream(sectionsText(sections));
+  const masked = sections.filter((section) => maskApplies(mask, section));
+  if (masked.length === 0)
     throw new BadRequest(`FieldMask ${mask} could not be successfully applied to any configs.`);
-  }
-  return jsonReply({ configs: masked.map((section) => applyFieldMask(section, mask)) });
+  return stream(sectionsText(masked.map((section) => trimSection(section, mask))));
 }
 
-function showResource(sections: readonly JsonObject[], resource: string, mask: string | null): AdminReply {
-  for (const section of sections) {
-    const found = section[resource];
-    if (found === undefined) continue;
-    if (!Array.isArray(found)) {
-      throw new BadRequest(
-        `${resource} is not a repeated field. Use ?mask=${resource} to get only this field`,
-      );
+function stream(body: AsyncIterable<string>): AdminReply {
+  return { status: 200, contentType: JSON_TYPE, body };
+}
+
+function trimSection({ type, fields, lists }: DumpSection, mask: string): DumpSection {
+  const paths = splitMask(mask);
+  return {
+    type,
+    fields: applyFieldMask(fields, mask),
+    lists: lists.filter((list) => paths.some((path) => path.length === 1 && path[0] === list.name)),
+  };
+}
+
+/** One repeated field. What is wrong with the question is found out before the answer begins. */
+async function showResource(
+  { query }: AdminRequest,
+  sections: readonly DumpSection[],
+  resource: string,
+  mask: string | null,
+): Promise<AdminReply> {
+  const size = pageSize(query.get('page_size'));
+  const token = query.get('page_token');
+  const after = token === null ? undefined : Buffer.from(token, 'base64url').toString();
+  for (const { type, fields, lists } of sections) {
+    if (resource in fields) {
+      const hint = `Use ?mask=${resource} to get only this field`;
+      throw new BadRequest(`${resource} is not a repeated field. ${hint}`);
     }
-    const type = `${String(section['@type'])}.${RESOURCE_TYPES[resource] ?? ''}`;
-    const items = found.map((item: JsonObject) => ({ '@type': type, ...item }));
-    return jsonReply({ configs: mask === null ? items : items.map((item) => applyFieldMask(item, mask)) });
+    const list = lists.find(({ name }) => name === resource);
+    if (list === undefined) continue;
+    const unusable = (): BadRequest => {
+      const paths = splitMask(mask ?? '').map((path) => `paths: "${path.join('.')}"\n`);
+      return new BadRequest(`FieldMask ${paths.join('')} could not be successfully used.`);
+    };
+    if (mask !== null && !splitMask(mask).every(([first = '']) => isField(list.element, first)))
+      throw unusable();
+    const page = new Page(list, after, size);
+    const elements = page.elements((json) => ({
+      '@type': `${ADMIN_TYPE}${type}.${list.element}`,
+      ...(mask === null ? json : applyFieldMask(json, mask)),
+    }));
+    try {
+      return stream(itemsText(await begun(elements), () => page.end()));
+    } catch (error) {
+      throw error instanceof BadField ? unusable() : error;
+    }
   }
-  if (!RESOURCES.has(resource)) throw new BadRequest(`${resource} not found in config dump`, 404);
-  return jsonReply({});
+  throw new BadRequest(`${resource} not found in config dump`, 404);
 }
 
-/** The message types of the elements, which clients such as istioctl decode by. */
-const RESOURCE_TYPES: Readonly<Record<string, string>> = {
-  static_clusters: 'StaticCluster',
-  static_listeners: 'StaticListener',
-  static_route_configs: 'StaticRouteConfig',
-  static_endpoint_configs: 'StaticEndpointConfig',
-  static_secrets: 'StaticSecret',
-};
+/** Some of the elements of a list: all those behind a token, or the first `size` of them. */
+class Page {
+  readonly #list: DumpList;
+  readonly #after: string | undefined;
+  readonly #size: number;
+  #next: string | null = null;
+
+  constructor(list: DumpList, after: string | undefined, size: number) {
+    this.#list = list;
+    this.#after = after;
+    this.#size = size;
+  }
+
+  async *elements(show: (json: JsonObject) => JsonObject): AsyncGenerator<JsonObject> {
+    let count = 0;
+    let last = '';
+    for await (const items of this.#list.items(this.#after)) {
+      for (const { json, token } of items) {
+        if (count === this.#size) {
+          this.#next = last;
+          return;
+        }
+        count++;
+        last = token;
+        yield show(json);
+      }
+    }
+  }
+
+  end(): JsonObject {
+    return this.#next === null ? {} : { next_page_token: Buffer.from(this.#next).toString('base64url') };
+  }
+}
+
+function pageSize(text: string | null): number {
+  if (text === null) return Number.POSITIVE_INFINITY;
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new BadRequest('page_size must be a whole number from 1 to 999999');
+  return Number(text);
+}
+
+/** The same, after its first element was made: an error of that is thrown here. */
+async function begun<T>(items: AsyncGenerator<T>): Promise<AsyncIterable<T>> {
+  const first = await items.next();
+  return (async function* () {
+    if (first.done !== true) yield first.value;
+    yield* items;
+  })();
+}
 
 /** The sections in Envoy's order. Clients expect each of them, also when it is empty. */
 function buildSections(
+  request: AdminRequest,
+  context: AdminContext,
   source: ConfigDumpSource,
-  clusters: readonly ClusterStatus[] | undefined,
-  accepts: NameTest,
-): JsonObject[] {
+  status: XdsStatus | null,
+): DumpSection[] {
+  const { query } = request;
+  const nameRegex = query.get('name_regex') || undefined;
+  const accepts = compileDumpFilter(nameRegex);
+  const mask = query.get('resource') === null ? '' : (query.get('mask') ?? '');
+  const fields = splitMask(mask).flatMap(([first = '', ...inner]) =>
+    CONFIG_FIELDS.has(first) && inner.length > 0 ? [inner.join('.')] : [],
+  );
   const last_updated = source.loadedAt.toISOString();
-  const wrap = (field: string, type: string, resources: readonly JsonObject[]): Json[] | undefined => {
-    const wrapped = resources
-      .filter((resource) => accepts?.(String(resource.name ?? '')) !== false)
-      .map((resource) => {
-        const typed = { '@type': `type.googleapis.com/${type}`, ...resource };
-        return { [field]: redactSecrets(typed), last_updated };
-      });
-    return wrapped.length === 0 ? undefined : wrapped;
-  };
-  const { bootstrap, staticClusters, staticListeners, staticRoutes } = source;
-  const byName = [...staticClusters].sort((a, b) => (String(a.name) < String(b.name) ? -1 : 1));
+  const dynamic = context.dynamic();
+  const from = new DynamicLists(dynamic, {
+    nameRegex,
+    accepts,
+    fields: fields.length === 0 ? undefined : fields,
+  });
+  const { bootstrap, staticClusters, staticListeners, staticSecrets = [] } = source;
+  const clusters = [...staticClusters].sort((a, b) => (String(a.name) < String(b.name) ? -1 : 1));
+  const fixed = (name: string, element: string, list: readonly JsonObject[], field: string, type: string) =>
+    staticList(name, element, list, accepts, wrapped(field, type, last_updated));
+  const version = (type: string) => ({ version_info: status?.versions[type] || undefined });
+  const withEndpoints =
+    hasFlag(request, 'include_eds') || query.get('resource')?.includes('endpoint_configs') === true;
   return [
-    { '@type': `${ADMIN}BootstrapConfigDump`, bootstrap: redactSecrets(bootstrap), last_updated },
+    { type: 'BootstrapConfigDump', fields: { bootstrap: redactSecrets(bootstrap), last_updated }, lists: [] },
     {
-      '@type': `${ADMIN}ClustersConfigDump`,
-      static_clusters: wrap('cluster', 'envoy.config.cluster.v3.Cluster', byName),
+      type: 'ClustersConfigDump',
+      fields: version(TYPES.cluster),
+      lists: [
+        fixed('static_clusters', 'StaticCluster', clusters, 'cluster', TYPES.cluster),
+        from.activeClusters(),
+        from.warmingClusters(),
+      ],
     },
-    ...(clusters === undefined ? [] : [endpointsSection(clusters, accepts)]),
+    ...(dynamic === null ? [] : [{ type: 'EcdsConfigDump', fields: {}, lists: [from.extensions()] }]),
+    ...(withEndpoints ? [endpointsSection(context, accepts)] : []),
     {
-      '@type': `${ADMIN}ListenersConfigDump`,
-      static_listeners: wrap('listener', 'envoy.config.listener.v3.Listener', staticListeners),
+      type: 'ListenersConfigDump',
+      fields: version(TYPES.listener),
+      lists: [
+        fixed('static_listeners', 'StaticListener', staticListeners, 'listener', TYPES.listener),
+        from.listeners(),
+      ],
     },
-    { '@type': `${ADMIN}ScopedRoutesConfigDump` },
     {
-      '@type': `${ADMIN}RoutesConfigDump`,
-      static_route_configs: wrap('route_config', 'envoy.config.route.v3.RouteConfiguration', staticRoutes),
+      type: 'ScopedRoutesConfigDump',
+      fields: {},
+      lists: [inlineScopeList(staticListeners, last_updated, dynamic, accepts), from.scopes()],
     },
-    secretsSection(source.staticSecrets ?? [], accepts),
+    {
+      type: 'RoutesConfigDump',
+      fields: {},
+      lists: [inlineRouteList(staticListeners, last_updated, dynamic, accepts), from.routes()],
+    },
+    {
+      type: 'SecretsConfigDump',
+      fields: {},
+      lists: [
+        staticList('static_secrets', 'StaticSecret', staticSecrets, accepts, (secret) => ({
+          name: secret.name,
+          secret: redactSecrets({ '@type': `type.googleapis.com/${TYPES.secret}`, ...secret }),
+        })),
+        from.activeSecrets(),
+        from.warmingSecrets(),
+      ],
+    },
   ];
-}
-
-function secretsSection(secrets: readonly JsonObject[], accepts: NameTest): JsonObject {
-  const shown = secrets
-    .filter(({ name }) => accepts?.(String(name ?? '')) !== false)
-    .map((secret) => ({
-      name: secret.name,
-      secret: redactSecrets({
-        '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
-        ...secret,
-      }),
-    }));
-  return { '@type': `${ADMIN}SecretsConfigDump`, static_secrets: shown.length === 0 ? undefined : shown };
-}
-
-function endpointsSection(clusters: readonly ClusterStatus[], accepts: NameTest): JsonObject {
-  const shown = clusters
-    .filter((cluster) => accepts?.(cluster.name) !== false)
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
-  const configs = shown.map((cluster) => ({
-    endpoint_config: {
-      '@type': 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
-      cluster_name: cluster.name,
-      endpoints: localities(cluster.hosts),
-      policy: { overprovisioning_factor: 140 },
-    },
-  }));
-  return {
-    '@type': `${ADMIN}EndpointsConfigDump`,
-    static_endpoint_configs: configs.length === 0 ? undefined : configs,
-  };
-}
-
-function localities(hosts: readonly HostStatus[]): JsonObject[] {
-  const groups = new Map<string, HostStatus[]>();
-  for (const host of hosts) {
-    const key = JSON.stringify([host.priority, host.region, host.zone, host.subZone]);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [host]);
-    else group.push(host);
-  }
-  return [...groups.values()].map((group) => ({
-    locality: {
-      region: group[0]?.region || undefined,
-      zone: group[0]?.zone || undefined,
-      sub_zone: group[0]?.subZone || undefined,
-    },
-    lb_endpoints: group.map(endpointJson),
-    priority: group[0]?.priority || undefined,
-    load_balancing_weight: 0,
-  }));
-}
-
-function endpointJson(host: HostStatus): JsonObject {
-  return {
-    endpoint: {
-      address: addressJson(host.address),
-      health_check_config: {},
-      hostname: host.hostname || undefined,
-    },
-    health_status: host.healthFlags.length === 0 ? 'HEALTHY' : 'UNHEALTHY',
-    load_balancing_weight: host.weight,
-  };
 }

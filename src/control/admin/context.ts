@@ -1,14 +1,13 @@
 import type { LogLevel } from '../../core/log.ts';
+import type { Json, JsonObject } from '../../core/redact.ts';
+import type { XdsQuery, XdsResource, XdsStatus } from '../../core/xds-protocol.ts';
 import type { Address } from '../../net/connection.ts';
 import type { StatAggregator } from '../../stats/aggregator.ts';
 import type { Exposition } from '../../stats/exposition.ts';
 import type { ServerState } from '../../stats/process.ts';
 import type { ClusterStatus as WorkerClusterStatus } from '../../upstream/status.ts';
 
-export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
-export interface JsonObject {
-  readonly [field: string]: Json | undefined;
-}
+export type { Json, JsonObject };
 
 /**
  * What the admin interface shows and does; the supervisor of the process provides it.
@@ -29,6 +28,8 @@ export interface AdminContext {
   staleSince(): Date | null;
   serverInfo(): ServerInfo;
   configDump(): ConfigDumpSource;
+  /** What came from control planes; null when everything is in the bootstrap. */
+  dynamic(): DynamicConfig | null;
   listeners(): readonly ListenerStatus[];
   /** Asks the workers; hosts of several workers are merged by the provider. */
   clusters(): Promise<readonly ClusterStatus[]>;
@@ -72,14 +73,27 @@ export interface ConfigDumpSource {
   /** `envoy.config.bootstrap.v3.Bootstrap`. */
   readonly bootstrap: JsonObject;
   readonly loadedAt: Date;
-  /** `envoy.config.cluster.v3.Cluster`, and so on; static ones only until there is xDS. */
+  /** `envoy.config.cluster.v3.Cluster`, and so on; those of the bootstrap. */
   readonly staticClusters: readonly JsonObject[];
   readonly staticListeners: readonly JsonObject[];
-  readonly staticRoutes: readonly JsonObject[];
   /** With everything that is secret in them: what shows them leaves it out. */
   readonly staticSecrets?: readonly JsonObject[];
   /** Paths of settings that are accepted without effect. */
   readonly inert: readonly string[];
+}
+
+export interface DynamicConfig {
+  /** Null when the thread that knows does not answer. */
+  status(): Promise<XdsStatus | null>;
+  /** In slices, each made when the one before was taken. Rejects with a BadField when the query names one. */
+  resources(query: XdsQuery): AsyncIterable<readonly XdsResource[]>;
+  /** A cluster that waits for its members or a first health check. */
+  warms(cluster: string): boolean;
+}
+
+/** A field that a query names is none of the message. */
+export class BadField extends Error {
+  override readonly name = 'BadField';
 }
 
 export interface RuntimeStatus {

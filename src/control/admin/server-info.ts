@@ -1,5 +1,5 @@
 import type { AdminContext, JsonObject } from './context.ts';
-import { type AdminReply, type Endpoint, jsonReply, textReply } from './endpoint.ts';
+import { type AdminReply, type AdminRequest, type Endpoint, jsonReply, textReply } from './endpoint.ts';
 
 /** Process and server facts: /server_info, /ready, /memory, /certs, /hot_restart_version. */
 export const serverEndpoints: readonly Endpoint[] = [
@@ -39,7 +39,8 @@ export const serverEndpoints: readonly Endpoint[] = [
     path: '/init_dump',
     help: 'print what is not initialised yet',
     mutates: false,
-    handle: () => jsonReply({}),
+    parameters: { mask: 'listener: only what listeners wait for, as Envoy shows it' },
+    handle: (request, context) => initDump(request, context),
   },
 ];
 
@@ -55,6 +56,17 @@ export async function readiness(
   const stale = context.staleSince();
   if (stale !== null) lines.push(`stale: the control plane is away, configuration of ${stale.toISOString()}`);
   return textReply(`${lines.join('\n')}\n`, state === 'LIVE' ? 200 : 503);
+}
+
+/** `envoy.admin.v3.UnreadyTargetsDumps`; Envoy's own shows listeners only. */
+async function initDump({ query }: AdminRequest, context: AdminContext): Promise<AdminReply> {
+  const mask = query.get('mask');
+  const unready = (await context.dynamic()?.status())?.unready ?? [];
+  const shown = unready.filter(
+    ({ name }) => mask === null || (mask === 'listener' && name.startsWith('init manager Listener')),
+  );
+  const dumps = shown.map(({ name, targets }) => ({ name, target_names: targets }));
+  return jsonReply(dumps.length === 0 ? {} : { unready_targets_dumps: dumps });
 }
 
 function serverInfo(context: AdminContext): JsonObject {

@@ -4,7 +4,8 @@ import type { ResourceHub } from './hub.ts';
 import type { Publisher } from './publisher.ts';
 import type { Held } from './resource.ts';
 import type { Secrets } from './secrets.ts';
-import { Warming } from './warming.ts';
+import type { Versions } from './status.ts';
+import { type Unready, Warming } from './warming.ts';
 
 /** A removed cluster that routes still lead to is kept for so long, for the routes that come behind. */
 const REMOVAL_GRACE_MS = 1000;
@@ -51,8 +52,19 @@ export class Clusters {
     return this.#entries.has(name);
   }
 
-  isWarming(name: string): boolean {
-    return this.#entries.get(name)?.next !== null;
+  /** What serves and what warms; undefined for one that is not known. */
+  versions(name: string): Versions | undefined {
+    const entry = this.#entries.get(name);
+    return entry === undefined
+      ? undefined
+      : { active: entry.active?.held ?? null, warming: entry.next?.held ?? null, draining: null };
+  }
+
+  /** What the clusters that warm wait for, under Envoy's names. */
+  unready(): Unready[] {
+    return [...this.#entries.values()].flatMap(({ name, next }) =>
+      next === null ? [] : [{ name: `init manager Cluster ${name}`, targets: next.warming.missing }],
+    );
   }
 
   /** A cluster of the bootstrap that the control thread has already; a server cannot replace it. */
@@ -108,8 +120,8 @@ export class Clusters {
     const { config } = version.held;
     const { edsClusterConfig } = config;
     if (config.type !== 'EDS' || edsClusterConfig?.edsConfig === undefined) return;
-    const ready = version.warming.need();
     const name = edsClusterConfig.serviceName || config.name || '';
+    const ready = version.warming.need(`target EDS ${name}`);
     const unwatch = this.#parts.endpoints.watch(edsClusterConfig.edsConfig, name, {
       onResource: (endpoints) => {
         // What was there once is not undone by a server's silence.

@@ -64,6 +64,10 @@ export class ResourceHub<T> {
     this.#acceptance = acceptance;
   }
 
+  get type(): string {
+    return this.#options.type;
+  }
+
   /** Calls back at once when the resource is there. Returns what ends it. Throws a ConfigError for a bad source. */
   watch(config: ConfigSource, name: string, watcher: Watcher<T>): () => void {
     const feed = this.#feedOf(config);
@@ -172,7 +176,7 @@ export class ResourceHub<T> {
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       const message = explainRefusal(this.#options.type, raw.name, error);
-      entry.refused = { version: raw.version, message, at: new Date() };
+      entry.refused = { version: raw.version, message, at: new Date(), bytes: raw.bytes };
       return message;
     }
     for (const watcher of [...entry.watchers]) watcher.onResource(entry.held);

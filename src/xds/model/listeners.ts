@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import type { TypedExtensionConfig } from '#plain/envoy.config.core.v3.ts';
 import type { Listener } from '#plain/envoy.config.listener.v3.ts';
+import { sameButForChains } from '../../config/chain-life.ts';
 import type { ResourceHub } from './hub.ts';
 import type { Publisher } from './publisher.ts';
 import {
@@ -12,7 +14,8 @@ import {
 import type { Held } from './resource.ts';
 import type { Routes } from './routes.ts';
 import type { Secrets } from './secrets.ts';
-import { Warming } from './warming.ts';
+import type { Versions } from './status.ts';
+import { type Unready, Warming } from './warming.ts';
 
 interface Version {
   readonly held: Held<Listener>;
@@ -34,6 +37,8 @@ export interface ListenersParts {
   readonly secrets: Secrets;
   readonly extensions: ResourceHub<TypedExtensionConfig>;
   readonly publisher: Publisher;
+  /** How long a listener that was replaced or removed drains, milliseconds. */
+  readonly drainMs: number;
   /** With the configurations of all filters in place; throws a ConfigError. */
   readonly check: (config: Listener) => void;
   readonly onWarmingChanged: (warming: number) => void;
@@ -44,6 +49,7 @@ export interface ListenersParts {
 export class Listeners {
   readonly #parts: ListenersParts;
   readonly #entries = new Map<string, Entry>();
+  readonly #draining = new Map<string, Held<Listener>>();
   #warming = 0;
 
   constructor(parts: ListenersParts) {
@@ -54,8 +60,27 @@ export class Listeners {
     return this.#warming;
   }
 
-  isWarming(name: string): boolean {
-    return this.#entries.get(name)?.next !== null;
+  /** What serves, what warms and what drains; undefined for one that is not known. */
+  versions(name: string): Versions | undefined {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return undefined;
+    const draining = this.#draining.get(name) ?? null;
+    return { active: entry.active?.held ?? null, warming: entry.next?.held ?? null, draining };
+  }
+
+  /** Listeners that are gone but for connections that end. */
+  leaving(): Held<Listener>[] {
+    return [...this.#draining.values()].filter((held) => !this.#entries.has(held.name));
+  }
+
+  /** What the listeners that warm wait for, under Envoy's names. */
+  unready(): Unready[] {
+    return [...this.#entries.values()].flatMap(({ name, next }) => {
+      if (next === null) return [];
+      const hash = createHash('sha256').update(next.held.bytes).digest().readBigUInt64BE();
+      const manager = `init manager Listener-local-init-manager ${name} ${hash}`;
+      return [{ name: manager, targets: next.warming.missing }];
+    });
   }
 
   set(held: Held<Listener>, fromBootstrap = false): void {
@@ -73,7 +98,10 @@ export class Listeners {
     const entry = this.#entries.get(name);
     if (entry === undefined || entry.fromBootstrap) return;
     this.#entries.delete(name);
-    if (entry.active !== null) this.#parts.publisher.removeListener(name);
+    if (entry.active !== null) {
+      this.#parts.publisher.removeListener(name);
+      this.#drain(entry.active.held);
+    }
     release(entry.active);
     release(entry.next);
     if (entry.next !== null) this.#countWarming(-1);
@@ -93,11 +121,15 @@ export class Listeners {
     const { config } = held;
     for (const { rds, scopedRoutes } of managersOf(config)) {
       if (rds?.configSource !== undefined) {
-        const ready = version.warming.need();
-        version.unwatch.push(this.#parts.routes.use(rds.configSource, rds.routeConfigName ?? '', ready));
+        const { routeConfigName = '' } = rds;
+        const ready = version.warming.need(
+          `shared target RdsRouteConfigSubscription RDS init ${routeConfigName}`,
+        );
+        version.unwatch.push(this.#parts.routes.use(rds.configSource, routeConfigName, ready));
       }
       if (scopedRoutes !== undefined) {
-        version.unwatch.push(this.#parts.routes.useScopes(scopedRoutes, version.warming.need()));
+        const ready = version.warming.need("target ConfigSubscriptionCommonBase init target 'SRDS'");
+        version.unwatch.push(this.#parts.routes.useScopes(scopedRoutes, ready));
       }
     }
     const sockets = filterChainsOf(config).map((chain) => chain.transportSocket);
@@ -109,7 +141,7 @@ export class Listeners {
 
   #watchExtension(entry: Entry, version: Version, wanted: DiscoveredExtension): void {
     const { name, defaultConfig, configSource, types } = wanted;
-    const ready = version.warming.need();
+    const ready = version.warming.need(`shared target FilterConfigSubscription init ${name}`);
     if (defaultConfig !== undefined) version.extensions?.set(name, defaultConfig);
     if (wanted.withoutWarming) ready();
     const unwatch = this.#parts.extensions.watch(configSource, name, {
@@ -132,8 +164,19 @@ export class Listeners {
     const before = entry.active;
     entry.active = version;
     entry.next = null;
+    if (before !== null && !sameButForChains(before.held.config, version.held.config))
+      this.#drain(before.held);
     release(before);
     this.#countWarming(-1);
+  }
+
+  /** Remembers what drains for as long as that may take, to show it. */
+  #drain(held: Held<Listener>): void {
+    this.#draining.set(held.name, held);
+    const timer = setTimeout(() => {
+      if (this.#draining.get(held.name) === held) this.#draining.delete(held.name);
+    }, this.#parts.drainMs);
+    timer.unref();
   }
 
   /** False when it cannot be used as it has come together; what serves goes on. */

@@ -22,7 +22,8 @@ import type { Acceptance, Held } from './resource.ts';
 import { Routes } from './routes.ts';
 import { Secrets } from './secrets.ts';
 import { ResourceSet } from './set.ts';
-import type { ResourceStatus } from './status.ts';
+import type { ResourceStatus, Versions } from './status.ts';
+import type { Unready } from './warming.ts';
 
 export const TYPES = {
   cluster: 'envoy.config.cluster.v3.Cluster',
@@ -42,6 +43,8 @@ export interface ModelParts {
   readonly publisher: Publisher;
   readonly stats: StatScope;
   readonly log: Logger;
+  /** How long a listener that was replaced or removed drains, milliseconds. */
+  readonly drainMs: number;
   /** The last good configuration of an earlier run. */
   readonly saved?: {
     find(type: string, name: string): RawResource | undefined;
@@ -78,7 +81,7 @@ export class XdsModel {
 
   constructor(parts: ModelParts) {
     this.#parts = parts;
-    const { open, acceptance, publisher, dry, stats, log } = parts;
+    const { open, acceptance, publisher, dry, stats, log, drainMs } = parts;
     const hub = <T>(type: string, statPrefix: string, check: (config: T) => void, keepRemoved: boolean) =>
       new ResourceHub<T>(
         {
@@ -124,6 +127,7 @@ export class XdsModel {
       secrets,
       extensions: this.#hubs.extensions,
       publisher,
+      drainMs,
       check: (config) => dry.listener(config),
       onWarmingChanged: (warming) => {
         warmingListeners.set(warming);
@@ -138,14 +142,34 @@ export class XdsModel {
     this.#proceed();
   }
 
-  /** Everything that is known, by type. */
-  status(): ResourceStatus[] {
-    const hubs = Object.values(this.#hubs).flatMap((hub) => hub.status());
-    const sets = [
-      ...(this.#cds?.status() ?? []).map((one) => this.#withWarming(one, this.#clusters)),
-      ...(this.#lds?.status() ?? []).map((one) => this.#withWarming(one, this.#listeners)),
+  /** Everything that is known, or that is known of a type. */
+  status(type?: string): ResourceStatus[] {
+    const wanted = (one: string): boolean => type === undefined || type === one;
+    const all: ResourceStatus[] = [];
+    if (wanted(TYPES.cluster))
+      for (const one of this.#cds?.status() ?? []) all.push(withVersions(one, this.#clusters));
+    if (wanted(TYPES.listener)) {
+      for (const one of this.#lds?.status() ?? []) all.push(withVersions(one, this.#listeners));
+      for (const held of this.#listeners.leaving()) all.push(leaving(held));
+    }
+    for (const hub of Object.values(this.#hubs)) if (wanted(hub.type)) all.push(...hub.status());
+    const routes = wanted(TYPES.routes) ? all.map((one) => this.#withHosts(one)) : all;
+    return [...routes, ...this.#routes.status().filter((one) => wanted(one.type))];
+  }
+
+  /** Newest version of what is asked for as a whole. */
+  versions(): Record<string, string> {
+    return { [TYPES.cluster]: this.#cds?.version ?? '', [TYPES.listener]: this.#lds?.version ?? '' };
+  }
+
+  /** Who waits, and what for, under Envoy's names. */
+  unready(): Unready[] {
+    const targets = this.#waits.size === 0 ? [] : [...this.#waits].map((what) => `target ${what}`);
+    return [
+      ...(targets.length === 0 ? [] : [{ name: 'init manager Server', targets }]),
+      ...this.#clusters.unready(),
+      ...this.#listeners.unready(),
     ];
-    return [...sets, ...hubs, ...this.#routes.status()];
   }
 
   /** What the start still waits for, in words. */
@@ -159,8 +183,10 @@ export class XdsModel {
     ];
   }
 
-  #withWarming(one: ResourceStatus, set: { isWarming(name: string): boolean }): ResourceStatus {
-    return one.held !== null && set.isWarming(one.name) ? { ...one, state: 'warming' } : one;
+  #withHosts(one: ResourceStatus): ResourceStatus {
+    if (one.type !== TYPES.routes) return one;
+    const hosts = this.#routes.hostsOf(one.name);
+    return hosts.length === 0 ? one : { ...one, hosts };
   }
 
   #startRuntime(): void {
@@ -310,6 +336,20 @@ export class XdsModel {
     }
     return this.#named.has(cluster);
   }
+}
+
+function withVersions(
+  one: ResourceStatus,
+  set: { versions(name: string): Versions | undefined },
+): ResourceStatus {
+  const versions = set.versions(one.name);
+  if (one.held === null || versions === undefined) return one;
+  return { ...one, state: versions.warming === null ? 'active' : 'warming', versions };
+}
+
+function leaving(held: Held<Listener>): ResourceStatus {
+  const versions = { active: null, warming: null, draining: held };
+  return { type: TYPES.listener, name: held.name, state: 'draining', held: null, refused: null, versions };
 }
 
 function checkNothing(): void {

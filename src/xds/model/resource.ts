@@ -21,6 +21,7 @@ export interface Refused {
   readonly version: string;
   readonly message: string;
   readonly at: Date;
+  readonly bytes: Uint8Array;
 }
 
 /** What accepting counts, over all types. */

@@ -87,6 +87,12 @@ export class Routes {
     return [...hosts, ...Array.from(this.#scopes, (scopes) => scopes.status()).flat()];
   }
 
+  /** Virtual hosts of a route configuration that came by themselves. */
+  hostsOf(name: string): Held<VirtualHost>[] {
+    const entry = this.#entries.get(name);
+    return entry === undefined ? [] : heldHosts(entry);
+  }
+
   #watch(source: ConfigSource, name: string): Entry {
     const entry: Entry = {
       name,
@@ -195,10 +201,12 @@ function routeOf(host: string): string {
   return host.slice(0, Math.max(0, host.lastIndexOf('/')));
 }
 
-function hostsOf({ name, hosts }: Entry): VirtualHost[] {
-  return Array.from(hosts?.set.values() ?? [])
-    .filter((held) => routeOf(held.name) === name)
-    .map((held) => held.config);
+function hostsOf(entry: Entry): VirtualHost[] {
+  return heldHosts(entry).map((held) => held.config);
+}
+
+function heldHosts({ name, hosts }: Entry): Held<VirtualHost>[] {
+  return Array.from(hosts?.set.values() ?? []).filter((held) => routeOf(held.name) === name);
 }
 
 /** One manager's scopes; each leads to a route configuration of its own. */
@@ -225,7 +233,8 @@ class Scopes {
   }
 
   status(): ResourceStatus[] {
-    return this.#set?.status() ?? [];
+    const group = this.#config.name ?? '';
+    return (this.#set?.status() ?? []).map((one) => ({ ...one, group }));
   }
 
   close(): void {

@@ -25,7 +25,7 @@ export class Secrets {
     const { sdsConfig, name = '' } = config;
     if (sdsConfig === undefined) return () => {};
     const key = secretKey(config, 'sds_secret_config');
-    const ready = warming.need();
+    const ready = warming.need(`shared target SdsApi ${name}`);
     return this.#hub.watch(sdsConfig, name, {
       onResource: (held) => {
         if (held !== null && this.#published.get(key) !== held.bytes) {

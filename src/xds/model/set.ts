@@ -33,6 +33,7 @@ export class ResourceSet<T> {
   readonly #subscription: Subscription;
   readonly #unconfirmed = new Set<string>();
   #cleaning: NodeJS.Timeout | null = null;
+  #version = '';
 
   /** Asks at once. Throws a ConfigError for a bad source. */
   constructor(options: SetOptions<T>, config: ConfigSource, open: OpenSource, acceptance: Acceptance) {
@@ -50,6 +51,11 @@ export class ResourceSet<T> {
         onMissing: () => options.onSettled(),
       },
     );
+  }
+
+  /** Of the newest update, whether all of it was accepted or not. */
+  get version(): string {
+    return this.#version;
   }
 
   get size(): number {
@@ -105,6 +111,7 @@ export class ResourceSet<T> {
       this.#refused.delete(name);
       if (this.#held.delete(name)) this.#options.onRemoved(name);
     }
+    this.#version = update.version;
     this.#options.onSettled();
     return mistakes;
   }
@@ -132,7 +139,7 @@ export class ResourceSet<T> {
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       const message = explainRefusal(type, raw.name, error);
-      this.#refused.set(raw.name, { version: raw.version, message, at: new Date() });
+      this.#refused.set(raw.name, { version: raw.version, message, at: new Date(), bytes: raw.bytes });
       return message;
     }
   }

@@ -1,9 +1,15 @@
+/** Who waits, and what for, under Envoy's names. */
+export interface Unready {
+  readonly name: string;
+  readonly targets: readonly string[];
+}
+
 /**
  * What one resource waits for before it may be used: its endpoints, routes, secrets. Watches outlive the waiting:
  * they deliver later versions, too, until the resource is replaced or goes.
  */
 export class Warming {
-  readonly #missing = new Set<object>();
+  readonly #missing = new Map<object, string>();
   readonly #onWarm: () => void;
   #started = false;
   #warm = false;
@@ -17,10 +23,15 @@ export class Warming {
     return this.#warm;
   }
 
-  /** Something to wait for; the function says that it is there. Only before `start`. */
-  need(): () => void {
+  /** What is not there yet. */
+  get missing(): string[] {
+    return [...this.#missing.values()];
+  }
+
+  /** Something to wait for, under Envoy's name; the function says that it is there. Only before `start`. */
+  need(what: string): () => void {
     const token = {};
-    this.#missing.add(token);
+    this.#missing.set(token, what);
     return () => {
       this.#missing.delete(token);
       this.#check();

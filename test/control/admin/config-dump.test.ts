@@ -1,8 +1,8 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { redactSecrets, SENSITIVE } from '../../../src/control/admin/redact.ts';
 import { startAdmin } from '../../../src/control/admin/server.ts';
+import { redactSecrets, SENSITIVE } from '../../../src/core/redact.ts';
 import { type Answer, ask, type FakeContext, fakeCluster, fakeContext, fakeHost } from './support.ts';
 
 async function setUp(t: Test): Promise<{ context: FakeContext; get: (path: string) => Promise<Answer> }> {
@@ -43,7 +43,11 @@ t.test('the dump has all sections, typed, with clusters by name', async (t) => {
       '@type': `${ADMIN}ListenersConfigDump`,
       static_listeners: [
         {
-          listener: { '@type': 'type.googleapis.com/envoy.config.listener.v3.Listener', name: 'in' },
+          listener: {
+            '@type': 'type.googleapis.com/envoy.config.listener.v3.Listener',
+            name: 'in',
+            filter_chains: [{ filters: [{ typed_config: { route_config: { name: 'local_route' } } }] }],
+          },
           last_updated: EPOCH,
         },
       ],

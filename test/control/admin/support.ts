@@ -43,8 +43,12 @@ export function fakeContext(): FakeContext {
       bootstrap: { node: { id: 'n1' } },
       loadedAt: new Date(0),
       staticClusters: [{ name: 'web' }, { name: 'db', type: 'STRICT_DNS' }],
-      staticListeners: [{ name: 'in' }],
-      staticRoutes: [{ name: 'local_route' }],
+      staticListeners: [
+        {
+          name: 'in',
+          filter_chains: [{ filters: [{ typed_config: { route_config: { name: 'local_route' } } }] }],
+        },
+      ],
       inert: ['static_resources.clusters[0].dns_lookup_family'],
     },
     clusterList: [],
@@ -65,6 +69,7 @@ export function fakeContext(): FakeContext {
     configDump(): ConfigDumpSource {
       return this.dump;
     },
+    dynamic: () => null,
     listeners: () => [
       { name: 'in', addresses: [{ ip: '127.0.0.1', port: 80, path: '' }] },
       { name: 'six', addresses: [{ ip: '::1', port: 81, path: '' }] },

@@ -41,6 +41,7 @@ function createModel(bootstrap: Bootstrap = DYNAMIC) {
     publisher,
     stats: new StatStore().root,
     log: { enabled: () => false, log: () => {} },
+    drainMs: 1000,
     onAnswer: () => {},
     onLive: () => {
       live = true;
@@ -343,4 +344,46 @@ t.test('what is known is told: active, warming, refused', async (t) => {
   t.equal(known.b?.state, 'active');
   t.match(known.bad?.refused?.message, /eds_cluster_config/);
   t.same(model.waitsFor(), ['1 clusters that warm']);
+  t.same(model.unready(), [{ name: 'init manager Cluster a', targets: ['target EDS a'] }]);
+  t.equal(model.versions()[TYPES.cluster], '1');
+});
+
+t.test('versions of a listener are told apart: the one that serves, warms, drains', async (t) => {
+  const { server, model, settle } = createModel();
+  const rds = (name: string, port: number) => ({
+    ...listener('l', { rds: { configSource: ADS, routeConfigName: name } }),
+    version: String(port),
+  });
+  const versionsOf = () => {
+    const [one] = model.status(TYPES.listener);
+    const { active, warming, draining } = one?.versions ?? {};
+    return [one?.state, active?.version, warming?.version, draining?.version];
+  };
+  await server.send([], [], TYPES.cluster);
+  await server.send([rds('r', 1)]);
+  await settle();
+  t.same(versionsOf(), ['warming', undefined, '1', undefined]);
+  const [unready] = model.unready();
+  t.match(unready?.name, /^init manager Listener-local-init-manager l \d+$/);
+  t.same(unready?.targets, ['shared target RdsRouteConfigSubscription RDS init r']);
+  await server.send([rawResource(TYPES.routes, { name: 'r' })]);
+  await settle();
+  t.same(versionsOf(), ['active', '1', undefined, undefined]);
+  t.same(model.unready(), []);
+  await server.send([rds('r2', 2)]);
+  await settle();
+  t.same(versionsOf(), ['warming', '1', '2', undefined]);
+  const typedConfig = { '@type': MANAGER, statPrefix: 'x', routeConfig: {}, httpFilters: [ROUTER] };
+  const elsewhere = {
+    address: { socketAddress: { address: '127.0.0.1', portValue: 2 } },
+    filterChains: [{ filters: [{ name: 'hcm', typedConfig }] }],
+  };
+  await server.send([rawResource(TYPES.listener, { name: 'l', ...elsewhere }, '3')]);
+  await settle();
+  t.same(versionsOf(), ['active', '3', undefined, '1'], 'the one before drains');
+  await server.send([], ['l'], TYPES.listener);
+  await settle();
+  const [gone] = model.status(TYPES.listener);
+  t.same([gone?.state, gone?.held], ['draining', null]);
+  t.equal(gone?.versions?.draining?.version, '3');
 });

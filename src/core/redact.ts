@@ -1,4 +1,7 @@
-import type { Json, JsonObject } from './context.ts';
+export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
+export interface JsonObject {
+  readonly [field: string]: Json | undefined;
+}
 
 /**
  * Fields that Envoy's protos mark `(udpa.annotations.sensitive)`, by their proto names; those whose name is no secret
@@ -31,12 +34,17 @@ export const SENSITIVE: ReadonlySet<string> = new Set([
 ]);
 
 const REDACTED = '[redacted]';
+/** The same as proto JSON has bytes. */
+const REDACTED_BYTES = 'W3JlZGFjdGVkXQ==';
 
-/** A copy in which secrets are replaced: strings become `[redacted]`, other values inside them vanish. */
+/**
+ * A copy of proto JSON in which secrets are replaced: strings become `[redacted]`, other values inside them vanish.
+ * `@type` comes first, as Envoy prints an Any.
+ */
 export function redactSecrets(value: Json, parent = ''): Json {
   if (Array.isArray(value)) return value.map((item: Json) => redactSecrets(item, parent));
   if (!isObject(value)) return value;
-  const copy: Record<string, Json | undefined> = {};
+  const copy = typeFirst(value);
   for (const [field, inner] of Object.entries(value)) {
     if (inner === undefined) continue;
     const secret = SENSITIVE.has(field) || SENSITIVE.has(`${parent}.${field}`);
@@ -45,16 +53,21 @@ export function redactSecrets(value: Json, parent = ''): Json {
   return copy;
 }
 
-function blackOut(value: Json): Json | undefined {
-  if (typeof value === 'string') return REDACTED;
+function blackOut(value: Json, name = ''): Json | undefined {
+  if (typeof value === 'string') return name === 'inline_bytes' ? REDACTED_BYTES : REDACTED;
   if (Array.isArray(value)) return value.map((item: Json) => blackOut(item) ?? null);
   if (!isObject(value)) return undefined;
-  const copy: Record<string, Json | undefined> = {};
+  const copy = typeFirst(value);
   for (const [field, inner] of Object.entries(value)) {
     if (inner === undefined) continue;
-    copy[field] = field === '@type' ? inner : blackOut(inner);
+    copy[field] = field === '@type' ? inner : blackOut(inner, field);
   }
   return copy;
+}
+
+function typeFirst(value: JsonObject): Record<string, Json | undefined> {
+  const type = value['@type'];
+  return type === undefined ? {} : { '@type': type };
 }
 
 function isObject(value: Json): value is JsonObject {
