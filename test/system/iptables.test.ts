@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { createNamespace, type Namespace, needRootAnd } from '../support/netns.ts';
@@ -111,6 +112,18 @@ function dial(from: Namespace, targets: readonly string[], as = APP): Capture[] 
   return JSON.parse(ran.out) as Capture[];
 }
 
+/** Dials one after the other while the test goes on. */
+function startDial(
+  from: Namespace,
+  targets: readonly string[],
+): { over(): boolean; captures(): Promise<Capture[]> } {
+  const user = ['setpriv', `--reuid=${APP}`, `--regid=${APP}`, '--clear-groups'];
+  const command = ['netns', 'exec', from.name, ...user, ...NODE, PROGRAM, 'dial', ...targets];
+  const child = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const said = text(child.stdout);
+  return { over: () => child.exitCode !== null, captures: async () => JSON.parse(await said) as Capture[] };
+}
+
 function captured(targets: readonly string[], localPort: number): Capture[] {
   return targets.map((target) => ({ dialled: target, original: target, localPort }));
 }
@@ -213,6 +226,23 @@ for (const backend of ['iptables-nft', 'iptables-legacy', 'nft'] as const) {
     t.match(direct.err, /ECONNREFUSED 10\.78\.0\.2:1/, 'an excluded destination is asked itself');
     const own = inside(both.pod, [...NODE, PROGRAM, 'dial', '10.78.0.2 1'], PROXY);
     t.match(own.err, /ECONNREFUSED 10\.78\.0\.2:1/, 'what the proxy sends goes out');
+  });
+
+  t.test(`${backend}: while rules are set again no connection goes around the proxy`, async (t) => {
+    const both = pods(t);
+    t.equal(inox(both.pod, '--backend', backend).code, 0);
+    await serve(t, both, '15001');
+    // Who got around the proxy would be heard here.
+    await serve(t, { pod: both.other, other: both.pod }, '9000');
+    const targets = Array.from({ length: 600 }, () => '10.78.0.2 9000');
+    const dialling = startDial(both.pod, targets);
+    let times = 0;
+    for (; times < 3 || (times < 6 && !dialling.over()); times++) {
+      const more = times % 2 === 0 ? ['--exclude-outbound-ports', '9999'] : [];
+      t.equal(inox(both.pod, '--backend', backend, ...more).code, 0);
+    }
+    const ports = new Set((await dialling.captures()).map(({ localPort }) => localPort));
+    t.same([...ports], [15001], `${times} times`);
   });
 
   t.test(`${backend}: --check says what works, and finds rules that do not`, async (t) => {
