@@ -1,8 +1,10 @@
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { Cell } from '../core/cell.ts';
+import type { Cell } from '../core/cell.ts';
 import { ConfigError, type ConfigProblem } from '../core/errors.ts';
+import { NOWHERE } from '../stats/nowhere.ts';
 import type { Cluster } from '../upstream/cluster.ts';
+import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import type { ClusterContext } from '../upstream/context.ts';
 import { compileCluster } from './cluster.ts';
 import { at, type CompileContext } from './context.ts';
@@ -11,6 +13,40 @@ import { LiveRoutes } from './live-routes.ts';
 
 /** A compile context without what this file adds to it: clusters and routes. */
 export type BaseContext = Omit<CompileContext, 'cluster' | 'findCluster' | 'clusterExists' | 'routes'>;
+
+/** What a cluster is made of when the first request asks for it. */
+interface Dormant {
+  readonly config: ClusterConfig;
+  hosts: ClusterHosts | null;
+}
+
+/** Holds a cluster, or knows how to get it. */
+class ClusterCell implements Cell<Cluster> {
+  #value: Cluster | undefined;
+  /** Fills the cell, unless the cluster cannot be made. */
+  wake: (() => void) | null = null;
+
+  get value(): Cluster | undefined {
+    return this.#value === undefined && this.wake !== null ? this.#awake() : this.#value;
+  }
+
+  set value(cluster: Cluster | undefined) {
+    this.wake = null;
+    this.#value = cluster;
+  }
+
+  #awake(): Cluster | undefined {
+    const { wake } = this;
+    this.wake = null;
+    wake?.();
+    return this.#value;
+  }
+}
+
+/** Health checks and outlier detection want to know of its members from the start. */
+function isWatched({ healthChecks, outlierDetection }: ClusterConfig): boolean {
+  return (healthChecks?.length ?? 0) > 0 || outlierDetection !== undefined;
+}
 
 /**
  * The clusters, routes and listeners of a thread. Names meet in Cells, so that the order in which they come does
@@ -21,13 +57,16 @@ export class Resources {
   readonly routes = new LiveRoutes();
   /** How often a cluster was looked up by its name: compiling does, serving does not. */
   clusterLookups = 0;
-  readonly #cells = new Map<string, Cell<Cluster>>();
+  readonly #cells = new Map<string, ClusterCell>();
+  readonly #dormant = new Map<string, Dormant>();
+  readonly #onException: (error: unknown) => void;
   readonly #clusterContext: ClusterContext;
   readonly #ctx: CompileContext;
   /** Names that count as known although they are not there yet. */
   #announced: ReadonlySet<string> = new Set();
 
   constructor(base: BaseContext, clusterContext: ClusterContext) {
+    this.#onException = base.onException;
     this.#clusterContext = {
       ...clusterContext,
       clusterCell: (name) => this.#cell(name),
@@ -37,7 +76,8 @@ export class Resources {
       ...base,
       cluster: (name) => this.#cell(name),
       findCluster: (name) => this.#cells.get(name),
-      clusterExists: (name) => this.clusters.has(name) || this.#announced.has(name),
+      clusterExists: (name) =>
+        this.clusters.has(name) || this.#dormant.has(name) || this.#announced.has(name),
       routes: this.routes,
     };
   }
@@ -59,8 +99,61 @@ export class Resources {
     before?.drain();
   }
 
+  /**
+   * A cluster that came by xDS: of the thousands in a mesh this proxy uses a few, so it is compiled when the first
+   * request asks for it. What replaces a cluster that is in use, or is watched, is compiled at once.
+   * `hosts`: its members, null when they are not known yet.
+   */
+  setCluster(config: ClusterConfig, hosts: ClusterHosts | null): void {
+    const name = config.name ?? '';
+    if (this.clusters.has(name) || isWatched(config) || name === this.#clusterContext.localCluster) {
+      this.#dormant.delete(name);
+      this.publishCluster(this.#createWith(config, hosts));
+      return;
+    }
+    this.#dormant.set(name, { config, hosts });
+    this.#cell(name).wake = () => this.#wake(name);
+  }
+
+  /** Members that discovery or the control plane have found. */
+  updateHosts(name: string, hosts: ClusterHosts): void {
+    const dormant = this.#dormant.get(name);
+    if (dormant !== undefined) dormant.hosts = hosts;
+    else this.clusters.get(name)?.update(hosts);
+  }
+
+  /** To look at: those that were never asked for are made without statistics, and nobody keeps them. */
+  *allClusters(): Generator<Cluster> {
+    yield* this.clusters.values();
+    for (const { config, hosts } of this.#dormant.values()) {
+      const cluster = compileCluster(config, { ...this.#clusterContext, stats: NOWHERE, addedViaApi: true });
+      if (hosts !== null) cluster.update(hosts);
+      yield cluster;
+    }
+  }
+
+  #wake(name: string): void {
+    const dormant = this.#dormant.get(name);
+    if (dormant === undefined) return;
+    this.#dormant.delete(name);
+    try {
+      this.publishCluster(this.#createWith(dormant.config, dormant.hosts));
+    } catch (error) {
+      // It was compiled before it was accepted; requests are answered as if it were not there.
+      this.#onException(error);
+    }
+  }
+
+  #createWith(config: ClusterConfig, hosts: ClusterHosts | null): Cluster {
+    const cluster = this.createCluster(config, true);
+    // With its members, so that no request finds it empty.
+    if (hosts !== null) cluster.update(hosts);
+    return cluster;
+  }
+
   /** Requests for it are answered with 503 from now on. */
   removeCluster(name: string): void {
+    if (this.#dormant.delete(name)) this.#cell(name).wake = null;
     const cluster = this.clusters.get(name);
     if (cluster === undefined) return;
     this.clusters.delete(name);
@@ -73,11 +166,11 @@ export class Resources {
     return compileListener(config, this.#ctx);
   }
 
-  #cell(name: string): Cell<Cluster> {
+  #cell(name: string): ClusterCell {
     this.clusterLookups++;
     let cell = this.#cells.get(name);
     if (cell === undefined) {
-      cell = new Cell();
+      cell = new ClusterCell();
       this.#cells.set(name, cell);
     }
     return cell;

@@ -27,6 +27,8 @@ import type { CompileRouteFilters, PerFilterLevel } from './per-filter-config.ts
 export interface RouteContext<C = unknown> extends ForwardContext<C> {
   /** Given: routes may configure and disable filters. */
   readonly routeFilters?: CompileRouteFilters;
+  /** Given: of many virtual hosts each is compiled at its first request; hears what is wrong with one then. */
+  readonly onLate?: (error: unknown) => void;
 }
 
 /** What a route's action takes over from the levels around it. */

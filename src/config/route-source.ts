@@ -23,6 +23,7 @@ export function compileRouteSource(
       return compileRouteTable<Cluster>(routes, {
         cluster: ctx.cluster,
         ...(checked ? { clusterExists: ctx.clusterExists } : {}),
+        ...(validate || ctx.dry ? {} : { onLate: ctx.onException }),
         runtimeFractions: runtimeFractions(ctx),
         routeFilters,
         retryExtensions: ctx.extensions,

@@ -10,7 +10,13 @@ import { compileRouteMatch } from '../route/match.ts';
 import { compileHeaderMutations, type HeaderMutations, orderMutations } from '../route/policy.ts';
 import { tlsLocation } from '../route/redirect.ts';
 import { type RouteEntry, RouteIndex } from '../route/route-index.ts';
-import { RouteTable, type VirtualHost, type VirtualHostIndex, type WildcardDomains } from '../route/table.ts';
+import {
+  type RequireTls,
+  RouteTable,
+  type VirtualHost,
+  type VirtualHostIndex,
+  type WildcardDomains,
+} from '../route/table.ts';
 import { compileRoute, type RouteContext, type RouteLevel } from './route-action.ts';
 
 export type { RouteContext } from './route-action.ts';
@@ -23,11 +29,19 @@ export function compileRouteTable<C = unknown>(
   const problems: ConfigProblem[] = [];
   const table = attempt(problems, () => compileTableLevel(config));
   const domains = new DomainIndex<Route<C>>();
-  for (const [i, hostConfig] of (config.virtualHosts ?? []).entries()) {
-    const path = `virtual_hosts[${i}]`;
-    const host = compileVirtualHost(hostConfig, path, table, config, ctx, problems);
+  const hosts = config.virtualHosts ?? [];
+  const { onLate } = ctx;
+  for (const [i, hostConfig] of hosts.entries()) {
+    const compile = (found: ConfigProblem[]) =>
+      compileVirtualHost(hostConfig, `virtual_hosts[${i}]`, table, config, ctx, found);
+    const host = new LazyVirtualHost(
+      hostConfig.name ?? '',
+      onLate !== undefined && hosts.length > EAGER_HOSTS
+        ? () => compileLate(hostConfig, compile, onLate)
+        : compile(problems),
+    );
     for (const [j, domain] of (hostConfig.domains ?? []).entries()) {
-      attempt(problems, () => domains.add(domain, host, `${path}.domains[${j}]`));
+      attempt(problems, () => domains.add(domain, host, () => `virtual_hosts[${i}].domains[${j}]`));
     }
   }
   if (problems.length > 0) throw new ConfigError(problems);
@@ -35,6 +49,56 @@ export function compileRouteTable<C = unknown>(
     ignorePortInHostMatching: config.ignorePortInHostMatching === true,
     ignorePathParameters: config.ignorePathParametersInPathMatching === true,
   });
+}
+
+/** So many virtual hosts are compiled at once. Of more, in a mesh, most never see a request of this proxy. */
+const EAGER_HOSTS = 64;
+
+type HostParts<R> = Pick<VirtualHost<R>, 'routes' | 'requireTls' | 'tlsRedirect'>;
+
+/** A virtual host that may be compiled when its first request comes. */
+class LazyVirtualHost<R> implements VirtualHost<R> {
+  readonly name: string;
+  #parts: HostParts<R> | null;
+  #compile: (() => HostParts<R>) | null;
+
+  constructor(name: string, parts: HostParts<R> | (() => HostParts<R>)) {
+    this.name = name;
+    this.#parts = typeof parts === 'function' ? null : parts;
+    this.#compile = typeof parts === 'function' ? parts : null;
+  }
+
+  get routes(): RouteIndex<R> {
+    return (this.#parts ?? this.#make()).routes;
+  }
+
+  get requireTls(): RequireTls {
+    return (this.#parts ?? this.#make()).requireTls;
+  }
+
+  get tlsRedirect(): R {
+    return (this.#parts ?? this.#make()).tlsRedirect;
+  }
+
+  #make(): HostParts<R> {
+    if (this.#compile === null) throw new Error('a virtual host needs its parts while it is made');
+    this.#parts = this.#compile();
+    this.#compile = null;
+    return this.#parts;
+  }
+}
+
+/** It was compiled before it was accepted; one that cannot be all the same has no routes (404). */
+function compileLate<C>(
+  config: VirtualHostConfig,
+  compile: (problems: ConfigProblem[]) => HostParts<Route<C>>,
+  onLate: (error: unknown) => void,
+): HostParts<Route<C>> {
+  const problems: ConfigProblem[] = [];
+  const parts = compile(problems);
+  if (problems.length === 0) return parts;
+  onLate(new ConfigError(problems));
+  return { ...parts, routes: new RouteIndex([]), requireTls: config.requireTls ?? 'NONE' };
 }
 
 /** Collects the problems of one part so that the next parts are looked at too. */
@@ -90,7 +154,7 @@ function compileVirtualHost<C>(
   tableConfig: RouteConfiguration,
   ctx: RouteContext<C>,
   problems: ConfigProblem[],
-): VirtualHost<Route<C>> {
+): HostParts<Route<C>> {
   if (config.matcher !== undefined) {
     problems.push({ path: `${path}.matcher`, message: 'matcher trees are not supported' });
   }
@@ -121,7 +185,6 @@ function compileVirtualHost<C>(
   }
   const name = config.name ?? '';
   return {
-    name,
     routes: new RouteIndex(entries),
     requireTls: config.requireTls ?? 'NONE',
     tlsRedirect: tlsRedirect(
@@ -156,11 +219,11 @@ class DomainIndex<R> {
   readonly #prefixes = new Map<number, Map<string, VirtualHost<R>>>();
   #fallback: VirtualHost<R> | undefined;
 
-  add(given: string, host: VirtualHost<R>, path: string): void {
+  add(given: string, host: VirtualHost<R>, path: () => string): void {
     const domain = asciiLower(toWire(given));
     if (domain === '*') {
       if (this.#fallback !== undefined)
-        throw ConfigError.at(path, 'only one virtual host may have the domain *');
+        throw ConfigError.at(path(), 'only one virtual host may have the domain *');
       this.#fallback = host;
     } else if (domain.startsWith('*')) {
       addUnique(byLength(this.#suffixes, domain.length - 1), domain.slice(1), host, given, path);
@@ -198,9 +261,9 @@ function addUnique<R>(
   key: string,
   host: VirtualHost<R>,
   given: string,
-  path: string,
+  path: () => string,
 ): void {
-  if (hosts.has(key)) throw ConfigError.at(path, `domain '${given}' is given more than once`);
+  if (hosts.has(key)) throw ConfigError.at(path(), `domain '${given}' is given more than once`);
   hosts.set(key, host);
 }
 

@@ -46,6 +46,8 @@ export class LiveConfig {
   readonly holdings = new Map<string, Int32Array>();
   readonly counts = new Map<string, Int32Array>();
   readonly #parts: LiveConfigParts;
+  /** Clusters that the process began with. */
+  readonly #first = new Set<ClusterConfig>();
   readonly #warming = new Map<string, Warming>();
   /** Clusters on their way to the workers: what is found out of them meanwhile follows behind. */
   readonly #onTheWay = new Set<string>();
@@ -61,6 +63,7 @@ export class LiveConfig {
   /** What the process starts with, before there are workers. */
   init(clusters: readonly ClusterConfig[]): void {
     for (const config of clusters) {
+      this.#first.add(config);
       this.clusters.set(config.name ?? '', config);
       this.holdings.set(config.name ?? '', createHoldingsMemory(this.#parts.concurrency));
       this.#parts.stats.clusterAdded.inc();
@@ -97,9 +100,14 @@ export class LiveConfig {
     return this.#warming.has(cluster);
   }
 
-  seed(): Pick<WorkerInit, 'clusters' | 'listeners' | 'routes' | 'scopes' | 'hosts' | 'holdings' | 'counts'> {
+  seed(): Pick<
+    WorkerInit,
+    'clusters' | 'dynamicClusters' | 'listeners' | 'routes' | 'scopes' | 'hosts' | 'holdings' | 'counts'
+  > {
+    const all = [...this.clusters.values()];
     return {
-      clusters: [...this.clusters.values()],
+      clusters: all.filter((config) => this.#first.has(config)),
+      dynamicClusters: all.filter((config) => !this.#first.has(config)),
       listeners: [...this.listeners.values()],
       routes: [...this.routes.values()],
       scopes: Array.from(this.scopes, ([name, scopes]) => ({ name, scopes })),
@@ -148,6 +156,8 @@ export class LiveConfig {
       const assignment = assignments.get(name);
       assignments.delete(name);
       this.#onTheWay.add(name);
+      // One that names its members itself has none of those that were found for the version before.
+      if (config.type !== 'EDS' && !Discovery.finds(config)) this.hosts.delete(name);
       health.set(config);
       discovery.remove(name);
       if (assignment !== undefined) this.#setEndpoints(name, assignment);

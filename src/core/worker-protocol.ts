@@ -18,6 +18,8 @@ export interface WorkerInit {
   readonly listeners: readonly object[];
   /** `envoy.config.cluster.v3.Cluster` as sparse plain objects. */
   readonly clusters: readonly object[];
+  /** Those that came by xDS: compiled when they are used. */
+  readonly dynamicClusters: readonly object[];
   /** `RouteConfiguration`s and scopes that came by themselves; see ConfigUpdate. */
   readonly routes?: readonly object[];
   readonly scopes?: readonly { readonly name: string; readonly scopes: readonly object[] }[];

@@ -15,6 +15,7 @@ import { SecretStore } from '../config/tls-secrets.ts';
 import type { Clock } from '../core/clock.ts';
 import { LagWatch } from '../core/lag-watch.ts';
 import type { Logger } from '../core/log.ts';
+import { unpackRoutesNow } from '../core/packed-routes.ts';
 import type { Random } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';
 import { createSharedCount } from '../core/shared-count.ts';
@@ -80,7 +81,7 @@ export interface DataPlane {
 /** The composition root of the data plane: plain configuration in, clusters and listeners out. */
 export function createDataPlane(
   init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'> &
-    Partial<Pick<WorkerInit, 'health' | 'routes' | 'scopes'>> &
+    Partial<Pick<WorkerInit, 'dynamicClusters' | 'health' | 'routes' | 'scopes'>> &
     Partial<Pick<WorkerInit, 'localCluster' | 'signals' | 'counts' | 'secrets' | 'ticketSecret'>>,
   parts: DataPlaneParts,
 ): DataPlane {
@@ -190,7 +191,8 @@ export function createDataPlane(
       ),
     },
   );
-  for (const config of init.routes ?? []) resources.routes.set(config);
+  for (const config of init.dynamicClusters ?? []) resources.setCluster(config, null);
+  for (const packed of init.routes ?? []) resources.routes.set(unpackRoutesNow(packed));
   for (const { name, scopes } of init.scopes ?? []) resources.routes.setScopes(name, scopes);
   return {
     resources,

@@ -5,6 +5,7 @@ import { collectGarbage, collectGarbageOnce } from '../core/collect-garbage.ts';
 import { LagWatch } from '../core/lag-watch.ts';
 import { LevelLogger } from '../core/log.ts';
 import { createRandom } from '../core/random.ts';
+import { Slices } from '../core/slices.ts';
 import type { FromWorker, ToWorker, WorkerInit } from '../core/worker-protocol.ts';
 import { ReadArena } from '../net/read-arena.ts';
 import { createTcpDial } from '../net/tcp-dial.ts';
@@ -12,10 +13,10 @@ import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import type { HostHealth } from '../upstream/health-view.ts';
-import { clusterStatus } from '../upstream/status.ts';
+import { type ClusterStatus, clusterStatus } from '../upstream/status.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { Listeners } from './listeners.ts';
-import { applyUpdate } from './update.ts';
+import { applyUpdate, SLICE_MS } from './update.ts';
 
 /** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
 function main(): void {
@@ -52,7 +53,7 @@ function main(): void {
     onHostSignal: (cluster, host, signal) => send({ type: 'host-signal', cluster, host, signal }),
   });
   for (const [name, hosts] of Object.entries(init.hosts))
-    plane.clusters.get(name)?.update(hosts as ClusterHosts);
+    plane.resources.updateHosts(name, hosts as ClusterHosts);
   store.flush();
   // Before the first connection, which would have to wait for it.
   collectGarbageOnce();
@@ -98,7 +99,7 @@ async function openListeners(
 function obey(message: ToWorker, { plane, listeners, log, send }: Parts): void {
   switch (message.type) {
     case 'hosts':
-      plane.clusters.get(message.cluster)?.update(message.hosts as ClusterHosts);
+      plane.resources.updateHosts(message.cluster, message.hosts as ClusterHosts);
       return;
     case 'health':
       plane.clusters.get(message.cluster)?.applyHealth(message.hosts as readonly HostHealth[]);
@@ -117,7 +118,9 @@ function obey(message: ToWorker, { plane, listeners, log, send }: Parts): void {
       log.level = message.level;
       return;
     case 'query':
-      send({ type: 'answer', id: message.id, data: answer(message.what, plane, listeners) });
+      void answer(message.what, plane, listeners).then((data) => {
+        send({ type: 'answer', id: message.id, data });
+      });
       return;
     case 'stop-listening':
       listeners.stop(message.inboundOnly);
@@ -163,9 +166,20 @@ function countReplacedSecret(): void {
   if (replacedSecrets % SECRETS_PER_COLLECTION === 0) collectGarbage();
 }
 
-function answer(what: 'clusters' | 'listeners', plane: DataPlane, listeners: Listeners): unknown {
-  if (what === 'clusters') return [...plane.clusters.values()].map(clusterStatus);
-  return listeners.compiled.map((listener) => ({ name: listener.name, address: listener.address }));
+async function answer(
+  what: 'clusters' | 'listeners',
+  plane: DataPlane,
+  listeners: Listeners,
+): Promise<unknown> {
+  if (what === 'listeners')
+    return listeners.compiled.map((listener) => ({ name: listener.name, address: listener.address }));
+  const slices = new Slices(SLICE_MS);
+  const all: ClusterStatus[] = [];
+  for (const cluster of plane.resources.allClusters()) {
+    all.push(clusterStatus(cluster));
+    await slices.breathe();
+  }
+  return all;
 }
 
 /** After a drain began: how many connections are left, at once and until there are none. */

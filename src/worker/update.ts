@@ -2,13 +2,15 @@ import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
 import type { RouteConfiguration, ScopedRouteConfiguration } from '#plain/envoy.config.route.v3.ts';
 import type { UpdateOutcome } from '../core/config-update.ts';
+import { unpackRoutes } from '../core/packed-routes.ts';
+import { Slices } from '../core/slices.ts';
 import type { WorkerUpdate } from '../core/worker-protocol.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Listeners } from './listeners.ts';
 
-/** The update may use so much of a turn before connections have theirs. */
-const SLICE_MS = 2;
+/** What is not a request may use so much of a turn before connections have theirs. */
+export const SLICE_MS = 2;
 
 /**
  * Takes over a step of the configuration, a little at a time: what is new first, then what leads to it, removals
@@ -30,17 +32,19 @@ export async function applyUpdate(
       onException(error);
     }
   };
-  const slices = new Slices();
+  const slices = new Slices(SLICE_MS);
   plane.memory.add(update);
   if (update.runtime !== undefined) plane.setRuntime(update.runtime);
   for (const { key, secret } of update.secrets ?? []) plane.secrets.set(key, secret);
   for (const config of (update.clusters ?? []) as readonly ClusterConfig[]) {
-    guard(() => addCluster(config, update, plane));
+    const hosts = update.hosts?.[config.name ?? ''] ?? null;
+    guard(() => resources.setCluster(config, hosts as ClusterHosts | null));
     await slices.breathe();
   }
-  for (const config of (update.routes ?? []) as readonly RouteConfiguration[]) {
-    guard(() => resources.routes.set(config));
+  for (const packed of update.routes ?? []) {
+    const config = await unpackRoutes<RouteConfiguration>(packed, slices);
     await slices.breathe();
+    guard(() => resources.routes.set(config));
   }
   for (const { name, scopes } of update.scopes ?? []) {
     guard(() => resources.routes.setScopes(name, scopes as readonly ScopedRouteConfiguration[]));
@@ -62,23 +66,4 @@ export async function applyUpdate(
     await slices.breathe();
   }
   return { failedListeners };
-}
-
-function addCluster(config: ClusterConfig, update: WorkerUpdate, plane: DataPlane): void {
-  const name = config.name ?? '';
-  const cluster = plane.resources.createCluster(config, true);
-  // With its members, so that no request finds it empty.
-  const hosts = update.hosts?.[name];
-  if (hosts !== undefined) cluster.update(hosts as ClusterHosts);
-  plane.resources.publishCluster(cluster);
-}
-
-class Slices {
-  #since = performance.now();
-
-  async breathe(): Promise<void> {
-    if (performance.now() - this.#since < SLICE_MS) return;
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    this.#since = performance.now();
-  }
 }

@@ -28,6 +28,7 @@ interface Open {
 /** A control plane in the test's hands: it sees what is asked for, and answers when the test says so. */
 export class FakeDiscovery implements DiscoverySource {
   readonly #open = new Set<Open>();
+  readonly #questions = new Map<string, number>();
 
   readonly open: OpenSource = (config: ConfigSource) => {
     if (config.ads === undefined) throw new Error('the fake is asked for ads only');
@@ -40,6 +41,7 @@ export class FakeDiscovery implements DiscoverySource {
     return {
       setNames: (names) => {
         open.names = names;
+        this.#questions.set(options.type, this.questions(options.type) + 1);
       },
       close: () => void this.#open.delete(open),
     };
@@ -53,6 +55,11 @@ export class FakeDiscovery implements DiscoverySource {
   asked(type: string): string[] | null {
     const all = [...this.#open].filter((one) => one.options.type === type);
     return all.length === 0 ? null : [...new Set(all.flatMap((one) => [...one.names]))].sort();
+  }
+
+  /** How often other names were asked for. */
+  questions(type: string): number {
+    return this.#questions.get(type) ?? 0;
   }
 
   /** Resolves with what is wrong with the resources. */

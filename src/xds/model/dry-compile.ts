@@ -1,16 +1,16 @@
 import type { Cluster } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener } from '#plain/envoy.config.listener.v3.ts';
 import type { RouteConfiguration } from '#plain/envoy.config.route.v3.ts';
+import type { Resources } from '../../config/resources.ts';
 import { systemClock } from '../../core/clock.ts';
 import { ConfigError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { createRandom } from '../../core/random.ts';
 import type { NodeIdentity } from '../../core/worker-protocol.ts';
-import { StatStore } from '../../stats/store.ts';
-import { createDataPlane, type DataPlaneParts } from '../../worker/data-plane.ts';
+import { NOWHERE } from '../../stats/nowhere.ts';
+import { createDataPlane } from '../../worker/data-plane.ts';
 
 const SILENT: Logger = { enabled: () => false, log: () => {} };
-const WHERE = /^static_resources\.(clusters|listeners)\[0\]\.?/;
 const MANAGER = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
 const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
 
@@ -18,6 +18,8 @@ const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
 export class DryCompiler {
   readonly #node: NodeIdentity;
   readonly #envoyStrict: boolean;
+  /** For what is compiled in one turn: names that it meets are forgotten with it. */
+  #resources: Resources | null = null;
 
   constructor(node: NodeIdentity, envoyStrict: boolean) {
     this.#node = node;
@@ -25,11 +27,11 @@ export class DryCompiler {
   }
 
   cluster(config: Cluster): void {
-    this.#compile([config], []);
+    this.#plane().createCluster(config);
   }
 
   listener(config: Listener): void {
-    this.#compile([], [config]);
+    this.#plane().compileListener(config);
   }
 
   /** Without the filters of the managers that will use it: what their routes configure is read there. */
@@ -46,32 +48,33 @@ export class DryCompiler {
       filterChains: [{ filters: [{ name: 'http', typedConfig: { type: MANAGER, value: manager } }] }],
     };
     try {
-      this.#compile([], [listener]);
+      this.#plane().compileListener(listener);
     } catch (error) {
       throw strip(error, /^filter_chains\[0\]\.filters\[0\]\.typed_config\.route_config\.?/);
     }
   }
 
-  #compile(clusters: readonly Cluster[], listeners: readonly Listener[]): void {
-    const parts: DataPlaneParts = {
-      dry: true,
-      stats: new StatStore().root,
-      clock: systemClock,
-      random: createRandom(1),
-      log: SILENT,
-      dial: () => {
-        throw new Error('a dry compile must not dial');
+  #plane(): Resources {
+    if (this.#resources !== null) return this.#resources;
+    const { resources } = createDataPlane(
+      { clusters: [], listeners: [], runtime: {}, holdings: {}, index: 0, envoyStrict: this.#envoyStrict },
+      {
+        dry: true,
+        stats: NOWHERE,
+        clock: systemClock,
+        random: createRandom(1),
+        log: SILENT,
+        dial: () => {
+          throw new Error('a dry compile must not dial');
+        },
+        node: this.#node,
       },
-      node: this.#node,
-    };
-    try {
-      createDataPlane(
-        { clusters, listeners, runtime: {}, holdings: {}, index: 0, envoyStrict: this.#envoyStrict },
-        parts,
-      );
-    } catch (error) {
-      throw strip(error, WHERE);
-    }
+    );
+    this.#resources = resources;
+    setImmediate(() => {
+      this.#resources = null;
+    });
+    return resources;
   }
 }
 

@@ -1,7 +1,8 @@
 import type { ConfigSource } from '#plain/envoy.config.core.v3.ts';
 import { ConfigError } from '../../core/errors.ts';
+import { Slices } from '../../core/slices.ts';
 import type { DiscoverySource, DiscoveryUpdate, RawResource, Subscription } from '../protocol/discovery.ts';
-import { type Acceptance, explainRefusal, type Held, type Refused, Slices, sameBytes } from './resource.ts';
+import { type Acceptance, explainRefusal, type Held, type Refused, SLICE_MS, sameBytes } from './resource.ts';
 import type { ResourceStatus } from './status.ts';
 
 /** Envoy's `initial_fetch_timeout`. */
@@ -57,6 +58,7 @@ export class ResourceHub<T> {
   readonly #acceptance: Acceptance;
   readonly #feeds = new Map<string, Feed<T>>();
   #flushing = false;
+  #paused = false;
 
   constructor(options: HubOptions<T>, open: OpenSource, acceptance: Acceptance) {
     this.#options = options;
@@ -125,13 +127,29 @@ export class ResourceHub<T> {
     return feed;
   }
 
+  /** Asks for nothing until `resume`: an update is read that will name more of them. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#flushSoon();
+  }
+
   #namesChanged(feed: Feed<T>): void {
     feed.stale = true;
-    if (this.#flushing) return;
+    this.#flushSoon();
+  }
+
+  /** One question for all names of a turn. */
+  #flushSoon(): void {
+    if (this.#flushing || this.#paused) return;
     this.#flushing = true;
-    // One question for all names of a turn.
     setImmediate(() => {
       this.#flushing = false;
+      if (this.#paused) return;
       for (const each of this.#feeds.values()) {
         if (!each.stale) continue;
         each.stale = false;
@@ -142,7 +160,7 @@ export class ResourceHub<T> {
 
   async #onUpdate(feed: Feed<T>, update: DiscoveryUpdate): Promise<readonly string[]> {
     const mistakes: string[] = [];
-    const slices = new Slices();
+    const slices = new Slices(SLICE_MS);
     for (const raw of update.resources) {
       const entry = feed.entries.get(raw.name);
       if (entry === undefined) continue;

@@ -254,8 +254,12 @@ export class XdsModel {
           },
           onSet: (held) => this.#clusters.set(held),
           onRemoved: (name) => this.#clusters.remove(name),
-          onAnswer: this.#parts.onAnswer,
+          onAnswer: () => {
+            this.#hubs.endpoints.pause();
+            this.#parts.onAnswer();
+          },
           onSettled: () => {
+            this.#hubs.endpoints.resume();
             if (this.#waits.delete(wait)) this.#proceed();
           },
         },
@@ -286,8 +290,12 @@ export class XdsModel {
           check: (config) => this.#checkListener(config),
           onSet: (held) => this.#listeners.set(held),
           onRemoved: (name) => this.#listeners.remove(name),
-          onAnswer: this.#parts.onAnswer,
+          onAnswer: () => {
+            this.#hubs.routes.pause();
+            this.#parts.onAnswer();
+          },
           onSettled: () => {
+            this.#hubs.routes.resume();
             if (this.#waits.delete(wait)) this.#proceed();
           },
         },

@@ -1,4 +1,9 @@
 import type { ConfigUpdate, UpdateOutcome } from '../../core/config-update.ts';
+import { packRoutes } from '../../core/packed-routes.ts';
+
+/** An update that holds more goes in parts. */
+const CLUSTERS_PER_PART = 200;
+const ROUTES_PER_PART = 20;
 
 type Named = { readonly name?: string };
 
@@ -7,7 +12,7 @@ interface Pending {
   readonly secrets: Map<string, object>;
   readonly clusters: Map<string, object>;
   readonly endpoints: Map<string, object>;
-  readonly routes: Map<string, object>;
+  readonly routes: Map<string, Named>;
   readonly scopes: Map<string, readonly object[]>;
   readonly listeners: Map<string, object>;
   readonly removedListeners: Set<string>;
@@ -126,11 +131,11 @@ export class Publisher {
     this.#busy = true;
     try {
       while (this.#pending !== null) {
-        const update = toUpdate(this.#pending);
+        const updates = toUpdates(this.#pending);
         const waiting = this.#waiting;
         this.#pending = null;
         this.#waiting = [];
-        this.#onOutcome(await this.#send(update));
+        for (const update of updates) this.#onOutcome(await this.#send(update));
         for (const resolve of waiting) resolve();
       }
     } finally {
@@ -140,20 +145,37 @@ export class Publisher {
   }
 }
 
-function toUpdate(pending: Pending): ConfigUpdate {
-  const { runtime, secrets, endpoints, scopes } = pending;
-  return {
+/**
+ * The step in parts that each take a thread a few milliseconds to receive. Together they keep the order of a step:
+ * what is new before what leads to it, removals last.
+ */
+function* toUpdates(pending: Pending): Generator<ConfigUpdate> {
+  const { runtime, secrets, endpoints, scopes, clusters } = pending;
+  const assignments = (names: Iterable<string>): ConfigUpdate =>
+    some(
+      'endpoints',
+      Array.from(names).flatMap((cluster) => {
+        const assignment = endpoints.get(cluster);
+        return assignment === undefined ? [] : [{ cluster, assignment }];
+      }),
+    );
+  const first: ConfigUpdate = {
     ...(runtime === undefined ? {} : { runtime }),
     ...some(
       'secrets',
       Array.from(secrets, ([key, secret]) => ({ key, secret })),
     ),
-    ...some('clusters', [...pending.clusters.values()]),
-    ...some(
-      'endpoints',
-      Array.from(endpoints, ([cluster, assignment]) => ({ cluster, assignment })),
-    ),
-    ...some('routes', [...pending.routes.values()]),
+  };
+  if (Object.keys(first).length > 0) yield first;
+  for (const part of inParts(clusters, CLUSTERS_PER_PART)) {
+    yield { clusters: part.map(([, config]) => config), ...assignments(part.map(([name]) => name)) };
+  }
+  const others = [...endpoints].filter(([name]) => !clusters.has(name));
+  for (const part of inParts(others, CLUSTERS_PER_PART)) yield assignments(part.map(([name]) => name));
+  for (const part of inParts(pending.routes, ROUTES_PER_PART)) {
+    yield { routes: part.map(([, config]) => packRoutes(config)) };
+  }
+  const last: ConfigUpdate = {
     ...some(
       'scopes',
       Array.from(scopes, ([name, list]) => ({ name, scopes: list })),
@@ -163,6 +185,18 @@ function toUpdate(pending: Pending): ConfigUpdate {
     ...some('removedRoutes', [...pending.removedRoutes]),
     ...some('removedClusters', [...pending.removedClusters]),
   };
+  if (Object.keys(last).length > 0) yield last;
+}
+
+function* inParts<K, V>(all: Iterable<readonly [K, V]>, size: number): Generator<(readonly [K, V])[]> {
+  let part: (readonly [K, V])[] = [];
+  for (const one of all) {
+    part.push(one);
+    if (part.length < size) continue;
+    yield part;
+    part = [];
+  }
+  if (part.length > 0) yield part;
 }
 
 function some<K extends keyof ConfigUpdate>(key: K, list: NonNullable<ConfigUpdate[K]>): ConfigUpdate {

@@ -79,16 +79,5 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && Buffer.compare(a, b) === 0;
 }
 
-const SLICE_MS = 5;
-
-/** Lets streams and timers of the thread have their turn while many resources are read. */
-export class Slices {
-  #since = performance.now();
-
-  /** Resolves at once most of the time, and after other work every few milliseconds. */
-  async breathe(): Promise<void> {
-    if (performance.now() - this.#since < SLICE_MS) return;
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    this.#since = performance.now();
-  }
-}
+/** How much of a turn of the xds thread reading may use. */
+export const SLICE_MS = 5;

@@ -1,8 +1,9 @@
 import type { ConfigSource } from '#plain/envoy.config.core.v3.ts';
 import { ConfigError } from '../../core/errors.ts';
+import { Slices } from '../../core/slices.ts';
 import type { DiscoveryUpdate, RawResource, Subscription } from '../protocol/discovery.ts';
 import { FETCH_TIMEOUT_MS, type OpenSource } from './hub.ts';
-import { type Acceptance, explainRefusal, type Held, type Refused, Slices, sameBytes } from './resource.ts';
+import { type Acceptance, explainRefusal, type Held, type Refused, SLICE_MS, sameBytes } from './resource.ts';
 import type { ResourceStatus } from './status.ts';
 
 /** A first answer may come in several parts. */
@@ -18,7 +19,7 @@ export interface SetOptions<T> {
   /** An accepted resource that is new or has changed. */
   onSet(held: Held<T>): void;
   onRemoved(name: string): void;
-  /** The source has said something. */
+  /** The source has said something; `onSettled` follows when it has been read. */
   onAnswer?(): void;
   /** After each response, and when none came in time. */
   onSettled(): void;
@@ -99,20 +100,23 @@ export class ResourceSet<T> {
   async #onUpdate(update: DiscoveryUpdate): Promise<readonly string[]> {
     this.#options.onAnswer?.();
     const mistakes: string[] = [];
-    const slices = new Slices();
+    const slices = new Slices(SLICE_MS);
     if (this.#unconfirmed.size > 0) this.#cleaning ??= setTimeout(() => this.#clean(), CONFIRM_MS);
-    for (const raw of update.resources) {
-      this.#unconfirmed.delete(raw.name);
-      const mistake = this.#take(raw);
-      if (mistake !== undefined) mistakes.push(mistake);
-      await slices.breathe();
+    try {
+      for (const raw of update.resources) {
+        this.#unconfirmed.delete(raw.name);
+        const mistake = this.#take(raw);
+        if (mistake !== undefined) mistakes.push(mistake);
+        await slices.breathe();
+      }
+      for (const name of update.removed) {
+        this.#refused.delete(name);
+        if (this.#held.delete(name)) this.#options.onRemoved(name);
+      }
+      this.#version = update.version;
+    } finally {
+      this.#options.onSettled();
     }
-    for (const name of update.removed) {
-      this.#refused.delete(name);
-      if (this.#held.delete(name)) this.#options.onRemoved(name);
-    }
-    this.#version = update.version;
-    this.#options.onSettled();
     return mistakes;
   }
 

@@ -113,7 +113,6 @@ export const DIFFERENCES: readonly Explained[] = [
     cases: [
       'hcm: request id extension without pack',
       'hcm: http1 override_stream_error_on_invalid_http_message',
-      'listener: bind_to_port false',
       'pipe: upstream over a Unix socket, to a listener on it',
       'hcm: proxy_status',
       'hcm: local_reply_config status and body',

@@ -75,9 +75,13 @@ export function namePorts(text: string, placed: PlacedCase): string {
   return named;
 }
 
-/** The shape of a JSON value: keys and types; lists by their first element. */
+/** The shape of a JSON value: keys and types; lists by the element that says most, for their order is often chance. */
 export function jsonShape(value: unknown): unknown {
-  if (Array.isArray(value)) return value.length === 0 ? [] : [jsonShape(value[0])];
+  if (Array.isArray(value)) {
+    const shapes = value.map(jsonShape);
+    const said = shapes.map((shape) => JSON.stringify(shape).length);
+    return value.length === 0 ? [] : [shapes[said.indexOf(Math.max(...said))]];
+  }
   if (typeof value === 'object' && value !== null) {
     return Object.fromEntries(
       Object.entries(value)

@@ -114,14 +114,9 @@ function startProxy(mode: Mode, ports: Ports, folder: string): Running {
 function judge(code: number | null, server: string, proxy: string): string[] {
   const problems: string[] = [];
   if (code !== 0) problems.push(`the integration program ended with ${code}: ${lastLines(server)}`);
-  let last = '';
-  for (const line of server.split('\n')) {
-    const batch = /request batch (\d+), ok (\d+), failed (\d+)/.exec(line);
-    if (batch !== null) last = batch[3] ?? '';
-    else if (last !== '') {
-      if (last !== '0') problems.push(`${last} requests of the last batch after an update failed`);
-      last = '';
-    }
+  for (const update of server.split('update snapshot').slice(1)) {
+    const failed = [...update.matchAll(/request batch \d+, ok \d+, failed (\d+)/g)].at(-1)?.[1] ?? 'all';
+    if (failed !== '0') problems.push(`${failed} requests of the last batch after an update failed`);
   }
   const refused = proxy
     .split('\n')

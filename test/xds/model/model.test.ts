@@ -2,6 +2,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { ConfigUpdate } from '../../../src/core/config-update.ts';
+import { unpackRoutes, unpackRoutesNow } from '../../../src/core/packed-routes.ts';
+import { Slices } from '../../../src/core/slices.ts';
 import { envoyDecoder } from '../../../src/proto/bootstrap.ts';
 import { StatStore } from '../../../src/stats/store.ts';
 import { DryCompiler } from '../../../src/xds/model/dry-compile.ts';
@@ -123,10 +125,52 @@ t.test(
     await server.send([route('r', 'a')]);
     await settle();
     t.same(names(steps[2]?.routes), ['r']);
-    t.same(names(steps[2]?.listeners), ['l']);
+    t.same(names(steps[3]?.listeners), ['l'], 'what leads to routes comes behind them');
     t.equal(isLive(), true);
   },
 );
+
+t.test('a large state: one question for all endpoints, and steps in parts', async (t) => {
+  const { server, steps, settle } = createModel();
+  const all = Array.from({ length: 1000 }, (_, i) => `c${i}`);
+  await server.send(all.map((name) => eds(name)));
+  await settle();
+  t.equal(server.asked(TYPES.endpoints)?.length, 1000);
+  t.equal(server.questions(TYPES.endpoints), 1, 'not one for each of the slices in which clusters were read');
+  await server.send(all.map((name, i) => endpoints(name, 1 + i)));
+  while (steps.flatMap((step) => step.clusters ?? []).length < 1000) await settle();
+  t.ok(
+    steps.every(({ clusters = [] }) => clusters.length <= 200),
+    'no thread receives thousands in one turn',
+  );
+  for (const step of steps) {
+    t.same(
+      step.endpoints?.map((one) => one.cluster),
+      names(step.clusters),
+      'clusters and their endpoints go together',
+    );
+  }
+});
+
+t.test('a route configuration with many virtual hosts goes packed', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([fixed('a')]);
+  await settle();
+  await server.send([listener('l', { rds: { configSource: ADS, routeConfigName: 'r' } })]);
+  await settle();
+  const virtualHosts = Array.from({ length: 450 }, (_, i) => ({
+    name: `v${i}`,
+    domains: [`v${i}.test`],
+    routes: [{ match: { prefix: '/' }, route: { cluster: 'a' } }],
+  }));
+  await server.send([rawResource(TYPES.routes, { name: 'r', virtualHosts })]);
+  await settle();
+  const packed = steps.at(-2)?.routes?.[0] ?? {};
+  t.match(packed, { name: 'r', virtualHosts: undefined, packedHosts: { length: 5 } });
+  const unpacked = { name: 'r', virtualHosts };
+  t.same(await unpackRoutes(structuredClone(packed), new Slices(0)), unpacked);
+  t.same(unpackRoutesNow(packed), unpacked);
+});
 
 t.test('what has not changed is not sent again', async (t) => {
   const { server, steps, settle } = createModel();
@@ -220,7 +264,7 @@ t.test('virtual hosts by themselves join the route whose name they begin with', 
     });
   await server.send([host('r/x'), host('other/y')]);
   await settle();
-  t.match(steps.at(-1)?.routes, [{ name: 'r', virtualHosts: [{ name: 'r/x' }] }]);
+  t.match(steps.at(-2)?.routes, [{ name: 'r', virtualHosts: [{ name: 'r/x' }] }]);
   t.same(names(steps.at(-1)?.listeners), ['l']);
   await server.send([], ['r/x'], VIRTUAL_HOST);
   await settle();
@@ -326,7 +370,7 @@ t.test('secrets are fetched before a listener serves', async (t) => {
     rawResource(TYPES.secret, { name: 'leaf', tlsCertificate: { certificateChain: { inlineString: 'x' } } }),
   ]);
   await settle();
-  t.equal(steps.at(-1)?.secrets?.length, 1);
+  t.equal(steps.at(-2)?.secrets?.length, 1);
   t.same(names(steps.at(-1)?.listeners), ['l']);
 });
 

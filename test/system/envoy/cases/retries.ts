@@ -231,13 +231,13 @@ const limits: Case[] = [
   retry('previous_hosts', predicate('previous_hosts.v3.PreviousHostsPredicate'), [], {
     ...PAIR,
     connections: TEN,
-    sharesWithinPercent: 100,
+    sharesWithinPercent: 300,
     counters: [],
   }),
   retry('omit_canary_hosts', predicate('omit_canary_hosts.v3.OmitCanaryHostsPredicate'), [], {
     ...PAIR,
     connections: TEN,
-    sharesWithinPercent: 100,
+    sharesWithinPercent: 300,
     counters: [],
   }),
   retry(
