@@ -4,7 +4,7 @@ import type { ExecFlags } from './exec.ts';
 import { READY_ADDRESS } from './readiness.ts';
 import type { ReadyFlags } from './ready.ts';
 
-const ADMIN_ADDRESS = '127.0.0.1:15000';
+export const ADMIN_ADDRESS = '127.0.0.1:15000';
 
 /** `inox ready` and `inox exec`: the application's life beside the proxy. */
 export function addLifeCommands(inox: Command): void {
@@ -91,7 +91,7 @@ function parseTime(text: string): number {
   return Number(digits) * (unit === 'ms' ? 1 : unit === 's' ? 1000 : 60_000);
 }
 
-function parseAddress(text: string): string {
+export function parseAddress(text: string): string {
   if (!/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/.test(text))
     throw new InvalidArgumentError('must be ip:port');
   return text;

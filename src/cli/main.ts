@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { LOAD_COMMAND } from '../control/load-config.ts';
 import { VERSION_LINE } from '../control/version-line.ts';
 import { closest } from '../core/suggest.ts';
+import { addConfigCommand } from './config-command.ts';
 import { ENVOY_FLAGS } from './envoy-flags.ts';
 import { addInjectCommands } from './inject-commands.ts';
 import { addIptablesCommand } from './iptables-command.ts';
@@ -16,6 +17,7 @@ const COMMANDS = [
   'webhook',
   'iptables',
   'check',
+  'config',
   'ready',
   'exec',
   'help',
@@ -90,6 +92,7 @@ function program(): Command {
   addInjectCommands(inox);
   addIptablesCommand(inox);
   addCheckCommand(inox);
+  addConfigCommand(inox);
   addLifeCommands(inox);
   inox.command(LOAD_COMMAND, { hidden: true }).action(async () => {
     const { answerLoadConfig } = await import('./load-config.ts');

@@ -145,10 +145,15 @@ export class DynamicLists {
 function versionJson(one: XdsResource, version: XdsVersion | undefined, field: string): JsonObject {
   return {
     version_info: version?.version || undefined,
-    [field]: version?.config as Json | undefined,
+    [field]: version === undefined ? nameOnly(one) : (version.config as Json | undefined),
     last_updated: version === undefined ? undefined : time(version.updatedAt),
     ...outcomeJson(one),
   };
+}
+
+/** One that never came would have no name otherwise. */
+function nameOnly({ type, name, error }: XdsResource): JsonObject | undefined {
+  return error === undefined ? { '@type': `type.googleapis.com/${type}`, name } : undefined;
 }
 
 function stateJson(version: XdsVersion | undefined): JsonObject | undefined {
