@@ -48,7 +48,9 @@ export class ChainLife {
     this.config = config;
     this.#ctx = ctx;
     this.connections = new ConnectionGroup(ctx.connections);
-    ctx.scope.own(() => this.scope.close());
+    const close = (): void => this.scope.close();
+    ctx.scope.own(close);
+    this.scope.own(() => ctx.scope.disown(close));
   }
 
   /** As the listener decides, and more and more often once the chain is drained. */

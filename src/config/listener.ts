@@ -11,6 +11,7 @@ import type { AcceptPlan } from '../net/accept.ts';
 import { formatAddress, ipAddress, unixAddress } from '../net/address.ts';
 import { type Address, PLAIN_ACCEPT } from '../net/connection.ts';
 import type { FilterChain } from '../net/filter-chain.ts';
+import { HeldStats } from '../stats/held-stats.ts';
 import type { Counter } from '../stats/scope.ts';
 import { ChainLife } from './chain-life.ts';
 import { filterCount, listenerCount } from './connection-counts.ts';
@@ -57,17 +58,20 @@ export interface CompiledListener {
 export function compileListener(config: ListenerConfig, base: CompileContext): CompiledListener {
   const address = listenAddress(config.address);
   const prefix = listenerStatPrefix(config);
-  const listenerScope = base.stats.scope('listener', prefix, { envoy_listener_address: prefix });
+  const stats = new HeldStats(base.stats);
+  const listenerScope = stats.scope('listener', prefix, { envoy_listener_address: prefix });
   const name = config.name ?? formatAddress(address);
   const lives: ChainLife[] = [];
   let limits = 0;
   const ctx: ListenerContext = {
     ...base,
+    stats,
     listenerScope,
     transparent: config.transparent ?? false,
     drainDecision: compileDrainDecision(config, base),
     nextConnectionCount: () => base.sharedCount(filterCount(config.name ?? '', limits++)),
   };
+  const plan = compileOrLetGo(() => compileAccept(config, ctx, lives), stats, lives);
   return {
     name,
     address,
@@ -80,10 +84,33 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
     captures: restoresDestination(config),
     transparent: config.transparent ?? false,
     inbound: isInbound(config),
-    plan: compileAccept(config, ctx, lives),
+    plan,
     config,
     lives,
   };
+}
+
+/** The statistics go with the last filter chain, or at once when nothing comes of the listener. */
+function compileOrLetGo(
+  compile: () => AcceptPlan,
+  stats: HeldStats,
+  lives: readonly ChainLife[],
+): AcceptPlan {
+  try {
+    const plan = compile();
+    let left = lives.length;
+    for (const life of lives) {
+      life.scope.own(() => {
+        left--;
+        if (left === 0) stats.letGo();
+      });
+    }
+    return plan;
+  } catch (error) {
+    for (const life of lives) life.scope.close();
+    stats.letGo();
+    throw error;
+  }
 }
 
 /** From accepted sockets to connections in filter chains. */

@@ -7,6 +7,7 @@ import type { Cluster } from '../upstream/cluster.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import type { ClusterContext } from '../upstream/context.ts';
 import { compileCluster } from './cluster.ts';
+import { ClusterCells } from './cluster-cells.ts';
 import { at, type CompileContext } from './context.ts';
 import { type CompiledListener, compileListener } from './listener.ts';
 import { LiveRoutes } from './live-routes.ts';
@@ -57,9 +58,13 @@ export class Resources {
   readonly routes = new LiveRoutes();
   /** How often a cluster was looked up by its name: compiling does, serving does not. */
   clusterLookups = 0;
+<<<<<<< tree
+  readonly #cells = new ClusterCells();
+=======
   readonly #cells = new Map<string, ClusterCell>();
   readonly #dormant = new Map<string, Dormant>();
   readonly #onException: (error: unknown) => void;
+>>>>>>> landed
   readonly #clusterContext: ClusterContext;
   readonly #ctx: CompileContext;
   /** Names that count as known although they are not there yet. */
@@ -75,9 +80,14 @@ export class Resources {
     this.#ctx = {
       ...base,
       cluster: (name) => this.#cell(name),
+<<<<<<< tree
+      findCluster: (name) => this.#cells.find(name),
+      clusterExists: (name) => this.clusters.has(name) || this.#announced.has(name),
+=======
       findCluster: (name) => this.#cells.get(name),
       clusterExists: (name) =>
         this.clusters.has(name) || this.#dormant.has(name) || this.#announced.has(name),
+>>>>>>> landed
       routes: this.routes,
     };
   }
@@ -95,10 +105,16 @@ export class Resources {
   publishCluster(cluster: Cluster): void {
     const before = this.clusters.get(cluster.name);
     this.clusters.set(cluster.name, cluster);
-    this.#cell(cluster.name).value = cluster;
-    before?.drain();
+    this.#cells.set(cluster);
+    cluster.scope.retain();
+    if (before === undefined) return;
+    before.drain();
+    before.scope.release();
   }
 
+<<<<<<< tree
+  /** Requests for it are answered with 503 from now on. Its statistics go at once: what still drains is not counted. */
+=======
   /**
    * A cluster that came by xDS: of the thousands in a mesh this proxy uses a few, so it is compiled when the first
    * request asks for it. What replaces a cluster that is in use, or is watched, is compiled at once.
@@ -152,13 +168,15 @@ export class Resources {
   }
 
   /** Requests for it are answered with 503 from now on. */
+>>>>>>> landed
   removeCluster(name: string): void {
     if (this.#dormant.delete(name)) this.#cell(name).wake = null;
     const cluster = this.clusters.get(name);
     if (cluster === undefined) return;
     this.clusters.delete(name);
-    this.#cell(name).value = undefined;
+    this.#cells.remove(name);
     cluster.drain();
+    cluster.scope.release();
   }
 
   /** Throws a ConfigError. */
@@ -168,12 +186,16 @@ export class Resources {
 
   #cell(name: string): ClusterCell {
     this.clusterLookups++;
+<<<<<<< tree
+    return this.#cells.of(name);
+=======
     let cell = this.#cells.get(name);
     if (cell === undefined) {
       cell = new ClusterCell();
       this.#cells.set(name, cell);
     }
     return cell;
+>>>>>>> landed
   }
 
   /** The cluster that `local_cluster_name` says this proxy is a member of. */

@@ -10,6 +10,7 @@ import { createCountMemory } from '../core/shared-count.ts';
 import type { WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import { createHoldingsMemory } from '../upstream/holdings.ts';
+import type { ClusterScopes } from './cluster-scopes.ts';
 import type { ConfigStats } from './config-stats.ts';
 import { Discovery } from './discovery.ts';
 import type { HealthManager } from './health/health-manager.ts';
@@ -20,6 +21,7 @@ export interface LiveConfigParts {
   readonly stats: ConfigStats;
   readonly discovery: Discovery;
   readonly health: () => HealthManager;
+  readonly clusterScopes: ClusterScopes;
   readonly setSecret: (key: string, secret: object) => void;
   readonly setRuntime: (values: Readonly<Record<string, unknown>>) => void;
   /** Sends a step to all workers; resolves when it is in force. */
@@ -161,8 +163,11 @@ export class LiveConfig {
       health.set(config);
       discovery.remove(name);
       if (assignment !== undefined) this.#setEndpoints(name, assignment);
-      if (Discovery.finds(config) || health.watches(name)) slow.push(this.#warm(config));
-      else {
+      if (Discovery.finds(config) || health.watches(name)) {
+        this.#parts.clusterScopes.hold(config);
+        slow.push(this.#warm(config));
+      } else {
+        this.#parts.clusterScopes.letGo(name);
         this.#warming.delete(name);
         ready.push(config);
       }
@@ -179,6 +184,7 @@ export class LiveConfig {
       this.#onTheWay.delete(name);
       health.remove(name);
       discovery.remove(name);
+      this.#parts.clusterScopes.letGo(name);
     }
     const outcome = await this.#send(ready, {
       ...update,

@@ -8,6 +8,7 @@ import { systemClock } from '../core/clock.ts';
 import { EXTENSIONS } from '../extensions/index.ts';
 import { formatAddress } from '../net/address.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
+import { ClusterScopes } from './cluster-scopes.ts';
 import { createConfigStats } from './config-stats.ts';
 import { Discovery } from './discovery.ts';
 import { HealthManager } from './health/health-manager.ts';
@@ -40,6 +41,7 @@ export function createLiveConfig(
     stats: createConfigStats(control.store.root, control.options.drainMs),
     discovery,
     health: () => control.health,
+    clusterScopes: new ClusterScopes(control.store.root),
     setSecret: (key, secret) => secrets.set(key, secret),
     setRuntime: (values) => {
       control.runtime = values;

@@ -2,13 +2,18 @@ export type Stop = () => void;
 
 /** Owns timers, sockets and subscriptions of one config object; `close` stops them in reverse order, once. */
 export class Scope {
-  #stops: Stop[] = [];
+  readonly #stops = new Set<Stop>();
   #closed = false;
 
   /** Registers `stop`; when the scope is closed already, it is called at once. */
   own(stop: Stop): void {
     if (this.#closed) stop();
-    else this.#stops.push(stop);
+    else this.#stops.add(stop);
+  }
+
+  /** What was registered has been done already: for owners that outlive by far what they own. */
+  disown(stop: Stop): void {
+    this.#stops.delete(stop);
   }
 
   get closed(): boolean {
@@ -18,7 +23,7 @@ export class Scope {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (let i = this.#stops.length - 1; i >= 0; i--) this.#stops[i]?.();
-    this.#stops = [];
+    for (const stop of [...this.#stops].reverse()) stop();
+    this.#stops.clear();
   }
 }

@@ -42,11 +42,12 @@ export class StatAggregator {
   attach(threadId: number, message: StatsMessage): void {
     let thread = this.#threads.get(threadId);
     if (thread === undefined) {
-      thread = { segments: [], places: [], histograms: [], series: [] };
+      thread = { segments: [], places: new Map(), histograms: [] };
       this.#threads.set(threadId, thread);
     }
+    for (const id of message.removed ?? []) this.#remove(threadId, thread, id);
     for (const segment of message.segments) thread.segments[segment.id] = new Float64Array(segment.buffer);
-    for (const scope of message.scopes) thread.places[scope.id] = this.#place(scope);
+    for (const scope of message.scopes) thread.places.set(scope.id, this.#place(scope));
     for (const definition of message.definitions) this.#define(threadId, thread, definition);
     for (const block of message.blocks) attachBlock(threadId, thread, block);
   }
@@ -55,7 +56,21 @@ export class StatAggregator {
     const thread = this.#threads.get(threadId);
     if (thread === undefined) return;
     this.#threads.delete(threadId);
-    for (const series of thread.series) series.retire(threadId);
+    for (const place of thread.places.values()) place.threads--;
+    for (const series of this.#all()) series.retire(threadId);
+  }
+
+  /** A place goes when the last thread has given it up. */
+  #remove(threadId: number, thread: ThreadStats, scope: number): void {
+    const place = thread.places.get(scope);
+    if (place === undefined) return;
+    thread.places.delete(scope);
+    for (const series of place.series.values()) series.drop(threadId);
+    for (const series of place.elsewhere ?? []) series.drop(threadId);
+    place.threads--;
+    if (place.threads > 0 || this.#places.get(place.prefix) !== place) return;
+    this.#places.delete(place.prefix);
+    this.#sorted = undefined;
   }
 
   /** All series, sorted by name. The array is not changed afterwards; new stats make a new one. */
@@ -114,23 +129,28 @@ export class StatAggregator {
   #place(scope: StatScopeDefinition): Place {
     let place = this.#places.get(scope.prefix);
     if (place === undefined) {
-      place = { prefix: scope.prefix, extracted: scope.extracted, tags: scope.tags, series: new Map() };
+      const { prefix, extracted, tags } = scope;
+      place = { prefix, extracted, tags, series: new Map(), elsewhere: null, threads: 0 };
       this.#places.set(scope.prefix, place);
     }
+    place.threads++;
     return place;
   }
 
   #define(threadId: number, thread: ThreadStats, definition: StatDefinition): void {
-    const place = thread.places[definition.scope];
+    const place = thread.places.get(definition.scope);
     if (place === undefined) throw new Error(`stat ${definition.name} names an unknown scope`);
     const shape = this.#shape(definition);
-    let series = place.series.get(shape.name) ?? this.#find(place.prefix + shape.name);
+    let series = place.series.get(shape.name);
+    if (series === undefined) {
+      series = this.#find(place.prefix + shape.name);
+      if (series !== undefined) place.elsewhere = [...(place.elsewhere ?? []), series];
+    }
     if (series === undefined) {
       series = new StatSeries(place, shape);
       place.series.set(shape.name, series);
       this.#sorted = undefined;
     }
-    thread.series.push(series);
     if (definition.kind === 'histogram') {
       thread.histograms[definition.slot] = series;
       return;
@@ -157,13 +177,16 @@ export class StatAggregator {
 
 interface Place extends StatPlace {
   readonly series: Map<string, StatSeries>;
+  /** Stats that a scope with a longer or shorter prefix had first. */
+  elsewhere: readonly StatSeries[] | null;
+  /** How many have the scope. */
+  threads: number;
 }
 
 interface ThreadStats {
   readonly segments: Float64Array[];
-  readonly places: Place[];
+  readonly places: Map<number, Place>;
   readonly histograms: StatSeries[];
-  readonly series: StatSeries[];
 }
 
 function attachBlock(threadId: number, thread: ThreadStats, block: StatBlock): void {

@@ -7,8 +7,8 @@ export const BLOCK_BYTES = BLOCK_SLOTS * 8;
 
 /** A counter's slot; `add` is one array write. */
 export class CounterSlot implements Counter {
-  readonly slots: Float64Array;
-  readonly index: number;
+  slots: Float64Array;
+  index: number;
 
   constructor(slots: Float64Array, index: number) {
     this.slots = slots;
@@ -28,8 +28,8 @@ export class CounterSlot implements Counter {
 
 /** A gauge's slot. A slot starts as −0, which any write turns into another number: that is how "used" is known. */
 export class GaugeSlot implements Gauge {
-  readonly slots: Float64Array;
-  readonly index: number;
+  slots: Float64Array;
+  index: number;
 
   constructor(slots: Float64Array, index: number) {
     this.slots = slots;
@@ -87,3 +87,7 @@ export class HistogramSlot implements Histogram {
     block[bucket] = (block[bucket] ?? 0) + 1;
   }
 }
+
+/** Where handles of removed stats write to: connections that drain may hold some. */
+export const LOST_SLOTS = new Float64Array(1);
+export const LOST_BLOCK = new Float64Array(BLOCK_SLOTS);

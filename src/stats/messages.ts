@@ -44,6 +44,8 @@ export interface StatBlock {
  */
 export interface StatsMessage {
   readonly type: 'stats';
+  /** Scopes by `id` that are gone with all their stats; their slots may serve others, in this message already. */
+  readonly removed?: readonly number[];
   readonly segments: readonly StatSegment[];
   readonly scopes: readonly StatScopeDefinition[];
   readonly definitions: readonly StatDefinition[];

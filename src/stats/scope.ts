@@ -42,6 +42,12 @@ export interface StatScope {
    * and the tag-extracted prefix `cluster.`: `label` is the part of the name that becomes a label.
    */
   scope(name: string, label?: string, tags?: StatTags): StatScope;
+  /**
+   * Whoever calls it calls `release` later: the last `release` takes the scope's statistics away, and those of the
+   * scopes within it. What is written to their handles afterwards is lost. A scope that nobody retained stays.
+   */
+  retain(): void;
+  release(): void;
 }
 
 /** Overrides the tag-extracted name of one stat, e.g. `{ name: 'upstream_rq', tags: { envoy_response_code: '200' } }`. */

@@ -146,6 +146,11 @@ export class StatSeries implements Series {
       if (this.kind === 'histogram') retireBlock(this.#past, source.slots);
       else if (this.kind === 'counter') this.#past.retired += source.slots[source.index] ?? 0;
     }
+    this.drop(threadId);
+  }
+
+  /** A thread has this stat no more: nothing of its part stays. */
+  drop(threadId: number): void {
     const [first, ...others] = sourcesOf(this.#source, this.#others).filter(
       (source) => source.threadId !== threadId,
     );

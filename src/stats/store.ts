@@ -5,6 +5,8 @@ import {
   CounterSlot,
   GaugeSlot,
   HistogramSlot,
+  LOST_BLOCK,
+  LOST_SLOTS,
 } from './handles.ts';
 import type {
   StatBlock,
@@ -38,6 +40,10 @@ type Handle = CounterSlot | GaugeSlot | HistogramSlot;
 interface ScopeData {
   readonly definition: StatScopeDefinition;
   readonly handles: Map<string, Handle>;
+  /** Scopes within it, where it may be removed; null until there is one. */
+  children: ScopeData[] | null;
+  retained: number;
+  removed: boolean;
 }
 
 /**
@@ -51,10 +57,15 @@ export class StatStore implements BlockSource {
   lookups = 0;
 
   readonly #scopes = new Map<string, ScopeData>();
-  #slots: Float64Array = new Float64Array(0);
+  #scopeCount = 0;
+  readonly #segments: Float64Array[] = [];
+  readonly #segmentIds = new Map<Float64Array, number>();
   #slotsUsed = SEGMENT_SLOTS;
-  #segmentCount = 0;
   #histogramCount = 0;
+  /** Of removed stats, for the next ones. */
+  readonly #freeSlots: number[] = [];
+  readonly #freeHistograms: number[] = [];
+  readonly #freeBlocks: { readonly buffer: SharedArrayBuffer; readonly offset: number }[] = [];
   #blockBuffer: SharedArrayBuffer | undefined;
   #blocksUsed = 0;
   #pending = emptyMessage();
@@ -62,7 +73,7 @@ export class StatStore implements BlockSource {
   #report: ((message: StatsMessage) => void) | undefined;
 
   /** The scope without a prefix. */
-  readonly root: StatScope = new StoreScope(this, this.scopeData('', '', NO_TAGS));
+  readonly root: StatScope = new StoreScope(this, this.scopeData('', '', NO_TAGS, null));
 
   /** One listener per store. It is called with everything registered so far, then with each batch. May not throw. */
   onRegister(report: (message: StatsMessage) => void): void {
@@ -80,14 +91,59 @@ export class StatStore implements BlockSource {
   }
 
   /** For `StatScope` only. */
-  scopeData(prefix: string, extracted: string, tags: StatTags): ScopeData {
+  scopeData(prefix: string, extracted: string, tags: StatTags, parent: ScopeData | null): ScopeData {
     const known = this.#scopes.get(prefix);
-    if (known !== undefined) return known;
-    const definition: StatScopeDefinition = { id: this.#scopes.size, prefix, extracted, tags };
-    const data: ScopeData = { definition, handles: new Map() };
+    if (known !== undefined && parent?.removed !== true) return known;
+    const definition: StatScopeDefinition = { id: this.#scopeCount++, prefix, extracted, tags };
+    const data: ScopeData = { definition, handles: new Map(), children: null, retained: 0, removed: false };
+    if (parent?.removed === true) {
+      data.removed = true;
+      return data;
+    }
     this.#scopes.set(prefix, data);
     this.#pending.scopes.push(definition);
+    // The root stays, so it need not know.
+    if (parent !== null && parent.definition.prefix !== '') {
+      parent.children ??= [];
+      parent.children.push(data);
+    }
     return data;
+  }
+
+  /** For `StatScope` only. */
+  remove(scope: ScopeData): void {
+    if (scope.removed) return;
+    // What was said before comes before: slots that are free now may be taken by the next definition.
+    const { definitions, blocks, scopes } = this.#pending;
+    if (definitions.length + blocks.length + scopes.length > 0) this.flush();
+    this.#remove(scope);
+    this.#queueFlush();
+  }
+
+  #remove(scope: ScopeData): void {
+    const { prefix, id } = scope.definition;
+    scope.removed = true;
+    this.#scopes.delete(prefix);
+    this.#pending.removed.push(id);
+    for (const handle of scope.handles.values()) this.#free(handle);
+    scope.handles.clear();
+    for (const child of scope.children ?? []) if (!child.removed) this.#remove(child);
+    scope.children = null;
+  }
+
+  #free(handle: Handle): void {
+    if (handle instanceof HistogramSlot) {
+      this.#freeHistograms.push(handle.id);
+      const { block } = handle;
+      if (block?.buffer instanceof SharedArrayBuffer)
+        this.#freeBlocks.push({ buffer: block.buffer, offset: block.byteOffset });
+      handle.block = LOST_BLOCK;
+      return;
+    }
+    const segment = this.#segmentIds.get(handle.slots) ?? 0;
+    this.#freeSlots.push(segment * SEGMENT_SLOTS + handle.index);
+    handle.slots = LOST_SLOTS;
+    handle.index = 0;
   }
 
   /** For `StatScope` only. */
@@ -95,8 +151,9 @@ export class StatStore implements BlockSource {
     this.lookups++;
     const known = scope.handles.get(name);
     if (known instanceof CounterSlot) return known;
+    if (scope.removed) return new CounterSlot(LOST_SLOTS, 0);
     const slot = this.#takeSlot();
-    const handle = new CounterSlot(this.#slots, slot % SEGMENT_SLOTS);
+    const handle = new CounterSlot(this.#slotsOf(slot), slot % SEGMENT_SLOTS);
     this.#define(scope, handle, {
       kind: 'counter',
       scope: scope.definition.id,
@@ -112,8 +169,9 @@ export class StatStore implements BlockSource {
     this.lookups++;
     const known = scope.handles.get(name);
     if (known instanceof GaugeSlot) return known;
+    if (scope.removed) return new GaugeSlot(LOST_SLOTS, 0);
     const slot = this.#takeSlot();
-    const handle = new GaugeSlot(this.#slots, slot % SEGMENT_SLOTS);
+    const handle = new GaugeSlot(this.#slotsOf(slot), slot % SEGMENT_SLOTS);
     this.#define(scope, handle, {
       kind: 'gauge',
       scope: scope.definition.id,
@@ -130,14 +188,24 @@ export class StatStore implements BlockSource {
     this.lookups++;
     const known = scope.handles.get(name);
     if (known instanceof HistogramSlot) return known;
-    const slot = this.#histogramCount++;
+    const slot = scope.removed ? -1 : (this.#freeHistograms.pop() ?? this.#histogramCount++);
     const handle = new HistogramSlot(this, slot);
+    if (scope.removed) {
+      handle.block = LOST_BLOCK;
+      return handle;
+    }
     const kind: StatKind = 'histogram';
     this.#define(scope, handle, { kind, scope: scope.definition.id, name, slot, unit, ...tagPart(tagged) });
     return handle;
   }
 
   openBlock(histogram: number): Float64Array {
+    const free = this.#freeBlocks.pop();
+    if (free !== undefined) {
+      this.#pending.blocks.push({ histogram, ...free });
+      this.#queueFlush();
+      return new Float64Array(free.buffer, free.offset, BLOCK_SLOTS).fill(0);
+    }
     let buffer = this.#blockBuffer;
     if (buffer === undefined || this.#blocksUsed === BLOCKS_PER_BUFFER) {
       buffer = new SharedArrayBuffer(BLOCK_BYTES * BLOCKS_PER_BUFFER);
@@ -151,14 +219,24 @@ export class StatStore implements BlockSource {
   }
 
   #takeSlot(): number {
-    if (this.#slotsUsed === SEGMENT_SLOTS) {
-      const buffer = new SharedArrayBuffer(SEGMENT_SLOTS * 8);
-      this.#slots = new Float64Array(buffer);
-      this.#slotsUsed = 0;
-      this.#pending.segments.push({ id: this.#segmentCount++, buffer });
+    let slot = this.#freeSlots.pop();
+    if (slot === undefined) {
+      if (this.#slotsUsed === SEGMENT_SLOTS) {
+        const buffer = new SharedArrayBuffer(SEGMENT_SLOTS * 8);
+        const slots = new Float64Array(buffer);
+        this.#slotsUsed = 0;
+        this.#pending.segments.push({ id: this.#segments.length, buffer });
+        this.#segmentIds.set(slots, this.#segments.length);
+        this.#segments.push(slots);
+      }
+      slot = (this.#segments.length - 1) * SEGMENT_SLOTS + this.#slotsUsed++;
     }
-    this.#slots[this.#slotsUsed] = -0;
-    return (this.#segmentCount - 1) * SEGMENT_SLOTS + this.#slotsUsed++;
+    this.#slotsOf(slot)[slot % SEGMENT_SLOTS] = -0;
+    return slot;
+  }
+
+  #slotsOf(slot: number): Float64Array {
+    return this.#segments[Math.trunc(slot / SEGMENT_SLOTS)] ?? LOST_SLOTS;
   }
 
   #define(scope: ScopeData, handle: Handle, definition: StatDefinition): void {
@@ -205,11 +283,20 @@ class StoreScope implements StatScope {
     const extracted = `${parent.extracted}${name}.${label === undefined || tags !== undefined ? '' : `${label}.`}`;
     // The innermost label comes first, as in Envoy's output.
     const merged = tags === undefined ? parent.tags : { ...tags, ...parent.tags };
-    return new StoreScope(this.#store, this.#store.scopeData(prefix, extracted, merged));
+    return new StoreScope(this.#store, this.#store.scopeData(prefix, extracted, merged, this.#data));
+  }
+
+  retain(): void {
+    this.#data.retained++;
+  }
+
+  release(): void {
+    if (--this.#data.retained === 0) this.#store.remove(this.#data);
   }
 }
 
 interface PendingMessage extends StatsMessage {
+  readonly removed: number[];
   readonly segments: StatSegment[];
   readonly scopes: StatScopeDefinition[];
   readonly definitions: StatDefinition[];
@@ -217,13 +304,11 @@ interface PendingMessage extends StatsMessage {
 }
 
 function emptyMessage(): PendingMessage {
-  return { type: 'stats', segments: [], scopes: [], definitions: [], blocks: [] };
+  return { type: 'stats', removed: [], segments: [], scopes: [], definitions: [], blocks: [] };
 }
 
-function isEmpty(message: StatsMessage): boolean {
-  return (
-    message.definitions.length + message.blocks.length + message.scopes.length + message.segments.length === 0
-  );
+function isEmpty({ removed, definitions, blocks, scopes, segments }: PendingMessage): boolean {
+  return removed.length + definitions.length + blocks.length + scopes.length + segments.length === 0;
 }
 
 function tagPart(tagged: Tagged | undefined): { tagged?: Tagged } {

@@ -57,7 +57,13 @@ export class Listeners {
   async set(compiled: CompiledListener): Promise<void> {
     const before = this.#open.get(compiled.name);
     const keeps = before !== undefined && sameSocket(before.compiled, compiled);
-    const socket = keeps ? before.socket : await this.#listen(compiled);
+    let socket: Listener | null;
+    try {
+      socket = keeps ? before.socket : await this.#listen(compiled);
+    } catch (error) {
+      for (const life of compiled.lives) life.scope.close();
+      throw error;
+    }
     if (this.#closed) {
       socket?.close();
       return;

@@ -10,6 +10,8 @@ const stats: StatScope = {
   gauge: () => ({ inc: nothing, dec: nothing, add: nothing, set: nothing }),
   histogram: () => ({ record: nothing }),
   scope: () => stats,
+  retain: nothing,
+  release: nothing,
 };
 
 function server(config: Http2ProtocolOptions, runtime: Readonly<Record<string, unknown>> = {}) {

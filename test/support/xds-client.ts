@@ -78,6 +78,8 @@ export class PlainStats {
       gauge: handle,
       histogram: () => ({ record: () => {} }),
       scope: (name, label) => this.scope(`${prefix}${name}.${label === undefined ? '' : `${label}.`}`),
+      retain: () => {},
+      release: () => {},
     };
   }
 

@@ -9,10 +9,13 @@ export interface SubscriptionStats {
   readonly timedOut: Counter;
   /** An update was looked at: how long that took, in milliseconds, and whether it was accepted. */
   took(ms: number, version: string, accepted: boolean): void;
+  /** The subscription has ended. */
+  letGo(): void;
 }
 
 export function createSubscriptionStats(stats: StatScope, prefix: string): SubscriptionStats {
   const scope = prefix.split('.').reduce((inner, part) => inner.scope(part), stats);
+  scope.retain();
   const success = scope.counter('update_success');
   const rejected = scope.counter('update_rejected');
   const time = scope.gauge('update_time', 'max');
@@ -23,6 +26,7 @@ export function createSubscriptionStats(stats: StatScope, prefix: string): Subsc
     failure: scope.counter('update_failure'),
     rejected,
     timedOut: scope.counter('init_fetch_timeout'),
+    letGo: () => scope.release(),
     took: (ms, text, accepted) => {
       duration.record(ms);
       if (!accepted) {

@@ -82,6 +82,7 @@ class Interest {
 
   close(): void {
     for (const name of [...this.pending.keys()]) this.settle(name);
+    this.stats.letGo();
   }
 }
 

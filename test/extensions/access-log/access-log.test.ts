@@ -36,6 +36,8 @@ class CountingScope implements StatScope {
   scope(): StatScope {
     return this;
   }
+  retain(): void {}
+  release(): void {}
 }
 
 function setUp(runtime: Readonly<Record<string, unknown>> = {}, dry = false, fileFlushMs = 5) {
