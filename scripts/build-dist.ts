@@ -34,6 +34,7 @@ export const entries = {
   inox: 'src/cli/main.ts',
   worker: 'src/worker/main.ts',
   xds: 'src/xds/main.ts',
+  dns: 'src/dns/main.ts',
 } as const;
 
 if (import.meta.main) {
@@ -42,7 +43,7 @@ if (import.meta.main) {
   mkdirSync(dist, { recursive: true });
   await build({ ...common, ...asModule, entryPoints: entries, outdir: dist });
   copyFileSync(join(root, 'gen', 'envoy.binpb'), join(dist, 'envoy.binpb'));
-  for (const name of ['inox.mjs', 'worker.mjs', 'xds.mjs', 'envoy.binpb']) {
+  for (const name of ['inox.mjs', 'worker.mjs', 'xds.mjs', 'dns.mjs', 'envoy.binpb']) {
     process.stdout.write(
       `dist/${name.padEnd(12)} ${Math.round(statSync(join(dist, name)).size / 1024)} KB\n`,
     );

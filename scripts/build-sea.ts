@@ -43,6 +43,7 @@ try {
       assets: {
         'worker.cjs': join(staging, 'worker.cjs'),
         'xds.cjs': join(staging, 'xds.cjs'),
+        'dns.cjs': join(staging, 'dns.cjs'),
         'envoy.binpb': join(root, 'gen', 'envoy.binpb'),
       },
     }),

@@ -59,6 +59,22 @@ function program(): Command {
       '--last-good-config <file>',
       'keep what the control plane says, and start from it when the control plane is away (env INOX_LAST_GOOD_CONFIG)',
     )
+    .option(
+      '--dns-capture',
+      'answer the DNS queries that inox iptables --dns-capture brings (env INOX_DNS_CAPTURE, ISTIO_META_DNS_CAPTURE)',
+    )
+    .option(
+      '--dns-address <ip:port,…>',
+      'loopback addresses to answer at (env INOX_DNS_ADDRESS, DNS_PROXY_ADDR; default: localhost:15053)',
+    )
+    .option(
+      '--dns-names <file>',
+      "names to answer, Envoy's DnsTable; ads: those of an Istio control plane (env INOX_DNS_NAMES)",
+    )
+    .option(
+      '--dns-upstream <ip:port,…>',
+      'who is asked for other names (env INOX_DNS_UPSTREAM; default: the servers of /etc/resolv.conf)',
+    )
     .option('--log-json', 'log as JSON lines', false)
     .option(
       '--metrics-address <ip:port,…>',

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
+import type { DnsSettings } from '../control/dns-thread.ts';
 import { loadInChild, type ServableConfig } from '../control/load-config.ts';
 import { createLog } from '../control/log-output.ts';
 import { ControlPlane } from '../control/serve.ts';
@@ -11,10 +12,11 @@ import { formatAddress, ipAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import { usesDiscovery } from '../xds/model/bootstrap.ts';
 import { BUILT_IN_METRICS, usesBuiltIn } from './built-in-bootstrap.ts';
+import { type DnsFlags, dnsSettings } from './dns-flags.ts';
 import { ENVOY_FLAGS, optionKey } from './envoy-flags.ts';
 
 /** The flags of `inox run` as commander names them. */
-export interface RunFlags {
+export interface RunFlags extends DnsFlags {
   readonly configPath?: string;
   readonly configYaml?: string;
   readonly mode?: string;
@@ -65,12 +67,15 @@ export async function run(flags: RunFlags): Promise<void> {
   if (metrics === undefined) return fail(`--metrics-address must be ip:port, not '${given}'`);
   const fault = checkTimes(flags);
   if (fault !== undefined) return fail(fault);
-  const config = tryLoad(flags);
-  if (config === undefined) return;
-  await serve(withNode(config, flags), flags, {
+  const loaded = orProblems(() => withNode(loadInChild(flags), flags));
+  if (loaded === undefined) return;
+  const dns = orProblems(() => ({ settings: dnsSettings(flags, process.env, loaded.bootstrap) }));
+  if (dns === undefined) return;
+  await serve(loaded, flags, {
     level,
     concurrency,
     metrics,
+    dns: dns.settings,
     initOnly: mode === 'init_only',
   });
 }
@@ -79,6 +84,7 @@ interface Parsed {
   readonly level: LogLevel;
   readonly concurrency: number;
   readonly metrics: readonly Address[];
+  readonly dns: DnsSettings | undefined;
   readonly initOnly: boolean;
 }
 
@@ -103,7 +109,8 @@ async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): P
       lameDuckMs: Number(flags.lameDuckTimeS ?? DEFAULT_LAME_DUCK_S) * 1000,
       drainAtOnce: flags.drainStrategy === 'immediate',
       shedLagMs: Number(flags.shedLagMs ?? 0),
-      dynamic: usesDiscovery(config.bootstrap),
+      ...(parsed.dns === undefined ? {} : { dns: parsed.dns }),
+      dynamic: usesDiscovery(config.bootstrap) || parsed.dns?.askControlPlane === true,
       lastGoodPath: flags.lastGoodConfig ?? process.env.INOX_LAST_GOOD_CONFIG ?? '',
       rejectUnknownFields: flags.rejectUnknownDynamicFields === true,
       metricsAddresses: parsed.metrics,
@@ -157,9 +164,10 @@ function handleSignals(control: ControlPlane): void {
   });
 }
 
-function tryLoad(flags: RunFlags): ServableConfig | undefined {
+/** Undefined after saying what is wrong. */
+function orProblems<T>(load: () => T): T | undefined {
   try {
-    return loadInChild(flags);
+    return load();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${formatProblems(error.problems)}\n`);

@@ -24,13 +24,12 @@ import { watchThread } from '../stats/thread-metrics.ts';
 import type { HostSignal } from '../upstream/health-view.ts';
 import { releaseHoldings } from '../upstream/holdings.ts';
 import { isDynamicCluster } from '../xds/model/bootstrap.ts';
-import { AppProbes } from './admin/app-probes.ts';
 import type { DrainOptions } from './admin/context.ts';
-import { startMetrics } from './admin/metrics-server.ts';
 import { startAdmin } from './admin/server.ts';
 import { createAdminContext } from './admin-context.ts';
 import { Certificates } from './certificates.ts';
 import { Discovery } from './discovery.ts';
+import { type DnsSettings, DnsThread } from './dns-thread.ts';
 import { drainListeners, drainProcess } from './drain.ts';
 import type { HealthManager } from './health/health-manager.ts';
 import { workerHeapLimits } from './heap-limits.ts';
@@ -39,6 +38,7 @@ import type { LiveConfig } from './live-config.ts';
 import { createDiscovery, createHealth, createLiveConfig } from './live-parts.ts';
 import type { ServableConfig } from './load-config.ts';
 import { nodeIdentity } from './node-identity.ts';
+import { openMetrics } from './open-metrics.ts';
 import { SecretFiles } from './secrets.ts';
 import { startOverload } from './start-overload.ts';
 import { Supervisor } from './supervisor.ts';
@@ -66,6 +66,8 @@ export interface ServeOptions {
   readonly lastGoodPath?: string;
   /** `--reject-unknown-dynamic-fields` */
   readonly rejectUnknownFields?: boolean;
+  /** Captured DNS queries are answered. */
+  readonly dns?: DnsSettings;
   /** Read-only port for scrapes and readiness, none when undefined. */
   readonly metricsAddresses: readonly Address[];
   /** Written once the admin listens (`--admin-address-path`). */
@@ -88,6 +90,7 @@ export class ControlPlane {
   readonly live: LiveConfig;
   /** Null unless something of the configuration comes by xDS. */
   xds: XdsThread | null = null;
+  readonly #dns: DnsThread | null;
   /** When the configuration in force was saved by an earlier run; null: it is the control plane's. */
   staleSince: Date | null = null;
   #started: Promise<void> = Promise.resolve();
@@ -144,6 +147,8 @@ export class ControlPlane {
       onHostSignal: (cluster, host, signal) => this.health.onSignal(cluster, host, signal as HostSignal),
       onLog: (level, component, message) => log.log(level, component, message),
     });
+    this.#dns = options.dns === undefined ? null : new DnsThread(options.dns, log, this.aggregator);
+    this.#closers.push(() => this.#dns?.close());
     this.health = createHealth(this, this.#startsWith, {
       secrets: this.#secrets,
       ticketSecret: Buffer.from(this.#ticketSecret),
@@ -216,25 +221,16 @@ export class ControlPlane {
   }
 
   async #start(): Promise<void> {
-    const { config, concurrency, metricsAddresses, log } = this.options;
+    const { config, concurrency } = this.options;
     await this.#openAdmin();
-    const probes = new AppProbes(process.env.INOX_APP_PROBES, process.env.POD_IP || '127.0.0.1');
-    for (const metricsAddress of metricsAddresses) {
-      const server = await startMetrics(metricsAddress, createAdminContext(this), probes, (error) =>
-        this.#onBug(error),
-      ).catch((error: unknown) => {
-        const where = `metrics on ${formatAddress(metricsAddress)}`;
-        throw new Error(`${where}: ${explainListenError(error)}`, { cause: error });
-      });
-      this.#closers.push(() => server.close());
-      log.log('info', 'main', `metrics and readiness on ${formatAddress(server.address)}`);
-    }
+    this.#closers.push(await openMetrics(this, (error) => this.#onBug(error)));
     const listeners =
       this.options.dynamic === true ? [] : (config.bootstrap.staticResources?.listeners ?? []);
     await this.live.initListeners(listeners);
     await Promise.all(this.#startsWith.filter(Discovery.finds).map((one) => this.#discovery.set(one)));
     this.#closers.push(this.#watchSecrets());
     await this.health.start();
+    await this.#dns?.start();
     await this.supervisor.start(concurrency);
     this.#closers.push(startOverload(this));
     if (this.options.dynamic !== true) this.markLive();
@@ -252,8 +248,10 @@ export class ControlPlane {
         logLevel: log.level,
         drainMs: this.options.drainMs,
         lastGoodPath: this.options.lastGoodPath ?? '',
+        names: this.options.dns?.askControlPlane === true,
       }),
       {
+        onNames: (names) => this.#dns?.setNames(names),
         // It begins while the workers do.
         apply: (update) => this.#started.then(() => this.apply(update)),
         onLive: () => void this.#started.then(() => this.markLive()),
@@ -282,6 +280,7 @@ export class ControlPlane {
   setLogLevel(level: LogLevel): void {
     this.options.log.level = level;
     this.xds?.setLogLevel(level);
+    this.#dns?.setLogLevel(level);
     this.supervisor.broadcast({ type: 'log-level', level });
   }
 

@@ -1,5 +1,6 @@
 import type { Worker } from 'node:worker_threads';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
+import type { NameTable } from '../core/dns-protocol.ts';
 import type { LogLevel } from '../core/log.ts';
 import type {
   FromXds,
@@ -18,6 +19,8 @@ export interface XdsEvents {
   onLive(): void;
   /** What is in force was saved by an earlier run at that time (milliseconds since 1970), or is no longer. */
   onStale(since: number | null): void;
+  /** Names for DNS. */
+  onNames(names: NameTable): void;
   onStats(threadId: number, message: unknown): void;
   /** The thread is gone; its statistics are nobody's now. */
   onEnd(threadId: number): void;
@@ -154,6 +157,9 @@ export class XdsThread {
         return;
       case 'stale':
         this.#events.onStale(message.since);
+        return;
+      case 'names':
+        this.#events.onNames(message.names);
         return;
       case 'status':
         this.#answer(message.id, message.status);

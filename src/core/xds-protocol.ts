@@ -1,5 +1,6 @@
 /** What the control thread and the xds thread say to each other; plain objects only, as in worker-protocol.ts. */
 import type { ConfigUpdate, UpdateOutcome } from './config-update.ts';
+import type { NameTable } from './dns-protocol.ts';
 import type { LogLevel } from './log.ts';
 import type { NodeIdentity } from './worker-protocol.ts';
 
@@ -15,6 +16,8 @@ export interface XdsInit {
   readonly drainMs: number;
   /** `--last-good-config`, '' for none. */
   readonly lastGoodPath: string;
+  /** Names for DNS are asked for, too. */
+  readonly names: boolean;
 }
 
 /** One version of a resource. */
@@ -129,6 +132,8 @@ export type FromXds =
   | { readonly type: 'stale'; readonly since: number | null }
   | { readonly type: 'status'; readonly id: number; readonly status: XdsStatus }
   | { readonly type: 'resources'; readonly id: number; readonly slice: XdsSlice }
+  /** All names that the control plane has for DNS. */
+  | { readonly type: 'names'; readonly names: NameTable }
   | { readonly type: 'log'; readonly level: LogLevel; readonly component: string; readonly message: string }
   /** Something of the bootstrap cannot be done: the process must end. */
   | { readonly type: 'failed'; readonly message: string }

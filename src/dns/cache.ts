@@ -1,4 +1,4 @@
-import { renew } from './message.ts';
+import { type Query, renew } from './message.ts';
 
 /** Larger answers are asked for again. */
 const MAX_BYTES = 4096;
@@ -40,14 +40,15 @@ export class DnsCache {
     this.#entries.set(key, { bytes: Buffer.from(bytes), storedMs: now, expiresMs });
   }
 
-  /** With the remaining times and that id; undefined when there is none. */
-  get(key: string, id: number): Buffer | undefined {
+  /** For that query, with the remaining times; undefined when there is none. */
+  get(query: Query): Buffer | undefined {
+    const { key } = query;
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     this.#entries.delete(key);
     const now = this.#nowMs();
     if (now >= entry.expiresMs) return undefined;
     this.#entries.set(key, entry);
-    return renew(entry.bytes, id, Math.floor((now - entry.storedMs) / 1000));
+    return renew(entry.bytes, query, Math.floor((now - entry.storedMs) / 1000));
   }
 }

@@ -3,9 +3,26 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from 'node:net';
 import type { Counter, StatScope } from '../stats/scope.ts';
 import { DnsCache } from './cache.ts';
-import { addressReply, errorReply, parseQuery, type Query, RCODE } from './message.ts';
+import {
+  addressReply,
+  CLASS_IN,
+  emptyReply,
+  parseQuery,
+  type Query,
+  RCODE,
+  refusal,
+  renew,
+  TYPE,
+} from './message.ts';
 import type { DnsTable } from './table.ts';
-import { askUpstream, createFramer, type DnsServerAddress, framed, type UpstreamAnswer } from './upstream.ts';
+import {
+  askUpstream,
+  createFramer,
+  type DnsServerAddress,
+  framed,
+  type UpstreamAnswer,
+  type UpstreamEvents,
+} from './upstream.ts';
 
 export interface DnsOptions {
   /** Where to listen, over UDP and TCP. */
@@ -23,6 +40,8 @@ export interface DnsOptions {
 
 export interface DnsServer {
   readonly addresses: readonly DnsServerAddress[];
+  /** Answers from this one from now on. */
+  setTable(table: DnsTable): void;
   close(): void;
 }
 
@@ -37,7 +56,7 @@ const IDLE_MS = 10_000;
 
 /** Answers captured queries: names of the table itself, the rest from the cache or an upstream. Rejects when an address is taken. */
 export async function startDnsServer(options: DnsOptions): Promise<DnsServer> {
-  const resolver = createResolver(options);
+  const resolver = new Resolver(options);
   const sockets: (UdpSocket | Server)[] = [];
   const addresses: DnsServerAddress[] = [];
   const close = (): void => {
@@ -62,14 +81,15 @@ export async function startDnsServer(options: DnsOptions): Promise<DnsServer> {
     close();
     throw error;
   }
-  return { addresses, close };
+  const setTable = (table: DnsTable): void => {
+    resolver.table = table;
+  };
+  return { addresses, setTable, close };
 }
 
-type Resolve = (bytes: Buffer, overTcp: boolean, reply: (bytes: Buffer) => void) => void;
-
-function serveUdp(socket: UdpSocket, resolver: Resolve): void {
+function serveUdp(socket: UdpSocket, resolver: Resolver): void {
   socket.on('message', (bytes, from) => {
-    resolver(bytes, false, (reply) => {
+    resolver.answer(bytes, false, (reply) => {
       try {
         socket.send(reply, from.port, from.address);
       } catch {
@@ -82,12 +102,12 @@ function serveUdp(socket: UdpSocket, resolver: Resolve): void {
   });
 }
 
-function serveTcp(resolver: Resolve): Server {
+function serveTcp(resolver: Resolver): Server {
   const server = createServer((client: Socket) => {
     client.setTimeout(IDLE_MS, () => client.destroy());
     client.on('error', () => client.destroy());
     const messages = createFramer(MAX_QUERY, (bytes) => {
-      resolver(bytes, true, (reply) => {
+      resolver.answer(bytes, true, (reply) => {
         if (client.writable) client.write(framed(reply));
       });
     });
@@ -129,76 +149,96 @@ function createStats(stats: StatScope): DnsStats {
   };
 }
 
-function createResolver(options: DnsOptions): Resolve {
-  const { table, upstreams, timeoutMs = TIMEOUT_MS, nowMs = () => performance.now() } = options;
-  const stats = createStats(options.stats);
-  const cache = new DnsCache(options.cacheEntries ?? CACHE_ENTRIES, MAX_TTL_S, nowMs);
-  const pending = new Map<string, Promise<UpstreamAnswer | undefined>>();
-  const events = { onQuery: () => stats.upstream.inc(), onTimeout: () => stats.timeouts.inc() };
+/** Decides who answers: the table, the cache or an upstream. */
+class Resolver {
+  table: DnsTable;
+  readonly #upstreams: readonly DnsServerAddress[];
+  readonly #timeoutMs: number;
+  readonly #stats: DnsStats;
+  readonly #events: UpstreamEvents;
+  readonly #cache: DnsCache;
+  /** One question at a time, however many ask it; also when it comes back to us as the answer to itself. */
+  readonly #pending = new Map<string, Promise<UpstreamAnswer | undefined>>();
+  /** Whose turn it is among the addresses of a name. */
+  #turn = 0;
 
-  const ask = (query: Query, overTcp: boolean): Promise<UpstreamAnswer | undefined> | undefined => {
-    const key = `${overTcp ? 'T' : 'U'} ${query.key}`;
-    // One question at a time, however many ask it.
-    const running = pending.get(key);
-    if (running !== undefined) return running;
-    if (pending.size >= MAX_PENDING) return undefined;
-    const asking = askUpstream(query, upstreams, overTcp, timeoutMs, events).finally(() =>
-      pending.delete(key),
-    );
-    pending.set(key, asking);
-    return asking;
-  };
+  constructor(options: DnsOptions) {
+    const stats = createStats(options.stats);
+    this.table = options.table;
+    this.#upstreams = options.upstreams;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#stats = stats;
+    this.#events = { onQuery: () => stats.upstream.inc(), onTimeout: () => stats.timeouts.inc() };
+    const nowMs = options.nowMs ?? (() => performance.now());
+    this.#cache = new DnsCache(options.cacheEntries ?? CACHE_ENTRIES, MAX_TTL_S, nowMs);
+  }
 
-  return (bytes, overTcp, reply) => {
+  answer(bytes: Buffer, overTcp: boolean, reply: (bytes: Buffer) => void): void {
+    const stats = this.#stats;
     (overTcp ? stats.queriesTcp : stats.queriesUdp).inc();
     const query = parseQuery(bytes);
     if (typeof query !== 'object') {
       stats.malformed.inc();
-      if (query !== undefined) reply(errorReply(bytes, query));
+      if (query !== undefined) reply(refusal(bytes, query));
       return;
     }
     const send = (answer: Buffer): void =>
-      reply(overTcp || answer.length <= query.udpLimit ? answer : errorReply(bytes, RCODE.NOERROR, true));
-    const local = answerLocally(table, query);
+      reply(overTcp || answer.length <= query.udpLimit ? answer : emptyReply(query, RCODE.NOERROR, true));
+    const local = this.#fromTable(query);
     if (local !== undefined) {
       stats.local.inc();
       send(local);
       return;
     }
-    const kept = cache.get(query.key, query.id);
+    const kept = this.#cache.get(query);
     if (kept !== undefined) {
       stats.hits.inc();
       send(kept);
       return;
     }
     stats.misses.inc();
-    const asking = ask(query, overTcp);
+    this.#askUpstream(query, overTcp, send);
+  }
+
+  #askUpstream(query: Query, overTcp: boolean, send: (answer: Buffer) => void): void {
+    const key = `${overTcp ? 'T' : 'U'} ${query.key}`;
+    let asking = this.#pending.get(key);
     if (asking === undefined) {
-      stats.overflow.inc();
-      reply(errorReply(bytes, RCODE.SERVFAIL));
-      return;
-    }
-    void asking.then((answer) => {
-      if (answer === undefined) {
-        stats.failures.inc();
-        reply(errorReply(bytes, RCODE.SERVFAIL));
+      if (this.#pending.size >= MAX_PENDING) {
+        this.#stats.overflow.inc();
+        send(emptyReply(query, RCODE.SERVFAIL));
         return;
       }
-      cache.set(query.key, answer.bytes, answer.ttlS);
-      const copy = Buffer.from(answer.bytes);
-      copy.writeUInt16BE(query.id, 0);
-      send(copy);
+      asking = askUpstream(query, this.#upstreams, overTcp, this.#timeoutMs, this.#events)
+        .then((answer) => {
+          if (answer !== undefined) this.#cache.set(query.key, answer.bytes, answer.ttlS);
+          return answer;
+        })
+        .finally(() => this.#pending.delete(key));
+      this.#pending.set(key, asking);
+    }
+    void asking.then((answer) => {
+      if (answer === undefined) this.#stats.failures.inc();
+      send(answer === undefined ? emptyReply(query, RCODE.SERVFAIL) : renew(answer.bytes, query, 0));
     });
-  };
-}
+  }
 
-function answerLocally(table: DnsTable, query: Query): Buffer | undefined {
-  if (table.size === 0) return undefined;
-  const entry = table.find(query.name);
-  if (entry === undefined)
-    return table.known(query.name) ? errorReply(query.bytes, RCODE.NXDOMAIN) : undefined;
-  if (query.type === 'A') return addressReply(query, entry.ipv4, entry.ttlS);
-  if (query.type === 'AAAA') return addressReply(query, entry.ipv6, entry.ttlS);
-  // The name is ours: nobody else is asked about it.
-  return errorReply(query.bytes, RCODE.NOERROR);
+  #fromTable(query: Query): Buffer | undefined {
+    const { table } = this;
+    if (table.size === 0 || query.class !== CLASS_IN) return undefined;
+    const entry = table.find(query.name);
+    if (entry === undefined) return table.known(query.name) ? emptyReply(query, RCODE.NXDOMAIN) : undefined;
+    const { ttlS, alias } = entry;
+    if (query.type === TYPE.A) return addressReply(query, this.#rotate(entry.ipv4), ttlS, alias);
+    if (query.type === TYPE.AAAA) return addressReply(query, this.#rotate(entry.ipv6), ttlS, alias);
+    // The name is ours: nobody else is asked about it, unless only its addresses are known here.
+    return entry.addressesOnly === true ? undefined : emptyReply(query, RCODE.NOERROR);
+  }
+
+  /** Clients take the first one, so that each has its turn. */
+  #rotate(addresses: readonly string[]): readonly string[] {
+    if (addresses.length < 2) return addresses;
+    const first = this.#turn++ % addresses.length;
+    return [...addresses.slice(first), ...addresses.slice(0, first)];
+  }
 }

@@ -8,6 +8,10 @@ export interface DnsEntry {
   readonly ipv4: readonly string[];
   readonly ipv6: readonly string[];
   readonly ttlS: number;
+  /** What the name stands for: the addresses are this one's. */
+  readonly alias?: string;
+  /** Records other than addresses are asked of others; without it there are none. */
+  readonly addressesOnly?: boolean;
 }
 
 /** Names that are answered without asking anybody. */
@@ -22,10 +26,21 @@ export interface DnsTable {
 /** As in Envoy's dns_filter. */
 const DEFAULT_TTL_S = 300;
 const MIN_TTL_S = 30;
-const TABLE_FIELDS = ['virtual_domains', 'known_suffixes', 'external_retry_count'];
+const LONGEST_NAME = 253;
+const TABLE_FIELDS = ['virtual_domains', 'known_suffixes'];
 const DOMAIN_FIELDS = ['name', 'endpoint', 'answer_ttl'];
 
 export const EMPTY_TABLE: DnsTable = { find: () => undefined, known: () => false, size: 0 };
+
+/** What the first table has goes before what the second one has. */
+export function joinTables(first: DnsTable, second: DnsTable): DnsTable {
+  if (second.size === 0) return first;
+  return {
+    find: (name) => first.find(name) ?? second.find(name),
+    known: (name) => first.known(name) || second.known(name),
+    size: first.size + second.size,
+  };
+}
 
 /**
  * `envoy.data.dns.v3.DnsTable` as it is in the file of `external_dns_table`: names with address lists. Throws a
@@ -40,7 +55,7 @@ export function parseDnsTable(json: unknown): DnsTable {
     const path = `virtual_domains[${index}]`;
     const domain = fields(value, path, DOMAIN_FIELDS, wrong);
     const name = typeof domain.name === 'string' ? plain(domain.name) : '';
-    if (!/^(\*\.)?[^.*\s]+(\.[^.*\s]+)*$/.test(name))
+    if (!isName(name))
       wrong(`${path}.name`, `'${String(domain.name)}' must be a name such as web.mesh or *.mesh`);
     const endpoint = fields(domain.endpoint, `${path}.endpoint`, ['address_list'], wrong);
     const addresses = fields(endpoint.address_list, `${path}.endpoint.address_list`, ['address'], wrong);
@@ -65,13 +80,23 @@ export function parseDnsTable(json: unknown): DnsTable {
   });
   if (problems.length > 0) throw new ConfigError(problems);
   return {
-    size: names.size,
-    find: (name) => names.get(name) ?? wildcard(names, name),
+    size: names.size + suffixes.length,
+    find: (name) => lookUp(names, name),
     known: (name) => suffixes.some((suffix) => name === suffix || name.endsWith(`.${suffix}`)),
   };
 }
 
-function wildcard(names: ReadonlyMap<string, DnsEntry>, name: string): DnsEntry | undefined {
+/** Whether there can be such a name, or `*.` and a name; in lower case, without the final dot. */
+export function isName(text: string): boolean {
+  return (
+    text.length <= LONGEST_NAME && /^(\*\.)?[!-)+-\-/-[\]-~]{1,63}(\.[!-)+-\-/-[\]-~]{1,63})*$/.test(text)
+  );
+}
+
+/** The name itself, else the closest `*.` above it. */
+export function lookUp(names: ReadonlyMap<string, DnsEntry>, name: string): DnsEntry | undefined {
+  const entry = names.get(name);
+  if (entry !== undefined) return entry;
   for (let dot = name.indexOf('.'); dot !== -1; dot = name.indexOf('.', dot + 1)) {
     const entry = names.get(`*${name.slice(dot)}`);
     if (entry !== undefined) return entry;

@@ -14,6 +14,7 @@ import { DryCompiler } from './model/dry-compile.ts';
 import { XdsModel } from './model/model.ts';
 import { Publisher } from './model/publisher.ts';
 import { Acceptance } from './model/resource.ts';
+import { Names } from './names.ts';
 import { nodeMessage } from './node.ts';
 import { Sources } from './protocol/sources.ts';
 import { ResourceAnswers } from './resource-answers.ts';
@@ -137,6 +138,7 @@ function main(): void {
   });
   try {
     model.start();
+    if (init.names) new Names((names) => send({ type: 'names', names })).ask(sources);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     send({ type: 'failed', message: formatProblems(error.problems) });

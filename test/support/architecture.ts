@@ -25,15 +25,14 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   istio: ['core', 'proto', 'xds'],
   // `config` and `extensions`: the control thread compiles every resource once to decide on ACK or NACK.
   control: ['core', 'stats', 'net', 'http', 'upstream', 'config', 'extensions', 'proto', 'xds', 'istio'],
-  cli: [...dataPlane, 'proto', 'xds', 'istio', 'inject', 'iptables', 'dns', 'control'],
+  cli: [...dataPlane, 'proto', 'xds', 'istio', 'inject', 'iptables', 'control'],
 };
 
 /** Packages that must not reach a data thread: the descriptors of Envoy's messages take 50 ms to load. */
 const controlOnly: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['proto', 'xds', 'istio', 'control', 'cli'],
-  yaml: ['proto', 'inject', 'xds', 'istio', 'control', 'cli'],
+  yaml: ['proto', 'inject', 'dns', 'xds', 'istio', 'control', 'cli'],
   commander: ['cli'],
-  'dns-packet': ['dns'],
 };
 
 /** Puts the data plane together; the control thread does the same once, dry, to judge a configuration. */

@@ -6,6 +6,8 @@ import { envoyRegistry, requireMessage } from '../../proto/registry.ts';
 import type { RawResource } from './discovery.ts';
 
 const WRAPPER = 'envoy.service.discovery.v3.Resource';
+/** Istio's names for DNS: of all that come by xDS, the ones without a name of their own. */
+export const NAME_TABLE = 'istio.networking.nds.v1.NameTable';
 
 /** A packed message, as far as it matters here. */
 type Any = Pick<AnyMessage, 'typeUrl' | 'value'>;
@@ -65,6 +67,7 @@ function rawOf(any: Any, type: string, name: string, version: string): RawResour
 
 /** All resource types have their name in field 1; read without decoding the rest. */
 function nameOf(bytes: Uint8Array, type: string): string {
+  if (type === NAME_TABLE) return '';
   try {
     const reader = new BinaryReader(bytes);
     let name = '';
