@@ -21,29 +21,6 @@ interface Dormant {
   hosts: ClusterHosts | null;
 }
 
-/** Holds a cluster, or knows how to get it. */
-class ClusterCell implements Cell<Cluster> {
-  #value: Cluster | undefined;
-  /** Fills the cell, unless the cluster cannot be made. */
-  wake: (() => void) | null = null;
-
-  get value(): Cluster | undefined {
-    return this.#value === undefined && this.wake !== null ? this.#awake() : this.#value;
-  }
-
-  set value(cluster: Cluster | undefined) {
-    this.wake = null;
-    this.#value = cluster;
-  }
-
-  #awake(): Cluster | undefined {
-    const { wake } = this;
-    this.wake = null;
-    wake?.();
-    return this.#value;
-  }
-}
-
 /** Health checks and outlier detection want to know of its members from the start. */
 function isWatched({ healthChecks, outlierDetection }: ClusterConfig): boolean {
   return (healthChecks?.length ?? 0) > 0 || outlierDetection !== undefined;
@@ -58,13 +35,9 @@ export class Resources {
   readonly routes = new LiveRoutes();
   /** How often a cluster was looked up by its name: compiling does, serving does not. */
   clusterLookups = 0;
-<<<<<<< tree
   readonly #cells = new ClusterCells();
-=======
-  readonly #cells = new Map<string, ClusterCell>();
   readonly #dormant = new Map<string, Dormant>();
   readonly #onException: (error: unknown) => void;
->>>>>>> landed
   readonly #clusterContext: ClusterContext;
   readonly #ctx: CompileContext;
   /** Names that count as known although they are not there yet. */
@@ -80,14 +53,9 @@ export class Resources {
     this.#ctx = {
       ...base,
       cluster: (name) => this.#cell(name),
-<<<<<<< tree
       findCluster: (name) => this.#cells.find(name),
-      clusterExists: (name) => this.clusters.has(name) || this.#announced.has(name),
-=======
-      findCluster: (name) => this.#cells.get(name),
       clusterExists: (name) =>
         this.clusters.has(name) || this.#dormant.has(name) || this.#announced.has(name),
->>>>>>> landed
       routes: this.routes,
     };
   }
@@ -112,9 +80,6 @@ export class Resources {
     before.scope.release();
   }
 
-<<<<<<< tree
-  /** Requests for it are answered with 503 from now on. Its statistics go at once: what still drains is not counted. */
-=======
   /**
    * A cluster that came by xDS: of the thousands in a mesh this proxy uses a few, so it is compiled when the first
    * request asks for it. What replaces a cluster that is in use, or is watched, is compiled at once.
@@ -128,7 +93,7 @@ export class Resources {
       return;
     }
     this.#dormant.set(name, { config, hosts });
-    this.#cell(name).wake = () => this.#wake(name);
+    this.#cells.sleep(name, () => this.#wake(name));
   }
 
   /** Members that discovery or the control plane have found. */
@@ -167,14 +132,13 @@ export class Resources {
     return cluster;
   }
 
-  /** Requests for it are answered with 503 from now on. */
->>>>>>> landed
+  /** Requests for it are answered with 503 from now on. Its statistics go at once: what still drains is not counted. */
   removeCluster(name: string): void {
-    if (this.#dormant.delete(name)) this.#cell(name).wake = null;
+    this.#dormant.delete(name);
+    this.#cells.remove(name);
     const cluster = this.clusters.get(name);
     if (cluster === undefined) return;
     this.clusters.delete(name);
-    this.#cells.remove(name);
     cluster.drain();
     cluster.scope.release();
   }
@@ -184,18 +148,9 @@ export class Resources {
     return compileListener(config, this.#ctx);
   }
 
-  #cell(name: string): ClusterCell {
+  #cell(name: string): Cell<Cluster> {
     this.clusterLookups++;
-<<<<<<< tree
     return this.#cells.of(name);
-=======
-    let cell = this.#cells.get(name);
-    if (cell === undefined) {
-      cell = new ClusterCell();
-      this.#cells.set(name, cell);
-    }
-    return cell;
->>>>>>> landed
   }
 
   /** The cluster that `local_cluster_name` says this proxy is a member of. */
