@@ -193,6 +193,7 @@ t.test('all that came is shown, what was refused with its reason, and no private
   ];
   const pages = await Promise.all(paths.map(page));
   t.match(pages[0], 'redacted', 'there was something to hide');
+  t.match(pages.at(-1), /^control_plane\.update_applied_time: P0/m);
   const everything = [...pages, all.out, json.out, diff.out, log].join('\n');
   for (const pair of [leaf, inline, refused]) {
     // What stands before in the first line is the same in all keys.

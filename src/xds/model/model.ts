@@ -11,6 +11,7 @@ import { flattenRuntime } from '../../config/runtime.ts';
 import type { Logger } from '../../core/log.ts';
 import type { StatScope } from '../../stats/scope.ts';
 import type { RawResource } from '../protocol/discovery.ts';
+import { timedSources } from './applied-time.ts';
 import { isDynamicCluster } from './bootstrap.ts';
 import { Clusters } from './clusters.ts';
 import type { DryCompiler } from './dry-compile.ts';
@@ -80,8 +81,10 @@ export class XdsModel {
   #named: ReadonlySet<string> | null = null;
 
   constructor(parts: ModelParts) {
-    this.#parts = parts;
-    const { open, acceptance, publisher, dry, stats, log, drainMs } = parts;
+    const { acceptance, publisher, dry, stats, log, drainMs } = parts;
+    const applied = stats.scope('control_plane').histogram('update_applied_time', 'milliseconds');
+    const open = timedSources(parts.open, publisher, applied);
+    this.#parts = { ...parts, open };
     const hub = <T>(type: string, statPrefix: string, check: (config: T) => void, keepRemoved: boolean) =>
       new ResourceHub<T>(
         {

@@ -97,9 +97,14 @@ export class Publisher {
     next.removedListeners.add(name);
   }
 
+  /** Nothing waits, and nothing is on its way. */
+  get idle(): boolean {
+    return this.#pending === null && !this.#busy;
+  }
+
   /** Resolves when all that was said so far is in force. */
   settled(): Promise<void> {
-    if (this.#pending === null && !this.#busy) return Promise.resolve();
+    if (this.idle) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
