@@ -20,6 +20,7 @@ export function createAdminContext(control: ControlPlane): AdminContext {
   return {
     aggregator,
     exposition,
+    texts: control.texts,
     refreshStats: () => control.serverStats.refresh(),
     state: () => control.shownState,
     waitsFor: async () => (await control.xds?.status())?.waitsFor ?? [],

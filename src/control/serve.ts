@@ -91,6 +91,8 @@ export class ControlPlane {
   /** Null unless something of the configuration comes by xDS. */
   xds: XdsThread | null = null;
   readonly #dns: DnsThread | null;
+  /** Statistics that are texts, by name. */
+  readonly texts = new Map<string, string>();
   /** When the configuration in force was saved by an earlier run; null: it is the control plane's. */
   staleSince: Date | null = null;
   #started: Promise<void> = Promise.resolve();
@@ -255,6 +257,7 @@ export class ControlPlane {
         // It begins while the workers do.
         apply: (update) => this.#started.then(() => this.apply(update)),
         onLive: () => void this.#started.then(() => this.markLive()),
+        onText: (name, value) => this.texts.set(name, value),
         onStale: (since) => {
           this.staleSince = since === null ? null : new Date(since);
         },

@@ -17,6 +17,8 @@ import { spawnThread } from './spawn-worker.ts';
 export interface XdsEvents {
   apply(update: ConfigUpdate): Promise<UpdateOutcome>;
   onLive(): void;
+  /** A statistic that is a text has that value now. */
+  onText(name: string, value: string): void;
   /** What is in force was saved by an earlier run at that time (milliseconds since 1970), or is no longer. */
   onStale(since: number | null): void;
   /** Names for DNS. */
@@ -152,6 +154,9 @@ export class XdsThread {
         });
         return;
       }
+      case 'text':
+        this.#events.onText(message.name, message.value);
+        return;
       case 'live':
         this.#events.onLive();
         return;

@@ -126,6 +126,8 @@ export type ToXds =
 
 export type FromXds =
   | { readonly type: 'update'; readonly id: number; readonly update: ConfigUpdate }
+  /** A statistic that is a text has that value now. */
+  | { readonly type: 'text'; readonly name: string; readonly value: string }
   /** Everything that the start waits for is in force. */
   | { readonly type: 'live' }
   /** What is in force was saved by an earlier run at that time; null: the control plane has spoken. */

@@ -69,6 +69,7 @@ function main(): void {
     stats: store.root,
     log,
     rejectUnknownFields: init.rejectUnknownFields,
+    onText: (name, value) => send({ type: 'text', name, value }),
   });
   const model = new XdsModel({
     bootstrap,

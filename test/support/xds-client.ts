@@ -92,6 +92,8 @@ export interface Client {
   readonly sources: Sources;
   readonly stats: PlainStats;
   readonly logs: string[];
+  /** Statistics that are texts. */
+  readonly texts: Map<string, string>;
   subscribe(config: ConfigSource, options: Partial<SubscribeOptions> & { type: string }): Watching;
   close(): void;
 }
@@ -107,11 +109,19 @@ export function openClient(bootstrap: Bootstrap): Client {
   const logs: string[] = [];
   const log: Logger = { enabled: () => true, log: (_level, _component, text) => logs.push(text) };
   const full = { node: { id: 'test-id', cluster: 'test' }, ...bootstrap } as Bootstrap;
-  const sources = new Sources({ bootstrap: full, node: nodeMessage(full), stats: stats.scope(), log });
+  const texts = new Map<string, string>();
+  const sources = new Sources({
+    bootstrap: full,
+    node: nodeMessage(full),
+    stats: stats.scope(),
+    log,
+    onText: (name, value) => texts.set(name, value),
+  });
   return {
     sources,
     stats,
     logs,
+    texts,
     subscribe: (config, options) => {
       const events = new Events();
       const subscription = sources

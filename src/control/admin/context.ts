@@ -18,6 +18,8 @@ export type { Json, JsonObject };
 export interface AdminContext {
   readonly aggregator: StatAggregator;
   readonly exposition: Exposition;
+  /** Statistics that are texts, by name. */
+  readonly texts: ReadonlyMap<string, string>;
   /** Brings `server.*` up to date before statistics are read. */
   refreshStats(): void;
 

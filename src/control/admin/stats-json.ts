@@ -8,6 +8,10 @@ import type { ChosenStats, HistogramView } from './stats-view.ts';
 export function* renderJson(chosen: ChosenStats, view: HistogramView): Generator<string> {
   yield '{"stats":[';
   let separator = '';
+  for (const [name, value] of chosen.texts) {
+    yield separator + JSON.stringify({ name, value });
+    separator = ',';
+  }
   for (const series of chosen.series) {
     if (series.kind === 'histogram') continue;
     if (!chosen.shows(series)) {

@@ -6,6 +6,7 @@ import type { ChosenStats, HistogramView } from './stats-view.ts';
 
 /** `/stats` as text: `name: value` lines, then histograms. A piece is empty where there is nothing to show. */
 export function* renderText(chosen: ChosenStats, view: HistogramView): Generator<string> {
+  for (const [name, value] of chosen.texts) yield `${name}: "${value}"\n`;
   for (const series of chosen.series) {
     if (series.kind === 'histogram') continue;
     yield chosen.shows(series) ? `${series.name}: ${series.value()}\n` : '';

@@ -67,13 +67,16 @@ function showStats(request: AdminRequest, context: AdminContext): AdminReply {
 
 function chooseStats(request: AdminRequest, context: AdminContext): ChosenStats {
   const type = request.query.get('type') ?? 'All';
-  // Text readouts come with xDS; until then there are none to show.
   const readouts = type === 'TextReadouts';
   if (!Object.hasOwn(TYPES, type) && !readouts) throw new BadRequest('invalid &type= param');
   const kind = TYPES[type];
   const accepts = nameFilter(request);
   const usedOnly = hasFlag(request, 'usedonly');
+  const texts = [...context.texts].filter(
+    ([name, value]) => accepts?.(name) !== false && (!usedOnly || value !== ''),
+  );
   return {
+    texts: readouts || type === 'All' ? texts.sort(([a], [b]) => (a < b ? -1 : 1)) : [],
     series: readouts ? [] : context.aggregator.series(),
     shows: (series) =>
       (kind === undefined || series.kind === kind) &&

@@ -22,6 +22,8 @@ export interface SourcesParts {
   readonly log: Logger;
   /** `--reject-unknown-dynamic-fields`; for sources of text, where such fields are gone after reading. */
   readonly rejectUnknownFields?: boolean;
+  /** A statistic that is a text has that value now. */
+  readonly onText?: (name: string, value: string) => void;
 }
 
 /** The service and the methods of each type that has a stream of its own. */
@@ -189,7 +191,7 @@ export class Sources {
     method: string,
     channel: GrpcChannel,
   ): GrpcStream {
-    const { node, stats, log } = this.#parts;
+    const { node, stats, log, onText } = this.#parts;
     const retry = api.grpcServices?.[0]?.envoyGrpc?.retryPolicy?.retryBackOff;
     const baseMs = retry?.baseInterval ?? STREAM_BACKOFF.baseMs;
     const limit = api.rateLimitSettings;
@@ -202,6 +204,7 @@ export class Sources {
       nodeOnFirstMessageOnly: api.setNodeOnFirstMessageOnly ?? false,
       stats,
       log,
+      onText: onText ?? ignore,
       aggregated: service.endsWith('AggregatedDiscoveryService'),
       // As Envoy: without a maximum of its own, an interval that is set goes up to ten times itself.
       backoff: {
@@ -247,6 +250,10 @@ class SourcePerType implements DiscoverySource {
     for (const source of this.#byType.values()) source.close();
     this.#channel.close();
   }
+}
+
+function ignore(): void {
+  // Nobody asks.
 }
 
 function checkTransport({ transportApiVersion }: ApiConfigSource): void {

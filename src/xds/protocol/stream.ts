@@ -32,6 +32,8 @@ export interface StreamOptions {
   readonly rateLimit: RateLimit | null;
   /** Envoy counts a stream for all types at the root, and one for a type below that type's statistics. */
   readonly aggregated: boolean;
+  /** A statistic that is a text has that value now. */
+  readonly onText: (name: string, value: string) => void;
 }
 
 /** Envoy's statistics of a stream. */
@@ -39,6 +41,7 @@ interface StreamStats {
   readonly connected: Gauge;
   readonly pending: Gauge;
   readonly enforced: Counter;
+  readonly identifier: (value: string) => void;
 }
 
 /** What is known of a stream. */
@@ -59,7 +62,7 @@ export class GrpcStream implements DiscoverySource {
   constructor(options: StreamOptions) {
     this.#options = options;
     this.#backoff = new Backoff(options.backoff);
-    if (options.aggregated) this.#stats = createStreamStats(options.stats, '');
+    if (options.aggregated) this.#stats = createStreamStats(options, '');
   }
 
   status(): StreamStatus {
@@ -80,7 +83,7 @@ export class GrpcStream implements DiscoverySource {
   }
 
   subscribe(options: SubscribeOptions, sink: DiscoverySink): Subscription {
-    this.#stats ??= createStreamStats(this.#options.stats, options.statPrefix);
+    this.#stats ??= createStreamStats(this.#options, options.statPrefix);
     let state = this.#types.get(options.type);
     if (state === undefined) {
       const { type } = options;
@@ -109,10 +112,11 @@ export class GrpcStream implements DiscoverySource {
   #open(): void {
     this.#retry = null;
     for (const state of this.#types.values()) if (!state.empty) state.countAttempt();
-    this.#stats ??= createStreamStats(this.#options.stats, '');
+    this.#stats ??= createStreamStats(this.#options, '');
     const stats = this.#stats;
     const live = new LiveStream(this.#options, stats, this.#types, (identifier) => {
       this.#backoff.reset();
+      if (identifier !== this.#identifier) stats.identifier(identifier);
       this.#identifier = identifier;
       stats.connected.set(1);
     });
@@ -254,14 +258,20 @@ interface Answer {
   readonly controlPlane?: { readonly identifier: string };
 }
 
-function createStreamStats(stats: StatScope, prefix: string): StreamStats {
+function createStreamStats(
+  { stats, onText }: Pick<StreamOptions, 'stats' | 'onText'>,
+  prefix: string,
+): StreamStats {
   const parent = prefix.split('.').reduce((scope, part) => (part === '' ? scope : scope.scope(part)), stats);
   const scope = parent.scope('control_plane');
   const connected = scope.gauge('connected_state', 'max');
   connected.set(0);
+  const name = `${prefix === '' ? '' : `${prefix}.`}control_plane.identifier`;
+  onText(name, '');
   return {
     connected,
     pending: scope.gauge('pending_requests', 'sum'),
     enforced: scope.counter('rate_limit_enforced'),
+    identifier: (value) => onText(name, value),
   };
 }

@@ -57,6 +57,23 @@ t.test('usedonly, filter and type choose what is shown', async (t) => {
   t.equal((await get('/stats?type=Histograms')).split('\n').length, 3);
 });
 
+t.test('texts come first, in quotes', async (t) => {
+  const { get, context } = await setUp(t);
+  context.texts.set('control_plane.identifier', 'cp-"1"');
+  context.texts.set('a.control_plane.identifier', '');
+  const both = 'a.control_plane.identifier: ""\ncontrol_plane.identifier: "cp-"1""\n';
+  t.equal(await get('/stats?type=TextReadouts'), both);
+  t.ok((await get('/stats')).startsWith(both));
+  t.equal(await get('/stats?type=Counters&filter=identifier'), '');
+  t.equal(
+    await get('/stats?usedonly&filter=identifier'),
+    both.slice(both.indexOf('control_plane.identifier: "cp')),
+  );
+  t.same(JSON.parse(await get('/stats?format=json&filter=^control_plane')).stats, [
+    { name: 'control_plane.identifier', value: 'cp-"1"' },
+  ]);
+});
+
 t.test('mistakes in the query are answered with 400', async (t) => {
   const { admin } = await setUp(t);
   for (const [path, body] of [

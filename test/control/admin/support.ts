@@ -23,6 +23,7 @@ export interface FakeContext extends AdminContext {
   now: ServerState;
   dump: ConfigDumpSource;
   clusterList: ClusterStatus[];
+  readonly texts: Map<string, string>;
 }
 
 export function fakeContext(): FakeContext {
@@ -53,6 +54,7 @@ export function fakeContext(): FakeContext {
     },
     clusterList: [],
     aggregator,
+    texts: new Map(),
     exposition: new Exposition(aggregator, () => new Registry()),
     refreshStats: () => calls.push('refresh'),
     state(): ServerState {

@@ -489,6 +489,7 @@ t.test('the status of streams names what was said last', async (t) => {
   const stream = await server.next();
   await stream.next();
   events.judge = () => ['wrong'];
+  t.equal(client.texts.get('control_plane.identifier'), '');
   stream.send({ typeUrl: urlOf(CLUSTER), versionInfo: '7', controlPlane: { identifier: 'cp-1' } });
   await stream.next();
   t.match(client.sources.status(), [
@@ -500,6 +501,7 @@ t.test('the status of streams names what was said last', async (t) => {
       types: [{ type: CLUSTER, names: ['*'], version: '', nonce: 'n1', error: 'wrong' }],
     },
   ]);
+  t.same([...client.texts], [['control_plane.identifier', 'cp-1']]);
   const [before] = client.sources.status();
   t.ok(Math.abs(Date.now() - (before?.types[0]?.updatedAt ?? 0)) < 60_000, 'in milliseconds since 1970');
   stream.end();
