@@ -21,6 +21,8 @@ export interface SupervisorEvents {
   onHostSignal(cluster: string, host: string, signal: string): void;
   /** Entries for a gRPC access log service. */
   onAccessLog(log: object, entries: readonly object[]): void;
+  /** What a worker answers to `take-loads`. */
+  onLoads(id: number, loads: readonly object[]): void;
   onLog(level: LogLevel, component: string, message: string): void;
 }
 
@@ -86,6 +88,11 @@ export class Supervisor {
 
   broadcast(message: ToWorker): void {
     for (const slot of this.#slots) slot.worker.postMessage(message);
+  }
+
+  /** Workers that can answer. */
+  get alive(): number {
+    return this.#slots.filter((slot) => !slot.ended).length;
   }
 
   send(index: number, message: ToWorker): void {
@@ -197,6 +204,9 @@ export class Supervisor {
         return;
       case 'access-log':
         this.#events.onAccessLog(message.log, message.entries);
+        return;
+      case 'loads':
+        this.#events.onLoads(message.id, message.loads);
         return;
       case 'host-signal':
         this.#events.onHostSignal(message.cluster, message.host, message.signal);

@@ -75,6 +75,8 @@ export type ToWorker =
   | { readonly type: 'log-level'; readonly level: LogLevel }
   /** Asks for a plain snapshot; answered by `answer` with the same id. */
   | { readonly type: 'query'; readonly id: number; readonly what: 'clusters' | 'listeners' }
+  /** Asks for the load since the last time, of these clusters or (null) all; answered by `loads` with the same id. */
+  | { readonly type: 'take-loads'; readonly id: number; readonly clusters: readonly string[] | null }
   /** Stop accepting, on all listeners or on inbound ones; connections live on. */
   | { readonly type: 'stop-listening'; readonly inboundOnly: boolean }
   /** Let connections go as they become idle, and say how many are left. */
@@ -97,6 +99,8 @@ export type FromWorker =
   | { readonly type: 'answer'; readonly id: number; readonly data: unknown }
   /** Entries (proto JSON) for a gRPC access log service; `log` is a `GrpcLog`. */
   | { readonly type: 'access-log'; readonly log: object; readonly entries: readonly object[] }
+  /** `loads` is a `ClusterLoad[]`. */
+  | { readonly type: 'loads'; readonly id: number; readonly loads: readonly object[] }
   | { readonly type: 'updated'; readonly id: number; readonly outcome: UpdateOutcome }
   /** What requests say about a host; `signal` is a `HostSignal`. */
   | { readonly type: 'host-signal'; readonly cluster: string; readonly host: string; readonly signal: string }

@@ -210,6 +210,7 @@ export class ForwardedRequest implements RequestSink, AttemptOwner, RetryOwner, 
     if (!this.#responseStarted) this.#cluster.stats.codes.count(answer.status);
     this.#drop(attempt);
     if (!this.#responseStarted && this.#expectsMore()) return;
+    if (reason.kind === 'overflow') this.#cluster.dropped++;
     const overloaded = answer.headers !== undefined;
     this.#reply(
       overloaded && this.forwarder.suppressEnvoyHeaders ? { ...answer, headers: undefined } : answer,
@@ -314,7 +315,7 @@ export class ForwardedRequest implements RequestSink, AttemptOwner, RetryOwner, 
     if (this.#attempt !== null && this.#attempt !== attempt) this.#attempt.abandon();
     for (const other of others) if (other !== attempt) other.abandon();
     this.#attempt = attempt;
-    this.x.upstreamHost = attempt.host.address;
+    this.x.upstreamHost = attempt.address;
   }
 
   /** Forgets an attempt that is over. */

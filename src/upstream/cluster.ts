@@ -3,7 +3,7 @@ import type { Random } from '../core/random.ts';
 import { formatAddress } from '../net/address.ts';
 import type { Counter, StatScope } from '../stats/scope.ts';
 import type { Breaker } from './breaker.ts';
-import { type ClusterHosts, DEFAULT_OVERPROVISIONING } from './cluster-hosts.ts';
+import { type ClusterHosts, DEFAULT_OVERPROVISIONING, type HostSpec } from './cluster-hosts.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import type { HealthView, HostHealth } from './health-view.ts';
 import { HEALTH_FLAG, Host } from './host.ts';
@@ -79,6 +79,8 @@ export class Cluster {
   readonly hosts: Cell<HostSet>;
   /** Null but for ORIGINAL_DST clusters: `pick` wants a `destination` there. */
   readonly originalDst: OriginalDst | null;
+  /** Requests that were refused because a limit was reached, since loads were reported last. */
+  dropped: number;
   #balancer: LoadBalancer | null;
   readonly #parts: BalancingParts;
   readonly #subsets: SubsetIndex | null;
@@ -92,6 +94,7 @@ export class Cluster {
     this.breaker = settings.breakers.default;
     this.connectTimeoutMs = settings.shared.dialOptions.connectTimeoutMs;
     this.hosts = new Cell();
+    this.dropped = 0;
     this.#balancer = null;
     const { balancing, random } = settings;
     this.#parts = { create: balancing.create, random, options: balancing.priorities, stats: this.stats };
@@ -139,7 +142,7 @@ export class Cluster {
     let membersChanged = false;
     const kept = new Set<string>();
     for (const spec of found.hosts) {
-      const key = freeKey(kept, formatAddress(spec.address));
+      const key = freeKey(kept, identityOf(spec));
       kept.add(key);
       const { shared, matches } = this.settings.transports.choose(spec.metadata, spec.localityMetadata);
       let host = this.#byKey.get(key);
@@ -258,6 +261,11 @@ function noteHealth(host: Host, nowMs: number): void {
   const failed = (host.healthFlags & (HEALTH_FLAG.failedActiveHc | HEALTH_FLAG.pendingActiveHc)) !== 0;
   if (failed) host.wellSinceMs = Number.NaN;
   else if (Number.isNaN(host.wellSinceMs)) host.wellSinceMs = nowMs;
+}
+
+/** What a host is recognised by from one update to the next. */
+export function identityOf({ identity, address }: HostSpec): string {
+  return identity ?? formatAddress(address);
 }
 
 /** Several endpoints with one address are several hosts, as in Envoy. */

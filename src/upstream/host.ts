@@ -4,6 +4,7 @@ import type { Address } from '../net/connection.ts';
 import type { HostSpec, Locality } from './cluster-hosts.ts';
 import type { ResponseCheck } from './health-view.ts';
 import type { PeakEwma } from './lb/peak-ewma-estimator.ts';
+import type { LoadMark } from './load.ts';
 import type { OutlierMonitor } from './outlier-monitor.ts';
 import { HostPools, type Priority, serverNameOf } from './pools/host-pools.ts';
 import type { HttpPool } from './pools/http-pool.ts';
@@ -51,12 +52,17 @@ export class HostStats {
   rqSuccess = 0;
   rqError = 0;
   rqTimeout = 0;
+  /** Null unless loads are reported. */
+  told: LoadMark | null = null;
 }
 
-/** One endpoint as one worker sees it; it lives as long as its address stays in the cluster. */
+/** One endpoint as one worker sees it; it lives as long as its address, or name, stays in the cluster. */
 export class Host {
-  readonly address: Address;
-  /** Identity inside a cluster: `ip:port`, `[ip]:port` or a path; `#2` follows when an address comes twice. */
+  /** Where the next connection goes. */
+  address: Address;
+  /** Its address may change: open connections may lead elsewhere. */
+  readonly logical: boolean;
+  /** Identity inside a cluster: `ip:port`, `[ip]:port`, a path or a name; `#2` follows when it comes twice. */
   readonly key: string;
   readonly stats: HostStats;
   /** Latency estimate, when the cluster's balancer wants one. */
@@ -84,6 +90,7 @@ export class Host {
 
   constructor(key: string, spec: HostSpec, shared: PoolShared, estimator: PeakEwma | null) {
     this.address = spec.address;
+    this.logical = spec.identity !== undefined;
     this.key = key;
     this.stats = new HostStats();
     this.estimator = estimator;
@@ -145,8 +152,9 @@ export class Host {
     return this.#shared;
   }
 
-  /** Takes over what discovery says now; the address stays. True when anything that balancing sees changed. */
+  /** Takes over what discovery says now. True when anything that balancing sees changed. */
   update(spec: HostSpec, shared: PoolShared): boolean {
+    this.address = spec.address;
     if (shared !== this.#shared) this.#speakBy(shared);
     const flags = (this.healthFlags & ~EDS_FLAGS) | edsFlags(spec);
     const changed =

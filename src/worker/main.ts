@@ -16,6 +16,7 @@ import type { HostHealth } from '../upstream/health-view.ts';
 import { type ClusterStatus, clusterStatus } from '../upstream/status.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { Listeners } from './listeners.ts';
+import { takeLoads } from './loads.ts';
 import { applyUpdate, SLICE_MS } from './update.ts';
 
 /** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
@@ -121,6 +122,9 @@ function obey(message: ToWorker, { plane, listeners, log, send }: Parts): void {
       void answer(message.what, plane, listeners).then((data) => {
         send({ type: 'answer', id: message.id, data });
       });
+      return;
+    case 'take-loads':
+      void takeLoads(plane, message.clusters).then((loads) => send({ type: 'loads', id: message.id, loads }));
       return;
     case 'stop-listening':
       listeners.stop(message.inboundOnly);

@@ -11,14 +11,15 @@ const FEATURES = ['xds.config.resource-in-sotw', 'xds.config.supports-resource-t
 
 /**
  * The node as it introduces itself: what the bootstrap says, verbatim, and Envoy's name and version. Control planes
- * look for these; Consul, for one, takes nobody else for a proxy. The build's metadata tells the truth.
+ * look for these; Consul, for one, takes nobody else for a proxy. The build's metadata tells the truth. `features`:
+ * those of the service that is spoken to.
  */
-export function nodeMessage({ node = {} }: Bootstrap): object {
+export function nodeMessage({ node = {} }: Bootstrap, features: readonly string[] = []): object {
   const json = {
     ...node,
     userAgentName: 'envoy',
     userAgentBuildVersion: { version: ENVOY_VERSION, metadata: { 'inox.version': inoxVersion } },
-    clientFeatures: FEATURES,
+    clientFeatures: [...FEATURES, ...features],
   };
   const registry = envoyRegistry();
   return fromJson(requireMessage(registry, 'envoy.config.core.v3.Node'), json as unknown as JsonValue, {

@@ -4,6 +4,7 @@ export const healthSupport: SupportTable = {
   'envoy.config.bootstrap.v3.ClusterManager': {
     outlier_detection: 'implemented',
     local_cluster_name: 'implemented',
+    load_stats_config: noted('over gRPC; load metrics of hosts (ORCA) are not read'),
   },
   'envoy.config.bootstrap.v3.ClusterManager.OutlierDetection': {
     event_log_path: 'implemented',

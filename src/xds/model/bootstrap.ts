@@ -6,10 +6,12 @@ import { extensionsOf, filterChainsOf, managersOf, secretsOf } from './reference
 
 /** Something of the bootstrap comes from elsewhere: the xds thread is needed. */
 export function usesDiscovery(bootstrap: Bootstrap): boolean {
-  const { dynamicResources, layeredRuntime, staticResources } = bootstrap;
+  const { clusterManager, dynamicResources, hdsConfig, layeredRuntime, staticResources } = bootstrap;
   return (
     dynamicResources?.cdsConfig !== undefined ||
     dynamicResources?.ldsConfig !== undefined ||
+    clusterManager?.loadStatsConfig !== undefined ||
+    hdsConfig !== undefined ||
     (layeredRuntime?.layers ?? []).some((layer) => layer.rtdsLayer !== undefined) ||
     (staticResources?.clusters ?? []).some(isDynamicCluster) ||
     (staticResources?.listeners ?? []).some(isDynamicListener) ||
