@@ -37,6 +37,7 @@ import { explainListenError } from './listen-check.ts';
 import type { LiveConfig } from './live-config.ts';
 import { createDiscovery, createHealth, createLiveConfig } from './live-parts.ts';
 import type { ServableConfig } from './load-config.ts';
+import { takeLoads } from './loads.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { openMetrics } from './open-metrics.ts';
 import { SecretFiles } from './secrets.ts';
@@ -146,6 +147,7 @@ export class ControlPlane {
         this.#exit(1);
       },
       onAccessLog: (grpcLog, entries) => this.xds?.sendAccessLog(grpcLog, entries),
+      onLoads: (id, loads) => this.xds?.send({ type: 'loads', id, loads }),
       onHostSignal: (cluster, host, signal) => this.health.onSignal(cluster, host, signal as HostSignal),
       onLog: (level, component, message) => log.log(level, component, message),
     });
@@ -261,6 +263,7 @@ export class ControlPlane {
         onStale: (since) => {
           this.staleSince = since === null ? null : new Date(since);
         },
+        onTakeLoads: (id, names) => takeLoads(this, id, names),
         onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
         onEnd: (threadId) => this.aggregator.detach(threadId),
         onLog: (level, component, message) => log.log(level, component, message),

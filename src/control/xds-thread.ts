@@ -21,6 +21,8 @@ export interface XdsEvents {
   onText(name: string, value: string): void;
   /** What is in force was saved by an earlier run at that time (milliseconds since 1970), or is no longer. */
   onStale(since: number | null): void;
+  /** Asks for the load since the last time, of the clusters of these names or (null) of all. */
+  onTakeLoads(id: number, clusters: readonly string[] | null): void;
   /** Names for DNS. */
   onNames(names: NameTable): void;
   onStats(threadId: number, message: unknown): void;
@@ -77,11 +79,11 @@ export class XdsThread {
   }
 
   setLogLevel(level: LogLevel): void {
-    this.#send({ type: 'log-level', level });
+    this.send({ type: 'log-level', level });
   }
 
   sendAccessLog(log: object, entries: readonly object[]): void {
-    this.#send({ type: 'access-log', log, entries });
+    this.send({ type: 'access-log', log, entries });
   }
 
   /** What is known of all resources; null when the thread does not answer. */
@@ -93,7 +95,7 @@ export class XdsThread {
         clearTimeout(timer);
         resolve(status);
       });
-      this.#send({ type: 'status', id });
+      this.send({ type: 'status', id });
     });
   }
 
@@ -112,7 +114,7 @@ export class XdsThread {
         more = { type: 'more', id };
       }
     } finally {
-      if (!done) this.#send({ type: 'enough', id });
+      if (!done) this.send({ type: 'enough', id });
     }
   }
 
@@ -125,16 +127,16 @@ export class XdsThread {
       };
       const timer = setTimeout(() => give(null), STATUS_TIMEOUT_MS);
       this.#slices.set(id, give);
-      this.#send(question);
+      this.send(question);
     });
   }
 
   close(): void {
     this.#closed = true;
-    this.#send({ type: 'shutdown' });
+    this.send({ type: 'shutdown' });
   }
 
-  #send(message: ToXds): void {
+  send(message: ToXds): void {
     this.#worker?.postMessage(message);
   }
 
@@ -171,6 +173,9 @@ export class XdsThread {
         return;
       case 'resources':
         this.#slices.get(message.id)?.(message.slice);
+        return;
+      case 'take-loads':
+        this.#events.onTakeLoads(message.id, message.clusters);
         return;
       case 'log':
         this.#events.onLog(message.level, message.component, message.message);

@@ -109,6 +109,13 @@ export type XdsSlice =
   /** A field of the query is none of the message. */
   | { readonly badField: string };
 
+/** A cluster whose load may be reported. */
+export interface LoadedCluster {
+  readonly name: string;
+  /** `eds_cluster_config.service_name`, '' for none. */
+  readonly serviceName: string;
+}
+
 export type ToXds =
   /** The step of that id is in force. */
   | { readonly type: 'applied'; readonly id: number; readonly outcome: UpdateOutcome }
@@ -121,6 +128,15 @@ export type ToXds =
   | { readonly type: 'enough'; readonly id: number }
   /** Entries for a gRPC access log service, as workers gave them. */
   | { readonly type: 'access-log'; readonly log: object; readonly entries: readonly object[] }
+  /** The first answer to `take-loads`: so many workers will say `loads`, about these clusters. */
+  | {
+      readonly type: 'clusters';
+      readonly id: number;
+      readonly workers: number;
+      readonly clusters: readonly LoadedCluster[];
+    }
+  /** What a worker did; `loads` is a `ClusterLoad[]`. */
+  | { readonly type: 'loads'; readonly id: number; readonly loads: readonly object[] }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   | { readonly type: 'shutdown' };
 
@@ -134,6 +150,8 @@ export type FromXds =
   | { readonly type: 'stale'; readonly since: number | null }
   | { readonly type: 'status'; readonly id: number; readonly status: XdsStatus }
   | { readonly type: 'resources'; readonly id: number; readonly slice: XdsSlice }
+  /** Asks for the load since the last time, of the clusters of these names or (null) of all. */
+  | { readonly type: 'take-loads'; readonly id: number; readonly clusters: readonly string[] | null }
   /** All names that the control plane has for DNS. */
   | { readonly type: 'names'; readonly names: NameTable }
   | { readonly type: 'log'; readonly level: LogLevel; readonly component: string; readonly message: string }

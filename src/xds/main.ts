@@ -17,6 +17,7 @@ import { Acceptance } from './model/resource.ts';
 import { Names } from './names.ts';
 import { nodeMessage } from './node.ts';
 import { Sources } from './protocol/sources.ts';
+import { Reports } from './reports.ts';
 import { ResourceAnswers } from './resource-answers.ts';
 import { SavedConfig } from './saved-config.ts';
 
@@ -98,6 +99,7 @@ function main(): void {
     stats: store.root,
     log,
   });
+  const reports = new Reports({ bootstrap, sources, stats: store.root, log, send });
   port.on('message', (message: ToXds) => {
     switch (message.type) {
       case 'applied':
@@ -126,10 +128,17 @@ function main(): void {
       case 'access-log':
         logs.send(message.log as GrpcLog, message.entries);
         return;
+      case 'clusters':
+        reports.onClusters(message.id, message.workers, message.clusters);
+        return;
+      case 'loads':
+        reports.onLoads(message.id, message.loads);
+        return;
       case 'log-level':
         log.level = message.level;
         return;
       case 'shutdown':
+        reports.close();
         sources.close();
         process.exit(0);
         return;
@@ -139,6 +148,7 @@ function main(): void {
   });
   try {
     model.start();
+    reports.start();
     if (init.names) new Names((names) => send({ type: 'names', names })).ask(sources);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

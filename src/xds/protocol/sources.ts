@@ -83,6 +83,15 @@ export class Sources {
     return createChannel(service, this.#parts);
   }
 
+  /** The same for a service that a source of type gRPC names: load reports, health checks. Throws a ConfigError. */
+  channelOf(api: ApiConfigSource): GrpcChannel {
+    checkTransport(api);
+    if (api.apiType !== 'GRPC' && api.apiType !== 'DELTA_GRPC') {
+      throw ConfigError.at('api_type', `${api.apiType ?? 'REST_LEGACY'} is not for a stream: GRPC is`);
+    }
+    return this.#channel(api);
+  }
+
   /** What is known of each stream; polls and files have none. */
   status(): XdsStream[] {
     return [...this.#sources].flatMap(([key, source]) => {
