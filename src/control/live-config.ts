@@ -28,6 +28,8 @@ export interface LiveConfigParts {
   readonly update: (update: WorkerUpdate) => Promise<UpdateOutcome>;
   readonly broadcastHosts: (cluster: string, hosts: ClusterHosts) => void;
   readonly onProblem: (message: string) => void;
+  /** A cluster that waited for DNS or a first health check is in force, or nobody waits for it any more. */
+  readonly onWarmed: (cluster: string) => void;
 }
 
 interface Warming {
@@ -195,7 +197,8 @@ export class LiveConfig {
     this.#countListeners(claimed, before, outcome);
     stats.listenerCreateFailure.add(failed.length + outcome.failedListeners.length);
     this.#count();
-    return { failedListeners: [...failed, ...outcome.failedListeners] };
+    const warming = slow.map(({ config }) => config.name ?? '').filter((name) => !this.clusters.has(name));
+    return { failedListeners: [...failed, ...outcome.failedListeners], warming };
   }
 
   /** Clusters go to the workers with all that belongs to them. */
@@ -314,8 +317,9 @@ export class LiveConfig {
   /** A cluster that warms holds nothing up: it joins a later step. What it replaces serves until then. */
   async #join(warming: Warming): Promise<void> {
     const config = await this.#finish(warming);
-    if (config === null) return;
-    await this.#enqueue(() => this.#send([config], {}));
+    if (config !== null) await this.#enqueue(() => this.#send([config], {}));
+    const name = warming.config.name ?? '';
+    if (!this.#warming.has(name)) this.#parts.onWarmed(name);
     this.#count();
   }
 

@@ -54,6 +54,7 @@ export function createLiveConfig(
       log.log('debug', 'upstream', `cluster '${cluster}' has ${hosts.hosts.length} hosts: ${members}`);
     },
     onProblem: (message) => log.log('warning', 'config', message),
+    onWarmed: (cluster) => control.xds?.clusterWarmed(cluster),
   });
 }
 

@@ -82,6 +82,11 @@ export class XdsThread {
     this.send({ type: 'log-level', level });
   }
 
+  /** A cluster that waited for DNS or a first health check is in force. */
+  clusterWarmed(cluster: string): void {
+    this.#send({ type: 'warmed', cluster });
+  }
+
   sendAccessLog(log: object, entries: readonly object[]): void {
     this.send({ type: 'access-log', log, entries });
   }

@@ -31,4 +31,6 @@ export interface ConfigUpdate {
 export interface UpdateOutcome {
   /** Listeners whose address could not be opened, with the reason; what they replace serves on. */
   readonly failedListeners: readonly { readonly name: string; readonly message: string }[];
+  /** New clusters that are not in force yet: they wait for DNS or a first health check. */
+  readonly warming?: readonly string[];
 }

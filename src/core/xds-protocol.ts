@@ -119,6 +119,8 @@ export interface LoadedCluster {
 export type ToXds =
   /** The step of that id is in force. */
   | { readonly type: 'applied'; readonly id: number; readonly outcome: UpdateOutcome }
+  /** A cluster that an outcome had among the warming ones is in force. */
+  | { readonly type: 'warmed'; readonly cluster: string }
   /** Answered by `status` with the same id. */
   | { readonly type: 'status'; readonly id: number }
   /** Answered by the first slice of `resources` with the same id; `more` asks for the next one. */

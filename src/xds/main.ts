@@ -106,6 +106,9 @@ function main(): void {
         applied.get(message.id)?.(message.outcome);
         applied.delete(message.id);
         return;
+      case 'warmed':
+        publisher.warmed(message.cluster);
+        return;
       case 'status': {
         const status = {
           streams: sources.status(),

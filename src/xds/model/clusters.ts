@@ -1,5 +1,6 @@
 import type { Cluster } from '#plain/envoy.config.cluster.v3.ts';
 import type { ClusterLoadAssignment } from '#plain/envoy.config.endpoint.v3.ts';
+import type { Readiness } from './hold-back.ts';
 import type { ResourceHub } from './hub.ts';
 import type { Publisher } from './publisher.ts';
 import type { Held } from './resource.ts';
@@ -52,6 +53,13 @@ export class Clusters {
     return this.#entries.has(name);
   }
 
+  /** Whether what leads to it can be used. */
+  readiness(name: string): Readiness {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return 'unknown';
+    return entry.active === null && entry.next !== null ? 'warming' : 'ready';
+  }
+
   /** What serves and what warms; undefined for one that is not known. */
   versions(name: string): Versions | undefined {
     const entry = this.#entries.get(name);
@@ -95,6 +103,7 @@ export class Clusters {
   #drop(entry: Entry): void {
     this.#entries.delete(entry.name);
     if (entry.active !== null) this.#parts.publisher.removeCluster(entry.name);
+    else this.#parts.publisher.recheck();
     release(entry.active);
     release(entry.next);
     if (entry.next !== null) this.#countWarming(-1);

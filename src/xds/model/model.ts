@@ -124,6 +124,7 @@ export class XdsModel {
         this.#proceed();
       },
     });
+    publisher.knowClusters((name) => this.#clusters.readiness(name));
     const warmingListeners = stats.scope('listener_manager').gauge('total_listeners_warming');
     this.#listeners = new Listeners({
       routes: this.#routes,

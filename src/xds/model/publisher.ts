@@ -1,5 +1,6 @@
 import type { ConfigUpdate, UpdateOutcome } from '../../core/config-update.ts';
 import { packRoutes } from '../../core/packed-routes.ts';
+import { HoldBack, type Readiness, routesOf } from './hold-back.ts';
 
 /** An update that holds more goes in parts. */
 const CLUSTERS_PER_PART = 200;
@@ -16,18 +17,28 @@ interface Pending {
   readonly scopes: Map<string, readonly object[]>;
   readonly listeners: Map<string, object>;
   readonly removedListeners: Set<string>;
-  readonly removedRoutes: Set<string>;
-  readonly removedClusters: Set<string>;
+  removedRoutes: Set<string>;
+  removedClusters: Set<string>;
 }
 
 /**
  * Gathers what changes and sends it as whole steps, one at a time: what comes while a step is on its way goes with
- * the next one, the newest state of each resource only.
+ * the next one, the newest state of each resource only. What leads to a cluster that still warms goes with a later
+ * one, and so do removals, which what is in force may need.
  */
 export class Publisher {
   readonly #send: (update: ConfigUpdate) => Promise<UpdateOutcome>;
   readonly #onOutcome: (outcome: UpdateOutcome) => void;
-  #pending: Pending | null = null;
+  readonly #holdBack = new HoldBack(
+    (cluster) => this.#readiness(cluster),
+    () => this.recheck(),
+  );
+  /** Route configurations that the workers have. */
+  readonly #routes = new Set<string>();
+  #readiness: (cluster: string) => Readiness = () => 'ready';
+  #pending = nothing();
+  /** Something of `#pending` may be ready to go. */
+  #changed = false;
   #busy = false;
   #scheduled = false;
   #waiting: (() => void)[] = [];
@@ -38,6 +49,22 @@ export class Publisher {
   ) {
     this.#send = send;
     this.#onOutcome = onOutcome;
+  }
+
+  /** Whom to ask which clusters can be used. */
+  knowClusters(readiness: (cluster: string) => Readiness): void {
+    this.#readiness = readiness;
+  }
+
+  /** A cluster that had waited for DNS or a first health check is in force. */
+  warmed(cluster: string): void {
+    this.#holdBack.warmed(cluster);
+    this.recheck();
+  }
+
+  /** What was held back may go now. */
+  recheck(): void {
+    this.#next();
   }
 
   runtime(values: Readonly<Record<string, unknown>>): void {
@@ -97,29 +124,19 @@ export class Publisher {
     next.removedListeners.add(name);
   }
 
-  /** Nothing waits, and nothing is on its way. */
+  /** Nothing waits but what is held back, and nothing is on its way. */
   get idle(): boolean {
-    return this.#pending === null && !this.#busy;
+    return !this.#changed && !this.#busy;
   }
 
-  /** Resolves when all that was said so far is in force. */
+  /** Resolves when all that was said so far is in force, but for what is held back. */
   settled(): Promise<void> {
     if (this.idle) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   #next(): Pending {
-    this.#pending ??= {
-      secrets: new Map(),
-      clusters: new Map(),
-      endpoints: new Map(),
-      routes: new Map(),
-      scopes: new Map(),
-      listeners: new Map(),
-      removedListeners: new Set(),
-      removedRoutes: new Set(),
-      removedClusters: new Set(),
-    };
+    this.#changed = true;
     if (!this.#busy && !this.#scheduled) {
       this.#scheduled = true;
       // One step for what a response changes.
@@ -135,12 +152,15 @@ export class Publisher {
     if (this.#busy) return;
     this.#busy = true;
     try {
-      while (this.#pending !== null) {
-        const updates = toUpdates(this.#pending);
+      while (this.#changed) {
+        this.#changed = false;
         const waiting = this.#waiting;
-        this.#pending = null;
         this.#waiting = [];
-        for (const update of updates) this.#onOutcome(await this.#send(update));
+        for (const update of toUpdates(this.#takeReady())) {
+          const outcome = await this.#send(update);
+          this.#holdBack.sent(update.clusters ?? [], outcome);
+          this.#onOutcome(outcome);
+        }
         for (const resolve of waiting) resolve();
       }
     } finally {
@@ -148,6 +168,51 @@ export class Publisher {
     }
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
+
+  /** Leaves in `#pending` what must wait. */
+  #takeReady(): Pending {
+    const ready = this.#pending;
+    const later = nothing();
+    this.#pending = later;
+    this.#holdBack.sending(ready.clusters.values());
+    for (const [name, config] of ready.routes) {
+      if (this.#holdBack.mustWait(`route ${name}`, config, this.#routes.has(name)))
+        later.routes.set(name, config);
+    }
+    for (const [name, config] of ready.listeners) {
+      const waits =
+        this.#holdBack.mustWait(`listener ${name}`, config, false) ||
+        routesOf(config).some((route) => later.routes.has(route) && !this.#routes.has(route));
+      if (waits) later.listeners.set(name, config);
+    }
+    for (const name of later.routes.keys()) ready.routes.delete(name);
+    for (const name of later.listeners.keys()) ready.listeners.delete(name);
+    if (later.routes.size + later.listeners.size > 0) {
+      // What is in force leads to what is to go.
+      later.removedRoutes = ready.removedRoutes;
+      later.removedClusters = ready.removedClusters;
+      ready.removedRoutes = new Set();
+      ready.removedClusters = new Set();
+    }
+    for (const name of ready.routes.keys()) this.#routes.add(name);
+    for (const name of ready.removedRoutes) this.#routes.delete(name);
+    for (const name of ready.removedClusters) this.#holdBack.removed(name);
+    return ready;
+  }
+}
+
+function nothing(): Pending {
+  return {
+    secrets: new Map(),
+    clusters: new Map(),
+    endpoints: new Map(),
+    routes: new Map(),
+    scopes: new Map(),
+    listeners: new Map(),
+    removedListeners: new Set(),
+    removedRoutes: new Set(),
+    removedClusters: new Set(),
+  };
 }
 
 /**

@@ -10,8 +10,8 @@ import { createClusterDialer, type DialerParts, findServer, isCleartext } from '
 import type { Dialer } from './dialer.ts';
 import { compileGoogleGrpc } from './google-grpc.ts';
 
-/** Management servers end connections of clients that ping more often. */
-const MIN_KEEPALIVE_MS = 30_000;
+/** Where nothing is said; management servers end connections of clients that ping more often than they like. */
+const KEEPALIVE_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 15_000;
 const WINDOW_BYTES = 4 * 1024 * 1024;
 /** A whole configuration comes in one message. */
@@ -91,12 +91,12 @@ function googleTarget(config: GrpcService, parts: DialerParts): Target {
   return {
     ...target,
     server: `'${google.targetUri ?? ''}'`,
-    keepalive: { intervalMs: MIN_KEEPALIVE_MS, timeoutMs: KEEPALIVE_TIMEOUT_MS },
+    keepalive: { intervalMs: KEEPALIVE_MS, timeoutMs: KEEPALIVE_TIMEOUT_MS },
     maxMessageBytes: MAX_MESSAGE_BYTES,
   };
 }
 
-/** As the cluster says, but never faster than servers put up with. */
+/** As the cluster says. */
 function keepaliveOf(cluster: Cluster): Keepalive {
   const typed = cluster.typedExtensionProtocolOptions?.[HTTP_OPTIONS]?.value as
     | { explicitHttpConfig?: { http2ProtocolOptions?: Cluster['http2ProtocolOptions'] } }
@@ -104,7 +104,7 @@ function keepaliveOf(cluster: Cluster): Keepalive {
   const options = typed?.explicitHttpConfig?.http2ProtocolOptions ?? cluster.http2ProtocolOptions;
   const { interval, timeout } = options?.connectionKeepalive ?? {};
   return {
-    intervalMs: Math.max(MIN_KEEPALIVE_MS, interval ?? MIN_KEEPALIVE_MS),
+    intervalMs: interval ?? KEEPALIVE_MS,
     timeoutMs: timeout ?? KEEPALIVE_TIMEOUT_MS,
   };
 }

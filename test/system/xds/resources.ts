@@ -19,9 +19,11 @@ export function adsBootstrap(options: {
   readonly delta: boolean;
   /** Where the control plane is; loopback without. */
   readonly host?: string;
+  /** How often it is asked whether it is there; it may take half of that to answer. */
+  readonly keepaliveS?: number;
   readonly extra?: object;
 }): object {
-  const { admin, xds, delta, host, extra } = options;
+  const { admin, xds, delta, host, keepaliveS = 30, extra } = options;
   return {
     node: { id: 'test-id', cluster: 'test-cluster' },
     admin: { address: address(admin) },
@@ -44,7 +46,12 @@ export function adsBootstrap(options: {
             'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
               '@type': `${API}extensions.upstreams.http.v3.HttpProtocolOptions`,
               explicit_http_config: {
-                http2_protocol_options: { connection_keepalive: { interval: '30s', timeout: '5s' } },
+                http2_protocol_options: {
+                  connection_keepalive: {
+                    interval: `${keepaliveS}s`,
+                    timeout: `${keepaliveS / 2}s`,
+                  },
+                },
               },
             },
           },

@@ -31,7 +31,7 @@ export class Running {
 
   constructor(argv: readonly string[]) {
     const [file = '', ...args] = argv;
-    this.child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     children.add(this.child);
     this.child.once('exit', () => children.delete(this.child));
     for (const stream of [this.child.stdout, this.child.stderr]) {
@@ -119,9 +119,14 @@ export class ManagementServer {
       ...[worldProgram(), 'manage', '-xds', `${listen}:${port}`, '-control', control, '-prefix', versions],
     ]);
     const server = new ManagementServer(port, `http://${control}`, running);
-    await until('the management server', () => server.said());
-    await server.set(...resources);
-    await server.#post('/open');
+    try {
+      await until('the management server', () => server.said());
+      await server.set(...resources);
+      await server.#post('/open');
+    } catch (error) {
+      await running.stop();
+      throw error;
+    }
     return server;
   }
 

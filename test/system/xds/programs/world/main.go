@@ -8,6 +8,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -17,6 +18,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: world manage|serve|load [options]")
 		os.Exit(2)
 	}
+	// Whoever started it holds the other end: nothing outlives a test that was killed.
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -29,6 +29,7 @@ import (
 	"github.com/envoyproxy/go-control-plane/pkg/server/sotw/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -84,7 +85,8 @@ func manage(args []string) error {
 		mux.Caches[url] = w.caches[url]
 	}
 	xdsServer := server.NewServer(context.Background(), mux, w.callbacks(), sotw.WithOrderedADS())
-	grpcServer := grpc.NewServer(grpc.MaxConcurrentStreams(1 << 20))
+	patience := grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true})
+	grpcServer := grpc.NewServer(grpc.MaxConcurrentStreams(1<<20), patience)
 	discovery.RegisterAggregatedDiscoveryServiceServer(grpcServer, xdsServer)
 	registerSingle(grpcServer, xdsServer)
 	// Nobody is told that there is nothing: what there is at the beginning is set first.
