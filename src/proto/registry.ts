@@ -1,15 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { getRawAsset, isSea } from 'node:sea';
-import { createFileRegistry, type DescMessage, type FileRegistry, fromBinary } from '@bufbuild/protobuf';
-import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import type { DescMessage, FileRegistry } from '@bufbuild/protobuf';
+import { LazyRegistry } from './lazy-registry.ts';
 
-/** Envoy's v3 messages. Loaded on first use (about 50 ms): only the control thread and the CLI need them. */
+/** Envoy's v3 messages, each loaded at its first use: only what decodes configurations needs them. */
 export const envoyRegistry: () => FileRegistry = once(() => loadRegistry(readDescriptorSet()));
 
 /** Builds a registry from a serialized FileDescriptorSet. */
 export function loadRegistry(descriptorSet: Uint8Array): FileRegistry {
-  return createFileRegistry(fromBinary(FileDescriptorSetSchema, descriptorSet));
+  return new LazyRegistry(descriptorSet);
 }
 
 /** The message of that full name; throws when the descriptor set lacks it, which is a mistake of ours. */
