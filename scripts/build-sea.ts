@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Script } from 'node:vm';
 import { build } from 'esbuild';
 import { common, entries } from './build-dist.ts';
 import { portableNode } from './portable-node.ts';
@@ -12,6 +13,8 @@ import { portableNode } from './portable-node.ts';
 const root = join(import.meta.dirname, '..');
 const staging = join(root, '.cache', `executable-${process.pid}`);
 const output = join(root, 'dist', 'inox');
+
+const THREADS = ['worker', 'xds', 'dns'] as const;
 
 mkdirSync(staging, { recursive: true });
 mkdirSync(join(root, 'dist'), { recursive: true });
@@ -26,6 +29,7 @@ try {
     // Only spawn-worker.ts and the reader of Envoy's messages look where they are, and neither when inside.
     logOverride: { 'empty-import-meta': 'silent' },
   });
+  for (const program of THREADS) prepareThread(program);
   const node = join(staging, 'node');
   writeFileSync(node, portableNode(readFileSync(process.execPath)), { mode: 0o755 });
   const config = join(staging, 'executable.json');
@@ -41,9 +45,11 @@ try {
       execArgv: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1'],
       execArgvExtension: 'env',
       assets: {
-        'worker.cjs': join(staging, 'worker.cjs'),
-        'xds.cjs': join(staging, 'xds.cjs'),
-        'dns.cjs': join(staging, 'dns.cjs'),
+        ...Object.fromEntries(
+          THREADS.flatMap((program) =>
+            ['cjs', 'cache'].map((type) => [`${program}.${type}`, join(staging, `${program}.${type}`)]),
+          ),
+        ),
         'envoy.binpb': join(root, 'gen', 'envoy.binpb'),
       },
     }),
@@ -53,4 +59,13 @@ try {
   process.stdout.write(`dist/inox ${Math.round(statSync(output).size / 2 ** 20)} MB\n`);
 } finally {
   rmSync(staging, { recursive: true, force: true });
+}
+
+/** Puts a thread's program into a function, and V8's code cache for it beside it; see src/control/spawn-worker.ts. */
+function prepareThread(program: (typeof THREADS)[number]): void {
+  const file = join(staging, `${program}.cjs`);
+  const source = `(function(exports,require,module){${readFileSync(file, 'utf8')}\n})`;
+  writeFileSync(file, source);
+  const cache = new Script(source, { filename: `${program}.cjs` }).createCachedData();
+  writeFileSync(join(staging, `${program}.cache`), cache);
 }

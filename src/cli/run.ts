@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import type { DnsSettings } from '../control/dns-thread.ts';
 import { loadInChild, type ServableConfig } from '../control/load-config.ts';
 import { createLog } from '../control/log-output.ts';
-import { ControlPlane } from '../control/serve.ts';
+import type { ControlPlane } from '../control/serve.ts';
 import { ConfigError } from '../core/errors.ts';
 import { formatProblems } from '../core/format-problems.ts';
 import { type LevelLogger, LOG_LEVELS, type LogLevel, parseLogLevel } from '../core/log.ts';
@@ -43,6 +43,9 @@ const DEFAULT_DRAIN_S = 25;
 const DEFAULT_LAME_DUCK_S = 5;
 const MAX_PORT = 65_535;
 
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+const stopWhileLoading = (): void => process.exit(0);
+
 /** Runs the proxy until a signal ends it; sets the exit code. */
 export async function run(flags: RunFlags): Promise<void> {
   const mode = flags.mode ?? 'serve';
@@ -67,11 +70,17 @@ export async function run(flags: RunFlags): Promise<void> {
   if (metrics === undefined) return fail(`--metrics-address must be ip:port, not '${given}'`);
   const fault = checkTimes(flags);
   if (fault !== undefined) return fail(fault);
-  const loaded = orProblems(() => withNode(loadInChild(flags), flags));
+  // Process 1 of a container is not ended by signals that it does not handle.
+  for (const signal of STOP_SIGNALS) process.once(signal, stopWhileLoading);
+  // What serves is read and compiled while the child works.
+  const [loaded, { ControlPlane }] = await Promise.all([
+    orProblems(async () => withNode(await loadInChild(flags), flags)),
+    import('../control/serve.ts'),
+  ]);
   if (loaded === undefined) return;
-  const dns = orProblems(() => ({ settings: dnsSettings(flags, process.env, loaded.bootstrap) }));
+  const dns = await orProblems(() => ({ settings: dnsSettings(flags, process.env, loaded.bootstrap) }));
   if (dns === undefined) return;
-  await serve(loaded, flags, {
+  await serve(ControlPlane, loaded, flags, {
     level,
     concurrency,
     metrics,
@@ -88,7 +97,12 @@ interface Parsed {
   readonly initOnly: boolean;
 }
 
-async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): Promise<void> {
+async function serve(
+  Plane: typeof ControlPlane,
+  config: ServableConfig,
+  flags: RunFlags,
+  parsed: Parsed,
+): Promise<void> {
   const log = await openLog(parsed.level, flags);
   if (log === undefined) return;
   warnAboutIgnored(flags, (message) => log.log('warning', 'main', message));
@@ -100,7 +114,7 @@ async function serve(config: ServableConfig, flags: RunFlags, parsed: Parsed): P
       `${config.inert.length} settings have no effect; 'inox validate' lists them`,
     );
   }
-  const control = new ControlPlane(
+  const control = new Plane(
     {
       config,
       concurrency: parsed.concurrency,
@@ -147,6 +161,7 @@ async function openLog(level: LogLevel, flags: RunFlags): Promise<LevelLogger | 
 
 /** SIGTERM drains; SIGINT, or a second SIGTERM, ends at once. */
 function handleSignals(control: ControlPlane): void {
+  for (const signal of STOP_SIGNALS) process.off(signal, stopWhileLoading);
   let terminating = false;
   const exitAtOnce = (signal: string): void => {
     control.options.log.log('info', 'main', `${signal}: exits at once, open connections are closed`);
@@ -165,9 +180,9 @@ function handleSignals(control: ControlPlane): void {
 }
 
 /** Undefined after saying what is wrong. */
-function orProblems<T>(load: () => T): T | undefined {
+async function orProblems<T>(load: () => T | Promise<T>): Promise<T | undefined> {
   try {
-    return load();
+    return await load();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${formatProblems(error.problems)}\n`);

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { isSea } from 'node:sea';
 import { deserialize, serialize } from 'node:v8';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
@@ -6,7 +7,6 @@ import { ConfigError, type ConfigProblem } from '../core/errors.ts';
 
 /** Name of the hidden command that answers `loadInChild`. */
 export const LOAD_COMMAND = 'load-config';
-const MAX_CONFIG_BYTES = 1024 * 1024 * 1024;
 
 export interface ConfigSourceFlags {
   readonly configPath?: string | undefined;
@@ -31,21 +31,25 @@ export type LoadOutcome =
 /**
  * Loads a configuration in a process of its own that ends afterwards. Envoy's descriptors and what decodes with
  * them take some 40 MB, which a sidecar would otherwise hold for as long as it lives (measured; freeing them
- * inside the process gives hardly anything back). Throws a ConfigError with every mistake.
+ * inside the process gives hardly anything back). Rejects with a ConfigError with every mistake.
  */
-export function loadInChild(flags: ConfigSourceFlags): ServableConfig {
+export async function loadInChild(flags: ConfigSourceFlags): Promise<ServableConfig> {
   const script = process.argv[1];
   // The single executable brings its flags for Node itself and would take them for its own.
   const args = isSea() || script === undefined ? [] : [...process.execArgv, script];
-  const child = spawnSync(process.execPath, [...args, LOAD_COMMAND], {
-    input: serialize(flags),
+  const child = spawn(process.execPath, [...args, LOAD_COMMAND], {
     stdio: ['pipe', 'pipe', 'inherit'],
-    maxBuffer: MAX_CONFIG_BYTES,
   });
-  if (child.error !== undefined) throw child.error;
-  if (child.status !== 0)
-    throw new Error(`loading the configuration failed: exit code ${child.status ?? child.signal}`);
-  const outcome = deserialize(child.stdout) as LoadOutcome;
+  const chunks: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+  // A child that ended early says why itself, and by its exit code.
+  child.stdin.on('error', () => {
+    // Said below.
+  });
+  child.stdin.end(serialize(flags));
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  if (code !== 0) throw new Error(`loading the configuration failed: exit code ${code ?? signal}`);
+  const outcome = deserialize(Buffer.concat(chunks)) as LoadOutcome;
   if (!outcome.ok) throw new ConfigError(outcome.problems);
   return outcome.config;
 }

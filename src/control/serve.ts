@@ -46,6 +46,8 @@ import { Supervisor } from './supervisor.ts';
 import { XdsThread } from './xds-thread.ts';
 
 const CONTROL_THREAD = 0;
+/** After the start. */
+const TIDY_AFTER_MS = 1000;
 /** Envoy's `stats_flush_interval`: the histograms' intervals. */
 const STATS_FLUSH_MS = 5000;
 
@@ -206,8 +208,12 @@ export class ControlPlane {
     if (this.state !== 'INITIALIZING') return;
     this.live.markLive();
     this.state = 'LIVE';
-    collectGarbageOnce();
-    releaseStartupMemory();
+    // Not now: who waits for readiness would wait for this, too.
+    const tidying = setTimeout(() => {
+      collectGarbageOnce();
+      releaseStartupMemory();
+    }, TIDY_AFTER_MS);
+    this.#closers.push(() => clearTimeout(tidying));
     this.serverStats.initialized(performance.now() - this.#beganMs);
     const { log, concurrency } = this.options;
     for (const listener of this.listeners) {

@@ -19,6 +19,8 @@ import { Listeners } from './listeners.ts';
 import { takeLoads } from './loads.ts';
 import { applyUpdate, SLICE_MS } from './update.ts';
 
+const TIDY_EVERY_MS = 1000;
+
 /** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
 function main(): void {
   const port = parentPort;
@@ -56,8 +58,6 @@ function main(): void {
   for (const [name, hosts] of Object.entries(init.hosts))
     plane.resources.updateHosts(name, hosts as ClusterHosts);
   store.flush();
-  // Before the first connection, which would have to wait for it.
-  collectGarbageOnce();
   const listeners = new Listeners({
     nextId,
     arena,
@@ -69,6 +69,17 @@ function main(): void {
   store.flush();
   port.on('message', (message: ToWorker) => obey(message, { plane, listeners, log, send }));
   void openListeners(plane, listeners, send);
+  tidyWhenIdle(plane);
+}
+
+/** A thorough collection takes up to 120 ms, for which connections and the start would have to wait. */
+function tidyWhenIdle(plane: DataPlane): void {
+  const timer = setInterval(() => {
+    if (plane.connections.size > 0) return;
+    clearInterval(timer);
+    collectGarbageOnce();
+  }, TIDY_EVERY_MS);
+  timer.unref();
 }
 
 /** What obeying needs of the thread. */
