@@ -22,6 +22,8 @@ export interface Settings {
   readonly excludeOutboundCidrs: string;
   readonly interceptionMode: string;
   readonly dnsCapture: boolean;
+  /** A key of the ConfigMap, or `ads`; undefined: no names but those of the servers. */
+  readonly dnsNames: string | undefined;
   /** A ConfigMap, `name` or `name/key`; undefined: the built-in transparent bootstrap. */
   readonly config: string | undefined;
   /** Seconds. */
@@ -142,6 +144,11 @@ const configMap = (value: string): string => {
   return value;
 };
 
+const names = (value: string): string => {
+  if (!/^[-._a-zA-Z0-9]+$/.test(value)) throw new Error(`'${value}' must be a key of a ConfigMap, or ads`);
+  return value;
+};
+
 const setting = (
   key: SettingKey,
   argument: string,
@@ -193,7 +200,14 @@ export const SETTINGS: readonly SettingKind[] = [
     oneOf(['REDIRECT', 'TPROXY', 'NONE'], false),
     'REDIRECT; TPROXY keeps the source address, and the sidecar runs as root; NONE: no init container',
   ),
-  setting('dnsCapture', 'boolean', false, flag, 'capture DNS queries, too'),
+  setting('dnsCapture', 'boolean', false, flag, 'capture DNS queries, and answer them'),
+  setting(
+    'dnsNames',
+    'key',
+    undefined,
+    names,
+    'with dns-capture: key with names (DnsTable) in the ConfigMap of config, or ads: of an Istio control plane',
+  ),
   setting(
     'config',
     'configmap',
@@ -241,8 +255,11 @@ export function parseSettings(texts: Readonly<Record<string, string>>, defaults:
       problems.push({ path: name, message: error instanceof Error ? error.message : String(error) });
     }
   }
+  const settings: Settings = { ...defaults, ...Object.fromEntries(given) };
+  if (settings.dnsNames !== undefined && settings.dnsNames !== 'ads' && settings.config === undefined)
+    problems.push({ path: 'dns-names', message: 'is a key of the ConfigMap of config, and there is none' });
   if (problems.length > 0) throw new ConfigError(problems);
-  return { ...defaults, ...Object.fromEntries(given) };
+  return settings;
 }
 
 /** What is injected where nobody says anything. */

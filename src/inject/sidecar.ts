@@ -87,11 +87,19 @@ function environment(settings: Settings, appProbes: AppProbes): Json {
     field('SERVICE_ACCOUNT', 'spec.serviceAccountName'),
     { name: 'INOX_METRICS_ADDRESS', value: `0.0.0.0:${METRICS_PORT},0.0.0.0:${READY_PORT}` },
     ...(settings.interceptionMode === 'TPROXY' ? [{ name: 'INOX_INTERCEPTION_MODE', value: 'TPROXY' }] : []),
+    ...(settings.dnsCapture ? [{ name: 'INOX_DNS_CAPTURE', value: 'true' }] : []),
+    ...(settings.dnsCapture && settings.dnsNames !== undefined
+      ? [{ name: 'INOX_DNS_NAMES', value: namesPath(settings.dnsNames) }]
+      : []),
     ...(settings.peakEwma ? [{ name: 'INOX_LB_PEAK_EWMA', value: '1' }] : []),
     ...(Object.keys(appProbes).length === 0
       ? []
       : [{ name: 'INOX_APP_PROBES', value: JSON.stringify(appProbes) }]),
   ];
+}
+
+function namesPath(key: string): string {
+  return key === 'ads' ? key : `${CONFIG_FOLDER}/${key}`;
 }
 
 /** The kubelet starts containers in their order and waits for each one's hook. */

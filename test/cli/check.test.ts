@@ -20,13 +20,21 @@ interface Ran {
 }
 
 async function check(yaml: string, ...args: string[]): Promise<Ran> {
+  return checkWith({}, yaml, ...args);
+}
+
+async function checkWith(
+  more: Readonly<Record<string, string>>,
+  yaml: string,
+  ...args: string[]
+): Promise<Ran> {
   const file = join(folder, 'bootstrap.yaml');
   writeFileSync(file, yaml.replaceAll('LOG', join(folder, 'access.log')));
   const { INOX_METRICS_ADDRESS: _, ...env } = process.env;
   const child = spawn(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', MAIN, 'check', '-c', file, ...args],
-    { env, stdio: ['ignore', 'pipe', 'inherit'] },
+    { env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   let out = '';
   child.stdout.on('data', (chunk: Buffer) => {
@@ -78,6 +86,8 @@ t.test('a port that somebody has is an error, with how to find out who', async (
     out,
     new RegExp(`× port ${port} is free, for listener http\\n.*EADDRINUSE\\n.*ss -ltnp sport = :${port}`),
   );
+  const dns = { INOX_DNS_CAPTURE: 'true', INOX_DNS_ADDRESS: `127.0.0.1:${port}` };
+  t.match((await checkWith(dns, httpBootstrap({ backend: 1 }))).out, `× port ${port} is free, for DNS`);
 });
 
 t.test('a control plane is dialled', async (t) => {

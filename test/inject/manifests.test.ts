@@ -32,6 +32,7 @@ const ways: readonly [what: string, settings: Partial<Settings>][] = [
       excludeOutboundPorts: '25,9000-9100',
       excludeOutboundCidrs: '10.0.0.0/8',
       dnsCapture: true,
+      dnsNames: 'names.yaml',
       peakEwma: true,
       concurrency: '2',
       cpuLimit: '1',
@@ -178,6 +179,11 @@ const mistakes: readonly [
     'kind: Deployment\nmetadata:\n  name: d\n  annotations:\n    inox.dev/log-level: debug\nspec:\n  template:\n    spec:\n      containers: [{name: a}]\n',
     { line: 5, path: 'inox.dev/log-level', message: /pod template/ },
   ],
+  [
+    'names of a ConfigMap that is not there',
+    pod('    inox.dev/dns-names: names.yaml\n'),
+    { line: 6, path: 'inox.dev/dns-names', message: /ConfigMap of config/ },
+  ],
   ['broken YAML', 'kind: Pod\n  a: [\n', { line: 1, path: '', message: /^[^:]*$/ }],
 ];
 for (const [what, text, { line, path, message }] of mistakes) {
@@ -203,6 +209,31 @@ t.test("Istio's spellings count, the own ones count more", async (t) => {
   t.match(args, '--exclude-outbound-ports 3306');
   t.match(args, '--include-inbound-ports 81 ');
   t.match(object?.spec.initContainers[1]?.resources, { requests: { cpu: '50m' } });
+});
+
+t.test('who captures DNS queries answers them', async (t) => {
+  const injected = (annotations: string) => {
+    const { text } = inject(pod(annotations));
+    type Container = { name: string; args: string[]; env?: { name: string; value?: string }[] };
+    const [object] = objectsOf(text) as { spec: { initContainers: Container[] } }[];
+    const [rules, proxy] = object?.spec.initContainers ?? [];
+    const env = (proxy?.env ?? []).filter(({ name }) => name.startsWith('INOX_DNS'));
+    return {
+      captures: rules?.args.includes('--dns-capture'),
+      env: Object.fromEntries(env.map(({ name, value }) => [name, value])),
+    };
+  };
+  t.same(injected('    a: b\n'), { captures: false, env: {} });
+  const on = '    inox.dev/dns-capture: "true"\n';
+  t.same(injected(on), { captures: true, env: { INOX_DNS_CAPTURE: 'true' } });
+  t.same(injected(`${on}    inox.dev/dns-names: ads\n`).env, {
+    INOX_DNS_CAPTURE: 'true',
+    INOX_DNS_NAMES: 'ads',
+  });
+  t.same(injected(`${on}    inox.dev/config: mesh\n    inox.dev/dns-names: names.yaml\n`).env, {
+    INOX_DNS_CAPTURE: 'true',
+    INOX_DNS_NAMES: '/etc/inox/names.yaml',
+  });
 });
 
 t.test('a place behind an alias is refused rather than edited for two', async (t) => {

@@ -7,6 +7,7 @@ import { Certificates } from '../../control/certificates.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { formatProblems } from '../../core/format-problems.ts';
 import { BUILT_IN_METRICS, BUILT_IN_NAME, usesBuiltIn } from '../built-in-bootstrap.ts';
+import { dnsSettings } from '../dns-flags.ts';
 import { type ConfigFlags, loadConfig } from '../validate.ts';
 import { type Category, type Check, failure, skipped, success, warning } from './model.ts';
 
@@ -68,6 +69,7 @@ export async function portChecks(
     const at = part.lastIndexOf(':');
     if (at > 0) want('metrics', part.slice(0, at).replaceAll(/[[\]]/g, ''), Number(part.slice(at + 1)));
   }
+  for (const { ip, port } of dnsAddresses(bootstrap)) want('DNS', ip, port);
   const checks: Check[] = [];
   for (const { host, port, who } of wanted.values()) {
     const description = `port ${port} is free, for ${who}`;
@@ -78,6 +80,16 @@ export async function portChecks(
     else checks.push(failure(description, `listening on ${host}: ${fault}`, portHint(fault, port)));
   }
   return { name: 'ports', checks };
+}
+
+/** Where the environment says that queries are answered; what it says wrongly stops the proxy, with words. */
+function dnsAddresses(bootstrap: Bootstrap): readonly { readonly ip: string; readonly port: number }[] {
+  try {
+    return dnsSettings({}, process.env, bootstrap)?.addresses ?? [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [];
+  }
 }
 
 function portHint(fault: string, port: number): string {
