@@ -84,7 +84,7 @@ export class XdsThread {
 
   /** A cluster that waited for DNS or a first health check is in force. */
   clusterWarmed(cluster: string): void {
-    this.#send({ type: 'warmed', cluster });
+    this.send({ type: 'warmed', cluster });
   }
 
   sendAccessLog(log: object, entries: readonly object[]): void {
