@@ -7,20 +7,21 @@ import type {
 } from '#plain/envoy.config.core.v3.ts';
 import type { CaresDnsResolverConfig } from '#plain/envoy.extensions.network.dns_resolver.cares.v3.ts';
 import { ConfigError } from '../core/errors.ts';
+import type { DnsSettings } from '../upstream/discovery/dns-hosts.ts';
 import type { DnsResolverOptions } from '../upstream/discovery/dns-resolver.ts';
-import type { StrictDnsSettings } from '../upstream/discovery/strict-dns.ts';
 import { dnsTargets, overprovisioning } from './cluster-hosts.ts';
 
 const CARES = 'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig';
 const GETADDRINFO = 'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig';
 const DEFAULT_REFRESH_MS = 5000;
 
-export function isStrictDns(config: ClusterConfig): boolean {
-  return config.type === 'STRICT_DNS';
+/** Its hosts have names. */
+export function isDnsCluster({ type }: ClusterConfig): boolean {
+  return type === 'STRICT_DNS' || type === 'LOGICAL_DNS';
 }
 
-/** How a STRICT_DNS cluster finds its hosts. */
-export function compileStrictDns(config: ClusterConfig): StrictDnsSettings {
+/** How a STRICT_DNS or LOGICAL_DNS cluster finds its hosts. */
+export function compileDns(config: ClusterConfig): DnsSettings {
   const refreshMs = config.dnsRefreshRate ?? DEFAULT_REFRESH_MS;
   const failure = config.dnsFailureRefreshRate;
   const baseMs = failure?.baseInterval ?? refreshMs;
@@ -29,14 +30,26 @@ export function compileStrictDns(config: ClusterConfig): StrictDnsSettings {
     const path = 'dns_failure_refresh_rate.max_interval';
     throw ConfigError.at(path, 'must be greater than or equal to base_interval');
   }
+  const logical = config.type === 'LOGICAL_DNS';
+  if (logical) checkSole(config);
   return {
     targets: dnsTargets(config),
+    logical,
     family: config.dnsLookupFamily ?? 'AUTO',
     refreshMs,
     failureBackoff: failure === undefined ? null : { baseMs, maxMs },
     respectTtl: config.respectDnsTtl ?? false,
     overprovisioningFactor: overprovisioning(config),
   };
+}
+
+function checkSole({ loadAssignment }: ClusterConfig): void {
+  const endpoints = loadAssignment?.endpoints ?? [];
+  if (endpoints.length === 1 && endpoints[0]?.lbEndpoints?.length === 1) return;
+  throw ConfigError.at(
+    'load_assignment',
+    'LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint',
+  );
 }
 
 /** Which resolver a cluster asks: its own settings, else those of the bootstrap, else the system's servers. */

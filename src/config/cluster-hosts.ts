@@ -9,7 +9,7 @@ import type {
 import { ConfigError } from '../core/errors.ts';
 import type { Address } from '../net/connection.ts';
 import { type ClusterHosts, DEFAULT_OVERPROVISIONING, type HostSpec } from '../upstream/cluster-hosts.ts';
-import type { DnsTarget } from '../upstream/discovery/strict-dns.ts';
+import type { DnsTarget } from '../upstream/discovery/dns-hosts.ts';
 import { TRANSPORT_NAMESPACE } from '../upstream/transport-matches.ts';
 import { compileHostHealthCheck } from './health-check.ts';
 
@@ -28,7 +28,7 @@ export function compileAssignment(assignment: ClusterLoadAssignment): ClusterHos
   return compileStaticHosts({ loadAssignment: assignment });
 }
 
-/** The names of a STRICT_DNS cluster. An IP address is a name that resolves to itself. */
+/** The names of a STRICT_DNS or LOGICAL_DNS cluster. An IP address is a name that resolves to itself. */
 export function dnsTargets(config: ClusterConfig): DnsTarget[] {
   const targets: DnsTarget[] = [];
   forEachEndpoint(config, (endpoint, locality, path) => {
@@ -37,11 +37,14 @@ export function dnsTargets(config: ClusterConfig): DnsTarget[] {
     if (name === '') throw ConfigError.at(`${path}.endpoint.address`, 'a DNS cluster needs a socket_address');
     if ((socket?.resolverName ?? '') !== '') {
       const where = `${path}.endpoint.address.socket_address.resolver_name`;
-      throw ConfigError.at(where, 'STRICT_DNS clusters must not have a custom resolver name set');
+      throw ConfigError.at(where, `${config.type} clusters must NOT have a custom resolver name set`);
     }
     const port = socket?.portValue ?? 0;
     const spec = hostSpec(endpoint, locality, { ip: '', port, path: '' }, path);
-    targets.push({ name, port, spec: spec.hostname === '' ? { ...spec, hostname: name } : spec });
+    const hostname = spec.hostname || name;
+    // As in Envoy: of the only host the priority says nothing.
+    const one = config.type === 'LOGICAL_DNS' ? { identity: name, priority: 0 } : {};
+    targets.push({ name, port, spec: { ...spec, hostname, ...one } });
   });
   return targets;
 }
@@ -105,7 +108,7 @@ function literalAddress(config: AddressConfig | undefined, path: string): Addres
   if (isIP(ip) === 0) {
     throw ConfigError.at(
       `${path}.socket_address.address`,
-      `malformed IP address: ${ip}; a name needs a cluster of type STRICT_DNS`,
+      `malformed IP address: ${ip}; a name needs a cluster of type STRICT_DNS or LOGICAL_DNS`,
     );
   }
   return { ip, port: socket.portValue ?? 0, path: '' };

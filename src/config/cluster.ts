@@ -12,7 +12,7 @@ import { HealthView } from '../upstream/health-view.ts';
 import { type PoolShared, withTransport } from '../upstream/pools/pool-shared.ts';
 import { isAggregate } from './cluster-aggregate.ts';
 import { compileBalancing } from './cluster-balancing.ts';
-import { compileDnsResolver, compileStrictDns, isStrictDns } from './cluster-dns.ts';
+import { compileDns, compileDnsResolver, isDnsCluster } from './cluster-dns.ts';
 import { compileStaticHosts } from './cluster-hosts.ts';
 import { compileOriginalDst, isOriginalDst } from './cluster-original-dst.ts';
 import { clusterProtocol, compileAutoNames, compilePoolProtocols } from './cluster-protocol.ts';
@@ -24,7 +24,6 @@ import { compileBind } from './upstream-bind.ts';
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
-const UNSUPPORTED_TYPES: readonly string[] = ['LOGICAL_DNS'];
 
 /**
  * Makes a cluster of its configuration. STATIC clusters are warm at once; the others wait for their first
@@ -47,7 +46,7 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     name,
     observabilityName,
     addedViaApi: context.addedViaApi,
-    discovered: isStrictDns(config) || config.type === 'EDS',
+    discovered: config.type === 'STRICT_DNS' || config.type === 'EDS',
     countMembership: context.primary,
     scope,
     shared,
@@ -64,9 +63,9 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
     originalDst: isOriginalDst(config) ? compileOriginalDst(config, scope, context) : null,
     metadata: config.metadata?.filterMetadata ?? null,
   });
-  if (isStrictDns(config)) {
+  if (isDnsCluster(config)) {
     // Resolving is the control thread's; here the settings are only checked.
-    compileStrictDns(config);
+    compileDns(config);
     compileDnsResolver(config, undefined);
   } else if (config.type === 'EDS') {
     checkEds(config);
@@ -99,13 +98,6 @@ function compileHealth(config: ClusterConfig, { health }: ClusterContext): Healt
 function checkSupported(config: ClusterConfig): void {
   if (config.clusterType !== undefined && !isAggregate(config)) {
     throw ConfigError.at('cluster_type', `'${config.clusterType.name ?? ''}' is not supported`);
-  }
-  const type = config.type ?? 'STATIC';
-  if (UNSUPPORTED_TYPES.includes(type)) {
-    throw ConfigError.at(
-      'type',
-      `${type} is not supported yet; STATIC, STRICT_DNS, EDS and ORIGINAL_DST are`,
-    );
   }
 }
 

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { TypedExtensionConfig } from '#plain/envoy.config.core.v3.ts';
-import { compileDnsResolver, compileStrictDns, isStrictDns } from '../config/cluster-dns.ts';
+import { compileDns, compileDnsResolver, isDnsCluster } from '../config/cluster-dns.ts';
 import { systemClock } from '../core/clock.ts';
 import { createRandom } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';
 import { TimerWheel } from '../core/timer-wheel.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
+import { startDns } from '../upstream/discovery/dns-hosts.ts';
 import { createDnsResolver, type DnsResolver } from '../upstream/discovery/dns-resolver.ts';
-import { startStrictDns } from '../upstream/discovery/strict-dns.ts';
 import { createUpdateStats } from '../upstream/discovery/update-stats.ts';
 
 export interface DiscoveryParts {
@@ -34,7 +34,7 @@ export class Discovery {
   }
 
   static finds(config: ClusterConfig): boolean {
-    return isStrictDns(config);
+    return isDnsCluster(config);
   }
 
   /**
@@ -50,7 +50,7 @@ export class Discovery {
     const { stats, onHosts, onFailure } = this.#parts;
     return new Promise((resolve) => {
       scope.own(resolve);
-      startStrictDns(compileStrictDns(config), {
+      startDns(compileDns(config), {
         resolver: this.#resolverOf(config),
         timers: this.#timers,
         random: this.#random,

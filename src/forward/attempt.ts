@@ -5,6 +5,7 @@ import { grpcToHttp, readGrpcStatus } from '../http/grpc-status.ts';
 import type { Headers } from '../http/headers.ts';
 import { transportFailure } from '../http/local-reply.ts';
 import type { ClientStream, RequestHead, ResponseHead, StreamEvents } from '../http/stream.ts';
+import type { Address } from '../net/connection.ts';
 import type { ClusterStats } from '../upstream/cluster-stats.ts';
 import type { Host } from '../upstream/host.ts';
 import type { PoolConnection, PoolRequest } from '../upstream/pools/http-pool.ts';
@@ -47,6 +48,8 @@ type Phase = 'waiting' | 'open' | 'done';
 export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, AttemptTimersOwner {
   readonly response: StreamEvents<ResponseHead> = this;
   readonly host: Host;
+  /** Where it goes to, for logs. */
+  address: Address;
   /** Its head was passed on, or refused: the host has been told of the outcome. */
   answered: boolean;
   /** Another attempt was made because this one takes too long. */
@@ -74,6 +77,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
 
   constructor(owner: AttemptOwner, host: Host, stats: ClusterStats) {
     this.host = host;
+    this.address = host.address;
     this.answered = false;
     this.hedged = false;
     this.reused = false;
@@ -112,7 +116,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     const { x } = this.#owner;
     this.#startMs = x.activeMs;
     x.upstreamAttempts++;
-    x.upstreamHost = this.host.address;
+    x.upstreamHost = this.address;
     this.#pool.open(this);
   }
 
@@ -133,6 +137,10 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     this.#stream = stream;
     this.reused = upstream.reused;
     this.#http2 = upstream.http2;
+    if (this.host.logical && upstream.connection !== null) {
+      this.address = upstream.connection.remote;
+      x.upstreamHost = this.address;
+    }
     x.upstreamLocal = upstream.connection?.local ?? null;
     x.upstreamTls = upstream.connection?.tls ?? null;
     x.upstreamHttp2 = upstream.http2;

@@ -23,6 +23,8 @@ export interface HostHealthCheck {
 /** One endpoint as discovery found it. Plain data: it travels between threads. */
 export interface HostSpec {
   readonly address: Address;
+  /** Set where the host stays the same when its address changes (LOGICAL_DNS): what it is known by. */
+  readonly identity?: string;
   /** `endpoint.hostname`, or the name that DNS resolved; '' when there is none. */
   readonly hostname: string;
   readonly weight: number;

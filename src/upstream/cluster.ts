@@ -43,7 +43,7 @@ export interface ClusterSettings {
   /** Name in admin output and stats: `alt_stat_name`, else the name. */
   readonly observabilityName: string;
   readonly addedViaApi: boolean;
-  /** Members come from discovery: Envoy shows `max_host_weight` for these only. */
+  /** Its members come and go: Envoy shows `max_host_weight` for these only. */
   readonly discovered: boolean;
   /** One worker counts membership changes for all; the gauges are merged by maximum. */
   readonly countMembership: boolean;

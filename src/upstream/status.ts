@@ -28,6 +28,8 @@ export interface HostStatsStatus {
 }
 
 export interface HostStatus {
+  /** Identity inside the cluster. */
+  readonly key: string;
   readonly address: Address;
   readonly hostname: string;
   readonly stats: HostStatsStatus;
@@ -76,10 +78,10 @@ export function mergeClusterStatuses(views: readonly (readonly ClusterStatus[])[
 }
 
 function mergeHosts(hosts: readonly HostStatus[], others: readonly ClusterStatus[]): HostStatus[] {
-  const byAddress = others.map((cluster) => new Map(cluster.hosts.map((host) => [hostKey(host), host])));
+  const byAddress = others.map((cluster) => new Map(cluster.hosts.map((host) => [host.key, host])));
   return hosts.map((host) =>
     byAddress.reduce((merged, view) => {
-      const other = view.get(hostKey(host));
+      const other = view.get(host.key);
       return other === undefined ? merged : mergeHost(merged, other);
     }, host),
   );
@@ -117,6 +119,7 @@ function hostStatus(host: Host, nowMs: number): HostStatus {
   const { stats } = host;
   const costMs = Math.round(peakEwmaCost(host, nowMs) * 1000) / 1000;
   return {
+    key: host.key,
     address: host.address,
     hostname: host.hostname,
     stats: {
@@ -147,9 +150,4 @@ function hostStatus(host: Host, nowMs: number): HostStatus {
 function isCanary(host: Host): boolean {
   const lb = host.metadata?.['envoy.lb'];
   return typeof lb === 'object' && lb !== null && 'canary' in lb && lb.canary === true;
-}
-
-function hostKey(host: HostStatus): string {
-  const { ip, port, path } = host.address;
-  return path === '' ? `${ip} ${port}` : path;
 }

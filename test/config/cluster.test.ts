@@ -3,7 +3,7 @@ import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts
 import type { HttpProtocolOptions } from '#plain/envoy.extensions.upstreams.http.v3.ts';
 import { compileCluster } from '../../src/config/cluster.ts';
 import { promotesLeastRequest } from '../../src/config/cluster-balancing.ts';
-import { compileDnsResolver, compileStrictDns } from '../../src/config/cluster-dns.ts';
+import { compileDns, compileDnsResolver } from '../../src/config/cluster-dns.ts';
 import { ConfigError } from '../../src/core/errors.ts';
 import { createWorld, FakeConnection, staticCluster } from '../upstream/fakes.ts';
 
@@ -47,6 +47,14 @@ t.test('mistakes are told with their field', async (t) => {
     [
       `${ADDRESS}.socket_address.resolver_name`,
       { ...endpoint({ socketAddress: { address: 'web', resolverName: 'x' } }), type: 'STRICT_DNS' },
+    ],
+    [
+      'load_assignment: LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint',
+      { name: 'c', type: 'LOGICAL_DNS' },
+    ],
+    [
+      `${ADDRESS}.socket_address.resolver_name: LOGICAL_DNS clusters must NOT have a custom resolver name set`,
+      { ...endpoint({ socketAddress: { address: 'web', resolverName: 'x' } }), type: 'LOGICAL_DNS' },
     ],
     ['eds_cluster_config.eds_config: a cluster of type EDS needs it', { name: 'c', type: 'EDS' }],
     ['cluster_type', { name: 'c', clusterType: { name: 'envoy.clusters.redis' } }],
@@ -278,7 +286,7 @@ t.test('DNS settings and resolvers', async (t) => {
       ],
     },
   };
-  t.match(compileStrictDns(dns), {
+  t.match(compileDns(dns), {
     refreshMs: 700,
     failureBackoff: { baseMs: 20, maxMs: 200 },
     respectTtl: true,
@@ -286,7 +294,7 @@ t.test('DNS settings and resolvers', async (t) => {
     overprovisioningFactor: 100,
     targets: [{ name: 'web', port: 8080, spec: { hostname: 'h', priority: 1 } }],
   });
-  t.match(compileStrictDns({ name: 'c' }), { refreshMs: 5000, failureBackoff: null, family: 'AUTO' });
+  t.match(compileDns({ name: 'c' }), { refreshMs: 5000, failureBackoff: null, family: 'AUTO' });
   const server = { socketAddress: { address: '10.0.0.1', portValue: 5353 } };
   const v6 = { socketAddress: { address: '::1', portValue: 53 } };
   const cares = {

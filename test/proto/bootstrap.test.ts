@@ -253,9 +253,11 @@ const mistakes: readonly [what: string, text: string, expected: readonly string[
   ],
   [
     'an unsupported enum value',
-    cluster('type: LOGICAL_DNS'),
+    cluster(
+      'health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /, codec_client_type: HTTP3}}]',
+    ),
     [
-      'c.yaml:1:49: static_resources.clusters[0].type: LOGICAL_DNS is not supported by inox 0.1.0, expected STATIC or STRICT_DNS or EDS or ORIGINAL_DST',
+      'c.yaml:1:181: static_resources.clusters[0].health_checks[0].http_health_check.codec_client_type: HTTP3 is not supported by inox 0.1.0, expected HTTP1 or HTTP2',
     ],
   ],
   [

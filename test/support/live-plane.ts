@@ -32,7 +32,7 @@ export interface LivePlane {
 export async function startPlane(yaml: string): Promise<LivePlane> {
   const folder = mkdtempSync(join(tmpdir(), 'inox-plane-'));
   const logFile = join(folder, 'access.log');
-  const { bootstrap } = loadConfig({ configYaml: yaml.replaceAll('LOG', logFile) });
+  const { bootstrap } = loadConfig({ configYaml: yaml.replaceAll(/\bLOG\b/g, logFile) });
   const clusters = bootstrap.staticResources?.clusters ?? [];
   const listeners = await claimAddresses(bootstrap.staticResources?.listeners ?? []);
   const store = new StatStore();

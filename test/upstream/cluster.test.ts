@@ -52,6 +52,31 @@ t.test('an update keeps the hosts whose address stays, with their connections', 
   t.equal(before?.hosts.length, 2, 'the old set is untouched');
 });
 
+t.test('a host that is a name keeps its connections when its address changes', async (t) => {
+  const world = createWorld();
+  t.teardown(world.close);
+  const cluster = world.cluster(staticCluster([]));
+  cluster.update(found(spec(1, { identity: 'web' })));
+  const host = cluster.pick();
+  const [one, two, three] = [new FakeRequest(), new FakeRequest(), new FakeRequest()];
+  host?.http.open(one);
+  const first = world.connect(0);
+  const before = cluster.hosts.value;
+  cluster.update(found(spec(2, { identity: 'web' })));
+  t.equal(cluster.hosts.value, before);
+  t.equal(cluster.pick(), host);
+  t.equal(host?.address.port, 2, 'which admin and health checks see');
+  t.equal(world.stat('membership_change'), 1);
+  host?.http.open(two);
+  t.equal(world.dials[1]?.address.port, 2, 'a new connection goes there');
+  world.connect(1);
+  first.complete();
+  host?.http.open(three);
+  t.ok(three.stream, 'the old one is used as before');
+  t.equal(first.active, 1);
+  t.equal(world.dials.length, 2);
+});
+
 t.test('nothing is rebuilt when nothing changed', async (t) => {
   const world = createWorld();
   const cluster = world.cluster(staticCluster([{ port: 1 }]));

@@ -1,14 +1,13 @@
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
-import { isStrictDns } from '../../config/cluster-dns.ts';
+import { isDnsCluster } from '../../config/cluster-dns.ts';
 import { compileStaticHosts } from '../../config/cluster-hosts.ts';
 import { compileHealthCheck, compileHostTurnover, type HostTurnover } from '../../config/health-check.ts';
 import { compileOutlierDetection, type Runtime } from '../../config/outlier-detection.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Random } from '../../core/random.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../../core/timer-wheel.ts';
-import { formatAddress } from '../../net/address.ts';
 import type { StatScope } from '../../stats/scope.ts';
-import { freeKey } from '../../upstream/cluster.ts';
+import { freeKey, identityOf } from '../../upstream/cluster.ts';
 import type { ClusterHosts, HostSpec } from '../../upstream/cluster-hosts.ts';
 import {
   createHealthCheckStats,
@@ -118,7 +117,7 @@ export class ClusterHealth implements TimerOwner {
             random: parts.random,
             hasTraffic: () => parts.hasTraffic(observabilityName),
           };
-    if (!isStrictDns(config) && config.type !== 'EDS') this.#setMembers(compileStaticHosts(config));
+    if (!isDnsCluster(config) && config.type !== 'EDS') this.#setMembers(compileStaticHosts(config));
   }
 
   /** Whether anything of `config` needs watching. */
@@ -145,6 +144,12 @@ export class ClusterHealth implements TimerOwner {
   /** All hosts, for a worker that starts. */
   snapshot(): HostHealth[] {
     return [...this.#members.values()].map(healthOf);
+  }
+
+  /** Bits of `HEALTH_FLAG` of the hosts that discovery found last, in its order. */
+  flags(): number[] {
+    const bySpec = new Map(Array.from(this.#members.values(), ({ spec, flags }) => [spec, flags]));
+    return (this.#found?.hosts ?? []).map((spec) => bySpec.get(spec) ?? 0);
   }
 
   onSignal(key: string, signal: OutlierSignal): void {
@@ -181,15 +186,15 @@ export class ClusterHealth implements TimerOwner {
   #setMembers(found: ClusterHosts): ClusterHosts {
     const kept = new Set<string>();
     for (const spec of found.hosts) {
-      const key = freeKey(kept, formatAddress(spec.address));
+      const key = freeKey(kept, identityOf(spec));
       kept.add(key);
       const member = this.#members.get(key);
       if (member === undefined) this.#add(key, spec);
       else {
         const before = member.spec;
         member.spec = spec;
-        if (member.session !== null && this.#targets?.sameTransport(before, spec) === false) {
-          // Spoken to otherwise now: what is known of it stays until the next check says more.
+        if (member.session !== null && this.#targets?.sameTarget(before, spec) === false) {
+          // Spoken to otherwise, or elsewhere: what is known of it stays until the next check says more.
           member.session.close();
           this.#openSession(member);
         }

@@ -3,14 +3,13 @@ import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts
 import { TurnClock } from '../../core/clock.ts';
 import { createRandom } from '../../core/random.ts';
 import { TimerWheel } from '../../core/timer-wheel.ts';
-import { formatAddress } from '../../net/address.ts';
 import { ReadArena } from '../../net/read-arena.ts';
 import { createTcpDial } from '../../net/tcp-dial.ts';
-import { freeKey } from '../../upstream/cluster.ts';
 import type { ClusterHosts } from '../../upstream/cluster-hosts.ts';
 import type { HostHealth, HostSignal } from '../../upstream/health-view.ts';
 import type { ClusterStatus } from '../admin/context.ts';
 import { ClusterHealth, type HealthParts } from './cluster-health.ts';
+import { DelegatedHealth } from './delegated-health.ts';
 import { EventFiles } from './event-file.ts';
 
 export type HealthManagerParts = Pick<
@@ -25,6 +24,7 @@ export type HealthManagerParts = Pick<
   | 'publishHealth'
 > & {
   readonly onFileError: (path: string, error: Error) => void;
+  readonly onProblem: (message: string) => void;
 };
 
 /** Watches the hosts of all clusters that ask for it: the one owner of checks and ejections in the process. */
@@ -36,6 +36,7 @@ export class HealthManager {
   readonly #files: EventFiles;
   /** Made with the first cluster that is watched. */
   #shared: HealthParts | null = null;
+  #delegated: DelegatedHealth | null = null;
 
   constructor(clusters: readonly ClusterConfig[], parts: HealthManagerParts) {
     this.#parts = parts;
@@ -78,6 +79,13 @@ export class HealthManager {
     };
   }
 
+  /** Hosts that are checked for a management server; made when there are some. */
+  get delegated(): DelegatedHealth {
+    this.#shared ??= this.#share();
+    this.#delegated ??= new DelegatedHealth(this.#shared, this.#parts.onProblem);
+    return this.#delegated;
+  }
+
   /** What discovery found goes to the workers by way of here. */
   onHosts(cluster: string, hosts: ClusterHosts): void {
     const health = this.#clusters.get(cluster);
@@ -110,11 +118,8 @@ export class HealthManager {
   annotate(cluster: ClusterStatus): ClusterStatus {
     const detector = this.#clusters.get(cluster.name)?.detector;
     if (detector == null) return cluster;
-    const taken = new Set<string>();
     const hosts = cluster.hosts.map((host) => {
-      const key = freeKey(taken, formatAddress(host.address));
-      taken.add(key);
-      const known = detector.hosts.get(key);
+      const known = detector.hosts.get(host.key);
       if (known === undefined) return host;
       const { successRate, localOriginSuccessRate } = known;
       return { ...host, successRate, localOriginSuccessRate };
@@ -137,6 +142,7 @@ export class HealthManager {
 
   close(): void {
     for (const cluster of this.#clusters.values()) cluster.close();
+    this.#delegated?.close();
     this.#timers.close();
     this.#files.close();
   }

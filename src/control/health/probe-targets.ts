@@ -5,6 +5,7 @@ import {
   compileTransports,
   type HostTransport,
 } from '../../config/transport-matches.ts';
+import { formatAddress } from '../../net/address.ts';
 import type { Address } from '../../net/connection.ts';
 import type { Dial, DialOptions } from '../../net/dial.ts';
 import type { ClientTransport } from '../../net/transport.ts';
@@ -37,8 +38,11 @@ export class ProbeTargets {
   }
 
   /** What a change of `before` to `after` means for its connections. */
-  sameTransport(before: HostSpec, after: HostSpec): boolean {
-    return this.#choose(before) === this.#choose(after);
+  sameTarget(before: HostSpec, after: HostSpec): boolean {
+    return (
+      this.#choose(before) === this.#choose(after) &&
+      formatAddress(before.address) === formatAddress(after.address)
+    );
   }
 
   of(host: HostSpec): ProbeTarget {

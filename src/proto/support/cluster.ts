@@ -4,7 +4,7 @@ export const clusterSupport: SupportTable = {
   'envoy.config.cluster.v3.Cluster': {
     name: 'implemented',
     alt_stat_name: 'implemented',
-    type: only('STATIC', 'STRICT_DNS', 'EDS', 'ORIGINAL_DST'),
+    type: 'implemented',
     eds_cluster_config: 'implemented',
     connect_timeout: 'implemented',
     per_connection_buffer_limit_bytes: 'implemented',

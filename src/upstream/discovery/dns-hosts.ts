@@ -2,7 +2,7 @@ import type { Random } from '../../core/random.ts';
 import type { Scope } from '../../core/scope.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../../core/timer-wheel.ts';
 import type { ClusterHosts, HostSpec } from '../cluster-hosts.ts';
-import type { DnsFamily, DnsResolver, DnsResult } from './dns-resolver.ts';
+import type { DnsFamily, DnsResolver, DnsResult, ResolvedAddress } from './dns-resolver.ts';
 import type { UpdateStats } from './update-stats.ts';
 
 /** An endpoint whose name is to be resolved; everything else about its hosts is known. */
@@ -13,9 +13,11 @@ export interface DnsTarget {
   readonly spec: HostSpec;
 }
 
-/** A STRICT_DNS cluster, as far as resolving goes. */
-export interface StrictDnsSettings {
+/** A STRICT_DNS or LOGICAL_DNS cluster, as far as resolving goes. */
+export interface DnsSettings {
   readonly targets: readonly DnsTarget[];
+  /** LOGICAL_DNS: there is one host, which is wherever the newest answer with an address begins. */
+  readonly logical: boolean;
   readonly family: DnsFamily;
   readonly refreshMs: number;
   /** `dns_failure_refresh_rate`; without it failures are retried at the normal rate. */
@@ -38,13 +40,14 @@ export interface DiscoveryContext {
 }
 
 /**
- * Resolves the names of a cluster again and again, each at its own pace; every address is a host. Runs on the
- * control thread. A failed answer keeps the hosts that the name had; an answer without addresses removes them.
+ * Resolves the names of a cluster again and again, each at its own pace; every address is a host (LOGICAL_DNS: the
+ * first one). Runs on the control thread. A failed answer keeps the hosts that the name had; an answer without addresses
+ * removes them, but counts as a failure where the host is the name.
  *
  * The first report waits for all names, where Envoy is content with one: otherwise the first requests would
  * all go to the hosts of the fastest name.
  */
-export function startStrictDns(settings: StrictDnsSettings, context: DiscoveryContext): void {
+export function startDns(settings: DnsSettings, context: DiscoveryContext): void {
   const { targets, overprovisioningFactor } = settings;
   const runs: TargetRun[] = [];
   let waiting = targets.length;
@@ -68,7 +71,7 @@ export function startStrictDns(settings: StrictDnsSettings, context: DiscoveryCo
 class TargetRun implements TimerOwner {
   hosts: readonly HostSpec[] = [];
   readonly #target: DnsTarget;
-  readonly #settings: StrictDnsSettings;
+  readonly #settings: DnsSettings;
   readonly #context: DiscoveryContext;
   readonly #onAnswer: (first: boolean, changed: boolean) => void;
   readonly #timer: WheelTimer;
@@ -77,7 +80,7 @@ class TargetRun implements TimerOwner {
 
   constructor(
     target: DnsTarget,
-    settings: StrictDnsSettings,
+    settings: DnsSettings,
     context: DiscoveryContext,
     onAnswer: (first: boolean, changed: boolean) => void,
   ) {
@@ -101,23 +104,38 @@ class TargetRun implements TimerOwner {
   }
 
   #onResult(result: DnsResult): void {
-    const { scope, timers, stats } = this.#context;
+    const { scope, timers } = this.#context;
     if (scope.closed) return;
+    const { logical } = this.#settings;
     let changed = false;
-    if (result.ok) {
-      stats.success.inc();
-      changed = this.#take(result.addresses.map((address) => address.ip));
-      if (!changed) stats.noRebuild.inc();
-      this.#failures = 0;
+    let nextMs: number;
+    if (result.ok && (!logical || result.addresses.length > 0)) {
+      const addresses = logical ? result.addresses.slice(0, 1) : result.addresses;
+      changed = this.#onAddresses(addresses);
+      nextMs = this.#refreshMs(addresses);
     } else {
-      stats.failure.inc();
-      this.#context.onFailure(this.#target.name, result.error);
-      this.#failures++;
+      this.#onFailure(result.ok ? 'no addresses' : result.error);
+      nextMs = this.#backoffMs();
     }
-    timers.schedule(this.#timer, result.ok ? this.#refreshMs(result) : this.#backoffMs());
+    timers.schedule(this.#timer, nextMs);
     const first = !this.#answered;
     this.#answered = true;
     this.#onAnswer(first, changed);
+  }
+
+  #onAddresses(addresses: readonly ResolvedAddress[]): boolean {
+    const { stats } = this.#context;
+    stats.success.inc();
+    this.#failures = 0;
+    const changed = this.#take(addresses.map((address) => address.ip));
+    if (!changed && !this.#settings.logical) stats.noRebuild.inc();
+    return changed;
+  }
+
+  #onFailure(error: string): void {
+    this.#context.stats.failure.inc();
+    this.#context.onFailure(this.#target.name, error);
+    this.#failures++;
   }
 
   /** True when the set of addresses is another one; their order does not matter. */
@@ -130,10 +148,10 @@ class TargetRun implements TimerOwner {
     return true;
   }
 
-  #refreshMs(result: DnsResult & { readonly ok: true }): number {
+  #refreshMs(addresses: readonly ResolvedAddress[]): number {
     const { respectTtl, refreshMs } = this.#settings;
-    if (!respectTtl || result.addresses.length === 0) return refreshMs;
-    const ttlMs = Math.min(...result.addresses.map((address) => address.ttlMs));
+    if (!respectTtl || addresses.length === 0) return refreshMs;
+    const ttlMs = Math.min(...addresses.map((address) => address.ttlMs));
     return ttlMs > 0 ? ttlMs : refreshMs;
   }
 

@@ -95,6 +95,7 @@ export function fakeContext(): FakeContext {
 
 export function fakeHost(port: number, changes: Partial<HostStatus> = {}): HostStatus {
   return {
+    key: `127.0.0.1:${port}`,
     address: { ip: '127.0.0.1', port, path: '' },
     hostname: '',
     stats: {

@@ -124,7 +124,6 @@ export const DIFFERENCES: readonly Explained[] = [
       'origin: custom header extension',
       'origin: append_x_forwarded_port',
       'tcp: flush of access log on connect',
-      'cluster: LOGICAL_DNS',
     ],
   },
   {

@@ -1,15 +1,15 @@
 import { setImmediate } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
-import { compileStrictDns } from '../../../src/config/cluster-dns.ts';
+import { compileDns } from '../../../src/config/cluster-dns.ts';
 import { createRandom } from '../../../src/core/random.ts';
 import { Scope } from '../../../src/core/scope.ts';
 import { TimerWheel } from '../../../src/core/timer-wheel.ts';
 import { StatAggregator } from '../../../src/stats/aggregator.ts';
 import { StatStore } from '../../../src/stats/store.ts';
 import type { ClusterHosts } from '../../../src/upstream/cluster-hosts.ts';
+import { startDns } from '../../../src/upstream/discovery/dns-hosts.ts';
 import type { DnsResult } from '../../../src/upstream/discovery/dns-resolver.ts';
-import { startStrictDns } from '../../../src/upstream/discovery/strict-dns.ts';
 import { createUpdateStats } from '../../../src/upstream/discovery/update-stats.ts';
 import { FakeClock } from '../fakes.ts';
 
@@ -55,7 +55,7 @@ function setUp(t: Test, names: readonly string[], more: ClusterConfig = {}) {
     scope.close();
     timers.close();
   });
-  startStrictDns(compileStrictDns(dnsCluster(names, more)), {
+  startDns(compileDns(dnsCluster(names, more)), {
     resolver: {
       resolve(name, family) {
         asked.push(`${name} ${family}`);
@@ -184,4 +184,29 @@ t.test('nothing goes on after the scope was closed', async (t) => {
   t.equal(dns.reports.length, 0);
   t.equal(dns.asked.length, 1);
   t.equal(dns.timers.size, 0);
+});
+
+t.test('a LOGICAL_DNS cluster has one host, wherever the newest answer begins', async (t) => {
+  const dns = setUp(t, ['web'], { type: 'LOGICAL_DNS', dnsRefreshRate: 1000, respectDnsTtl: true });
+  const shortLived = { ip: '1.1.1.9', ttlMs: 1 };
+  await dns.answer({ ok: true, addresses: [{ ip: '1.1.1.1', ttlMs: 2000 }, shortLived] });
+  t.match(dns.reports[0]?.hosts, [
+    { identity: 'web', hostname: 'web', address: { ip: '1.1.1.1' }, weight: 3 },
+  ]);
+  dns.advance(1900);
+  t.equal(dns.asked.length, 1, 'the TTL of that address counts');
+  dns.advance(120);
+  await dns.answer(answer('1.1.1.1', '1.1.1.2'));
+  t.equal(dns.reports.length, 1, 'others come and go');
+  dns.advance(2020);
+  await dns.answer(answer('1.1.1.2', '1.1.1.1'));
+  t.match(dns.reports[1]?.hosts, [{ identity: 'web', address: { ip: '1.1.1.2' } }]);
+  dns.advance(2020);
+  await dns.answer(answer());
+  t.equal(dns.reports.length, 2, 'no address at all changes nothing');
+  t.match(dns.failures, [/^web: no addresses$/]);
+  dns.advance(2020);
+  await dns.answer(FAILED);
+  t.equal(dns.reports.length, 2);
+  t.strictSame(dns.stats(), { attempt: 5, success: 3, failure: 2, empty: 0, no_rebuild: 0 });
 });

@@ -127,6 +127,16 @@ const discovery: readonly Case[] = [
     [get('/')],
   ),
   cluster('LOGICAL_DNS', `type: LOGICAL_DNS\ndns_lookup_family: V4_ONLY\n${LOCALHOST}`, [get('/')]),
+  cluster(
+    'LOGICAL_DNS with rates',
+    `type: LOGICAL_DNS\ndns_lookup_family: V4_ONLY\nrespect_dns_ttl: true\ndns_refresh_rate: 0.5s\ndns_failure_refresh_rate: {base_interval: 0.2s, max_interval: 1s}\n${LOCALHOST.replace('endpoints: [{', 'endpoints: [{priority: 1, ')}`,
+    [get('/')],
+  ),
+  cluster(
+    'LOGICAL_DNS name that is not there',
+    'type: LOGICAL_DNS\nload_assignment: {cluster_name: x, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: nope.invalid, port_value: 80}}}}]}]}',
+    [get('/')],
+  ),
   cluster('STATIC by default', '{}', [get('/')]),
 ];
 
