@@ -26,6 +26,11 @@ function isWatched({ healthChecks, outlierDetection }: ClusterConfig): boolean {
   return (healthChecks?.length ?? 0) > 0 || outlierDetection !== undefined;
 }
 
+/** Names of clusters. */
+export interface Names {
+  has(name: string): boolean;
+}
+
 /**
  * The clusters, routes and listeners of a thread. Names meet in Cells, so that the order in which they come does
  * not matter, and an update swaps what a Cell holds.
@@ -41,7 +46,7 @@ export class Resources {
   readonly #clusterContext: ClusterContext;
   readonly #ctx: CompileContext;
   /** Names that count as known although they are not there yet. */
-  #announced: ReadonlySet<string> = new Set();
+  #announced: Names = new Set();
 
   constructor(base: BaseContext, clusterContext: ClusterContext) {
     this.#onException = base.onException;
@@ -60,8 +65,8 @@ export class Resources {
     };
   }
 
-  announce(names: Iterable<string>): void {
-    this.#announced = new Set(names);
+  announce(names: Names): void {
+    this.#announced = names;
   }
 
   /** Throws a ConfigError. Nobody sees it before it is published. */
@@ -191,7 +196,7 @@ export function compileResources(
     });
   }
   // A cluster that is wrong is no reason to call routes to it wrong, too.
-  resources.announce(clusters.map((config) => config.name ?? ''));
+  resources.announce(new Set(clusters.map((config) => config.name ?? '')));
   const compiled: CompiledListener[] = [];
   for (const [i, config] of listeners.entries()) {
     collect(problems, `static_resources.listeners[${i}]`, () =>
@@ -199,7 +204,7 @@ export function compileResources(
     );
   }
   if (problems.length > 0) throw new ConfigError(problems);
-  resources.announce([]);
+  resources.announce(new Set());
   return { resources, listeners: compiled };
 }
 

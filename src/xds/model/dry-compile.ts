@@ -1,7 +1,7 @@
 import type { Cluster } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener } from '#plain/envoy.config.listener.v3.ts';
 import type { RouteConfiguration } from '#plain/envoy.config.route.v3.ts';
-import type { Resources } from '../../config/resources.ts';
+import type { Names, Resources } from '../../config/resources.ts';
 import { systemClock } from '../../core/clock.ts';
 import { ConfigError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
@@ -30,8 +30,11 @@ export class DryCompiler {
     this.#plane().createCluster(config);
   }
 
-  listener(config: Listener): void {
-    this.#plane().compileListener(config);
+  /** `clusters`: those that routes inside it may lead to. */
+  listener(config: Listener, clusters: Names): void {
+    const plane = this.#plane();
+    plane.announce(clusters);
+    plane.compileListener(config);
   }
 
   /** Without the filters of the managers that will use it: what their routes configure is read there. */

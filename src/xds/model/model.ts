@@ -132,7 +132,7 @@ export class XdsModel {
       extensions: this.#hubs.extensions,
       publisher,
       drainMs,
-      check: (config) => dry.listener(config),
+      check: (config) => dry.listener(config, this.#clusters),
       onWarmingChanged: (warming) => {
         warmingListeners.set(warming);
         this.#proceed();
@@ -332,7 +332,7 @@ export class XdsModel {
       if (sdsConfig !== undefined) open(sdsConfig);
     const extensions = extensionsOf(config);
     for (const { configSource } of extensions) open(configSource);
-    if (extensions.length === 0) dry.listener(config);
+    if (extensions.length === 0) dry.listener(config, this.#clusters);
   }
 
   #isNamed(cluster: string): boolean {

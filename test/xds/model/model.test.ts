@@ -293,6 +293,21 @@ t.test('scopes wait for the routes they lead to', async (t) => {
   t.same(names(steps.at(-1)?.listeners), ['l']);
 });
 
+t.test('routes inside a listener lead to clusters that came before it', async (t) => {
+  const { server, steps, settle } = createModel();
+  const inside = (cluster: string) => ({
+    routeConfig: {
+      virtualHosts: [{ name: 'v', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster } }] }],
+    },
+  });
+  await server.send([fixed('there')]);
+  await settle();
+  const mistakes = await server.send([listener('good', inside('there')), listener('bad', inside('nowhere'))]);
+  t.match(mistakes, [/^Listener 'bad': .*unknown cluster 'nowhere'/]);
+  await settle();
+  t.same(names(steps.at(-1)?.listeners), ['good']);
+});
+
 t.test('a filter that comes by its name is put in its place; another version replaces it', async (t) => {
   const { server, steps, settle } = createModel();
   await server.send([fixed('a')]);
