@@ -87,6 +87,7 @@ export function createHealth(
     hasTraffic: (cluster) => (aggregator.value(`cluster.${cluster}.upstream_cx_total`) ?? 0) > 0,
     publishHosts: (cluster, hosts) => control.live.publishHosts(cluster, hosts),
     publishHealth: (cluster, hosts) => supervisor.broadcast({ type: 'health', cluster, hosts }),
+    onProblem: (message) => log.log('warning', 'config', message),
     onFileError: (path, error) => log.log('error', 'upstream', `event log ${path}: ${error.message}`),
   });
 }

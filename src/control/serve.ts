@@ -37,9 +37,9 @@ import { explainListenError } from './listen-check.ts';
 import type { LiveConfig } from './live-config.ts';
 import { createDiscovery, createHealth, createLiveConfig } from './live-parts.ts';
 import type { ServableConfig } from './load-config.ts';
-import { takeLoads } from './loads.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { openMetrics } from './open-metrics.ts';
+import { answerReports } from './reports.ts';
 import { SecretFiles } from './secrets.ts';
 import { startOverload } from './start-overload.ts';
 import { Supervisor } from './supervisor.ts';
@@ -269,7 +269,7 @@ export class ControlPlane {
         onStale: (since) => {
           this.staleSince = since === null ? null : new Date(since);
         },
-        onTakeLoads: (id, names) => takeLoads(this, id, names),
+        onReportQuestion: (question) => answerReports(this, question),
         onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
         onEnd: (threadId) => this.aggregator.detach(threadId),
         onLog: (level, component, message) => log.log(level, component, message),

@@ -4,6 +4,7 @@ import type { NameTable } from '../core/dns-protocol.ts';
 import type { LogLevel } from '../core/log.ts';
 import type {
   FromXds,
+  ReportQuestion,
   ToXds,
   XdsInit,
   XdsQuery,
@@ -21,8 +22,8 @@ export interface XdsEvents {
   onText(name: string, value: string): void;
   /** What is in force was saved by an earlier run at that time (milliseconds since 1970), or is no longer. */
   onStale(since: number | null): void;
-  /** Asks for the load since the last time, of the clusters of these names or (null) of all. */
-  onTakeLoads(id: number, clusters: readonly string[] | null): void;
+  /** It wants to know, or to have done, what management servers are told about. */
+  onReportQuestion(question: ReportQuestion): void;
   /** Names for DNS. */
   onNames(names: NameTable): void;
   onStats(threadId: number, message: unknown): void;
@@ -180,7 +181,9 @@ export class XdsThread {
         this.#slices.get(message.id)?.(message.slice);
         return;
       case 'take-loads':
-        this.#events.onTakeLoads(message.id, message.clusters);
+      case 'health-checks':
+      case 'take-health':
+        this.#events.onReportQuestion(message);
         return;
       case 'log':
         this.#events.onLog(message.level, message.component, message.message);

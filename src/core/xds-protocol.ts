@@ -139,8 +139,34 @@ export type ToXds =
     }
   /** What a worker did; `loads` is a `ClusterLoad[]`. */
   | { readonly type: 'loads'; readonly id: number; readonly loads: readonly object[] }
+  /** By cluster of `health-checks`, in the order of its endpoints. */
+  | {
+      readonly type: 'health';
+      readonly id: number;
+      readonly statuses: readonly (readonly DelegatedStatus[])[];
+    }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   | { readonly type: 'shutdown' };
+
+/** What management servers are told comes from the control thread and the workers. */
+export type ReportQuestion =
+  /** Asks for the load since the last time, of the clusters of these names or (null) of all. */
+  | { readonly type: 'take-loads'; readonly id: number; readonly clusters: readonly string[] | null }
+  /** These, and no others, are to be checked for a management server. */
+  | { readonly type: 'health-checks'; readonly clusters: readonly DelegatedCluster[] }
+  /** How they are; answered by `health` with the same id. */
+  | { readonly type: 'take-health'; readonly id: number };
+
+/** Endpoints that a management server wants to have checked. */
+export interface DelegatedCluster {
+  /** `envoy.config.cluster.v3.Cluster`, one with each of the checks. */
+  readonly checks: readonly object[];
+  /** `envoy.config.endpoint.v3.ClusterLoadAssignment` */
+  readonly assignment: object;
+}
+
+/** `envoy.config.core.v3.HealthStatus`, as far as a check can tell. */
+export type DelegatedStatus = 'HEALTHY' | 'DEGRADED' | 'UNHEALTHY' | 'TIMEOUT';
 
 export type FromXds =
   | { readonly type: 'update'; readonly id: number; readonly update: ConfigUpdate }
@@ -152,8 +178,7 @@ export type FromXds =
   | { readonly type: 'stale'; readonly since: number | null }
   | { readonly type: 'status'; readonly id: number; readonly status: XdsStatus }
   | { readonly type: 'resources'; readonly id: number; readonly slice: XdsSlice }
-  /** Asks for the load since the last time, of the clusters of these names or (null) of all. */
-  | { readonly type: 'take-loads'; readonly id: number; readonly clusters: readonly string[] | null }
+  | ReportQuestion
   /** All names that the control plane has for DNS. */
   | { readonly type: 'names'; readonly names: NameTable }
   | { readonly type: 'log'; readonly level: LogLevel; readonly component: string; readonly message: string }

@@ -137,6 +137,9 @@ function main(): void {
       case 'loads':
         reports.onLoads(message.id, message.loads);
         return;
+      case 'health':
+        reports.onHealth(message.id, message.statuses);
+        return;
       case 'log-level':
         log.level = message.level;
         return;

@@ -1,9 +1,10 @@
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import { at } from '../config/context.ts';
 import type { Logger } from '../core/log.ts';
-import type { FromXds, LoadedCluster } from '../core/xds-protocol.ts';
+import type { DelegatedCluster, DelegatedStatus, FromXds, LoadedCluster } from '../core/xds-protocol.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { ClusterLoad } from '../upstream/load.ts';
+import { HealthDelegate } from './health-delegate.ts';
 import { LOAD_FEATURES, LoadReports } from './load-reports.ts';
 import { nodeMessage } from './node.ts';
 import type { Sources } from './protocol/sources.ts';
@@ -20,6 +21,7 @@ export interface ReportsParts {
 export class Reports {
   readonly #parts: ReportsParts;
   #loads: LoadReports | null = null;
+  #health: HealthDelegate | null = null;
 
   constructor(parts: ReportsParts) {
     this.#parts = parts;
@@ -41,7 +43,21 @@ export class Reports {
       };
       this.#loads = at('cluster_manager.load_stats_config', () => new LoadReports(parts));
     }
+    const hds = bootstrap.hdsConfig;
+    if (hds !== undefined) {
+      const parts = {
+        config: hds,
+        channelOf,
+        node: nodeMessage(bootstrap),
+        stats,
+        log,
+        check: (clusters: readonly DelegatedCluster[]) => send({ type: 'health-checks', clusters }),
+        take: (id: number) => send({ type: 'take-health', id }),
+      };
+      this.#health = at('hds_config', () => new HealthDelegate(parts));
+    }
     this.#loads?.start();
+    this.#health?.start();
   }
 
   onClusters(id: number, workers: number, clusters: readonly LoadedCluster[]): void {
@@ -52,7 +68,12 @@ export class Reports {
     this.#loads?.onLoads(id, loads as readonly ClusterLoad[]);
   }
 
+  onHealth(id: number, statuses: readonly (readonly DelegatedStatus[])[]): void {
+    this.#health?.onHealth(id, statuses);
+  }
+
   close(): void {
     this.#loads?.close();
+    this.#health?.close();
   }
 }

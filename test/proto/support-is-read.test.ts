@@ -21,6 +21,7 @@ const readElsewhere: Readonly<Record<string, string>> = {
   ),
   'envoy.config.bootstrap.v3.Bootstrap.dynamic_resources': 'the xds thread; test/xds',
   'envoy.config.bootstrap.v3.ClusterManager.load_stats_config': 'the xds thread; test/xds',
+  'envoy.config.bootstrap.v3.Bootstrap.hds_config': 'the xds thread; test/xds',
   'envoy.config.bootstrap.v3.RuntimeLayer.rtds_layer': 'the xds thread; test/xds',
   'envoy.config.route.v3.RouteConfiguration.vhds': 'the xds thread; test/xds',
   'envoy.config.listener.v3.Filter.config_discovery': 'the xds thread; test/xds',

@@ -9,6 +9,7 @@ export const bootstrapSupport: SupportTable = {
     layered_runtime: 'implemented',
     overload_manager: 'implemented',
     cluster_manager: 'implemented',
+    hds_config: 'implemented',
     typed_dns_resolver_config: noted('c-ares and getaddrinfo'),
     node_context_params: inert('only read by xDS'),
     flags_path: 'inert',

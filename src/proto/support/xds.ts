@@ -129,5 +129,16 @@ export const xdsSupport: SupportTable = {
     apply_default_config_without_warming: 'implemented',
     type_urls: 'implemented',
   },
+  'envoy.service.health.v3.HealthCheckSpecifier': {
+    cluster_health_checks: noted('10,000 endpoints together'),
+    interval: noted('100 ms at least'),
+  },
+  'envoy.service.health.v3.ClusterHealthCheck': {
+    cluster_name: 'implemented',
+    health_checks: noted('each at most every 100 ms; of several, an endpoint must pass all; no event log'),
+    locality_endpoints: 'implemented',
+    transport_socket_matches: noted('certificates are of the bootstrap'),
+  },
+  'envoy.service.health.v3.LocalityEndpoints': { locality: 'implemented', endpoints: 'implemented' },
   'envoy.service.runtime.v3.Runtime': { name: 'implemented', layer: 'implemented' },
 };
