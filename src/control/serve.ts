@@ -39,11 +39,11 @@ import { createDiscovery, createHealth, createLiveConfig } from './live-parts.ts
 import type { ServableConfig } from './load-config.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { openMetrics } from './open-metrics.ts';
-import { answerReports } from './reports.ts';
 import { SecretFiles } from './secrets.ts';
 import { startOverload } from './start-overload.ts';
+import { startXds } from './start-xds.ts';
 import { Supervisor } from './supervisor.ts';
-import { XdsThread } from './xds-thread.ts';
+import type { XdsThread } from './xds-thread.ts';
 
 const CONTROL_THREAD = 0;
 /** After the start. */
@@ -247,39 +247,11 @@ export class ControlPlane {
   }
 
   #startXds(): void {
-    const { log, envoyStrict } = this.options;
-    const { bootstrap } = this;
-    this.xds = new XdsThread(
-      () => ({
-        bootstrap,
-        node: nodeIdentity(bootstrap),
-        envoyStrict,
-        rejectUnknownFields: this.options.rejectUnknownFields === true,
-        logLevel: log.level,
-        drainMs: this.options.drainMs,
-        lastGoodPath: this.options.lastGoodPath ?? '',
-        names: this.options.dns?.askControlPlane === true,
-      }),
-      {
-        onNames: (names) => this.#dns?.setNames(names),
-        // It begins while the workers do.
-        apply: (update) => this.#started.then(() => this.apply(update)),
-        onLive: () => void this.#started.then(() => this.markLive()),
-        onText: (name, value) => this.texts.set(name, value),
-        onStale: (since) => {
-          this.staleSince = since === null ? null : new Date(since);
-        },
-        onReportQuestion: (question) => answerReports(this, question),
-        onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
-        onEnd: (threadId) => this.aggregator.detach(threadId),
-        onLog: (level, component, message) => log.log(level, component, message),
-        onFailed: (message) => {
-          log.log('critical', 'config', message);
-          void this.exitNow(1);
-        },
-      },
+    this.xds = startXds(
+      this,
+      () => this.#started,
+      (names) => this.#dns?.setNames(names),
     );
-    this.xds.start();
     this.#closers.push(() => this.xds?.close());
   }
 
