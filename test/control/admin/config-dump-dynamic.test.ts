@@ -283,3 +283,19 @@ t.test('the init dump says what listeners wait for, and everything else without 
   t.equal((await dumps('')).length, 2);
   t.same(JSON.parse((await get('/init_dump?mask=other')).body), {});
 });
+
+t.test('a dump of thousands of resources is made in slices: others are answered in between', async (t) => {
+  const { dynamic, get } = await setUp(t);
+  const more = { metadata: Array.from({ length: 50 }, (_, i) => ({ number: i })) };
+  dynamic.all = Array.from({ length: 5000 }, (_, i) => active(CLUSTER, `cluster ${i}`, more));
+  const order: string[] = [];
+  const note = (what: string) => (answer: Answer) => {
+    order.push(what);
+    return answer;
+  };
+  const dump = get('/config_dump').then(note('dump'));
+  for (let i = 0; i < 3; i++)
+    t.match(await get('/ready').then(note('ready')), { status: 200, body: 'LIVE\n' });
+  t.equal(JSON.parse((await dump).body).configs[1].dynamic_active_clusters.length, 5000);
+  t.same(order, ['ready', 'ready', 'ready', 'dump']);
+});
