@@ -13,6 +13,8 @@ export interface Query {
   readonly udpLimit: number;
   /** The client speaks EDNS, and so must the answer. */
   readonly edns: boolean;
+  /** It wants the records of DNSSEC. */
+  readonly dnssec: boolean;
   /** Where the question ends in `bytes`. */
   readonly questionEnd: number;
   /** As it came. */
@@ -34,11 +36,15 @@ const FLAG_AUTHORITATIVE = 0x0400;
 const FLAG_TRUNCATED = 0x0200;
 const FLAG_RECURSION_DESIRED = 0x0100;
 const FLAG_RECURSION_AVAILABLE = 0x0080;
+const FLAG_AUTHENTIC_DATA = 0x0020;
 const FLAG_CHECKING_DISABLED = 0x0010;
+/** What a query can wish for. */
+const WISHES = FLAG_RECURSION_DESIRED | FLAG_AUTHENTIC_DATA | FLAG_CHECKING_DISABLED;
 const OPCODE_MASK = 0x7800;
 const DNSSEC_OK = 0x8000;
 /** Of OPT in our own answers: root name, type, size, code, version, flags, no options. */
 const OPT_RECORD = Buffer.from([0, 0, TYPE.OPT, LARGEST_UDP >> 8, LARGEST_UDP & 0xff, 0, 0, 0, 0, 0, 0]);
+const NOTHING = Buffer.alloc(0);
 /** The name in the question, for records about it. */
 const SAME_NAME = 0xc000 | HEADER;
 /** A TTL with the highest bit is 0, RFC 2181. */
@@ -58,7 +64,7 @@ export function parseQuery(bytes: Buffer): Query | number | undefined {
   const [opt, second] = records.filter((record) => record.type === TYPE.OPT);
   if (second !== undefined) return RCODE.FORMERR;
   const dnssec = opt !== undefined && (opt.ttl & DNSSEC_OK) !== 0;
-  const digests = `${opt === undefined ? '' : 'E'}${dnssec ? 'D' : ''}${flags & FLAG_CHECKING_DISABLED ? 'C' : ''}`;
+  const digests = `${flags & WISHES}${opt === undefined ? '' : 'E'}${dnssec ? 'D' : ''}`;
   return {
     id: bytes.readUInt16BE(0),
     name: question.name,
@@ -67,6 +73,7 @@ export function parseQuery(bytes: Buffer): Query | number | undefined {
     key: `${question.type} ${question.class} ${digests} ${question.name}`,
     udpLimit: Math.min(LARGEST_UDP, Math.max(CLASSIC_LIMIT, opt?.class ?? 0)),
     edns: opt !== undefined,
+    dnssec,
     questionEnd: question.end,
     bytes,
   };
@@ -271,6 +278,22 @@ function addressBytes(address: string): Buffer {
   for (const [i, word] of before.entries()) bytes.writeUInt16BE(word, i * 2);
   for (const [i, word] of after.entries()) bytes.writeUInt16BE(word, (8 - after.length + i) * 2);
   return bytes;
+}
+
+/**
+ * The same question for a server. Options of EDNS are between a client and whom it asks (RFC 6891, 7873): a cookie of
+ * one client would come back to another one.
+ */
+export function forwarded(query: Query, id: number): Buffer {
+  const opt = query.edns ? Buffer.from(OPT_RECORD) : NOTHING;
+  if (query.dnssec) opt.writeUInt16BE(DNSSEC_OK, 7);
+  if (query.edns) opt.writeUInt16BE(query.udpLimit, 3);
+  const out = Buffer.concat([query.bytes.subarray(0, query.questionEnd), opt]);
+  out.writeUInt16BE(id, 0);
+  out.writeUInt16BE(out.readUInt16BE(2) & WISHES, 2);
+  out.writeUInt32BE(0, 6);
+  out.writeUInt16BE(query.edns ? 1 : 0, 10);
+  return out;
 }
 
 /** What has to be known of a server's answer. */

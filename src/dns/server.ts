@@ -50,7 +50,10 @@ const CACHE_ENTRIES = 4096;
 const MAX_TTL_S = 3600;
 /** Questions that wait for an upstream: Envoy's `max_pending_lookups`. */
 const MAX_PENDING = 256;
-const MAX_CLIENTS = 64;
+/** Connections at a time. */
+const MAX_CLIENTS = 256;
+/** Bytes that a client may leave unread. */
+const MAX_UNREAD = 256 * 1024;
 const MAX_QUERY = 4096;
 const IDLE_MS = 10_000;
 
@@ -113,7 +116,7 @@ function serveTcp(resolver: Resolver): Server {
     });
     client.on('data', (chunk: Buffer) => {
       // Who asks and does not read is no client.
-      if (!messages(chunk) || client.writableLength > MAX_QUERY * MAX_CLIENTS) client.destroy();
+      if (!messages(chunk) || client.writableLength > MAX_UNREAD) client.destroy();
     });
   });
   server.maxConnections = MAX_CLIENTS;

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { createConnection, isIPv6 } from 'node:net';
-import { type Answer, type Query, RCODE, readAnswer } from './message.ts';
+import { type Answer, forwarded, type Query, RCODE, readAnswer } from './message.ts';
 
 /** A name server. */
 export interface DnsServerAddress {
@@ -68,7 +68,7 @@ function askUdp(
         const answer = readAnswer(query, bytes, id);
         if (answer !== undefined) end({ ...answer, bytes });
       });
-      socket.send(withId(query.bytes, id));
+      socket.send(forwarded(query, id));
     });
   });
 }
@@ -94,14 +94,8 @@ function askTcp(
     socket.on('data', (chunk: Buffer) => messages(chunk));
     socket.on('error', () => end());
     socket.on('close', () => end());
-    socket.write(framed(withId(query.bytes, id)));
+    socket.write(framed(forwarded(query, id)));
   });
-}
-
-function withId(bytes: Buffer, id: number): Buffer {
-  const copy = Buffer.from(bytes);
-  copy.writeUInt16BE(id, 0);
-  return copy;
 }
 
 /** As DNS over TCP has it: two bytes of length first (RFC 1035, 4.2.2). */

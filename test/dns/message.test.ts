@@ -5,6 +5,7 @@ import { DnsCache } from '../../src/dns/cache.ts';
 import {
   addressReply,
   emptyReply,
+  forwarded,
   parseQuery,
   type Query,
   readAnswer,
@@ -107,7 +108,8 @@ t.test('what a client can digest is part of what is asked', async (t) => {
     ask('web.test', 'AAAA'),
     ask('web.test', 'A', { additionals: [edns(1400)] }),
     ask('web.test', 'A', { additionals: [edns(1400, true)] }),
-    ask('web.test', 'A', { flags: dnsPacket.CHECKING_DISABLED }),
+    ask('web.test', 'A', { flags: dnsPacket.RECURSION_DESIRED | dnsPacket.CHECKING_DISABLED }),
+    ask('web.test', 'A', { flags: 0 }),
     ask('web.test', 'A', { questions: [{ name: 'web.test', type: 'A', class: 'CH' }] }),
     // One label with a dot in it is not two.
     Buffer.concat([query.subarray(0, 12), Buffer.from('\u0008web.test\0\0\u0001\0\u0001', 'latin1')]),
@@ -115,6 +117,25 @@ t.test('what a client can digest is part of what is asked', async (t) => {
     Buffer.concat([query.subarray(0, 12), Buffer.from('\u0003w\xfeb\u0004test\0\0\u0001\0\u0001', 'latin1')]),
   ].map((bytes) => asQuery(bytes).key);
   t.equal(new Set(keys).size, keys.length);
+});
+
+t.test('a server hears the question and nothing else of the client', async (t) => {
+  const cookie = { code: 10, type: 'COOKIE', data: Buffer.from('12345678') };
+  const asked = asQuery(
+    ask('Web.test', 'AAAA', {
+      flags: dnsPacket.RECURSION_DESIRED | dnsPacket.AUTHENTIC_DATA,
+      additionals: [{ ...edns(4096, true), options: [cookie] } as Answer],
+    }),
+  );
+  t.match(dnsPacket.decode(forwarded(asked, 4711)), {
+    id: 4711,
+    flag_rd: true,
+    flag_ad: true,
+    questions: [{ name: 'Web.test', type: 'AAAA' }],
+    answers: [],
+    additionals: [{ type: 'OPT', udpPayloadSize: 1232, flag_do: true, options: [] }],
+  });
+  t.same(forwarded(asQuery(query), 7), query, 'a plain one stays as it is');
 });
 
 t.test('the size that a client takes is kept within bounds', async (t) => {

@@ -3,10 +3,12 @@ import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer } from 'node:net';
 import dnsPacket, { type Answer, type Packet } from 'dns-packet';
 import t from 'tap';
-import { type DnsOptions, startDnsServer } from '../../src/dns/server.ts';
+import { type DnsOptions, type DnsServer, startDnsServer } from '../../src/dns/server.ts';
 import { EMPTY_TABLE, parseDnsTable } from '../../src/dns/table.ts';
 import { createFramer, type DnsServerAddress, framed } from '../../src/dns/upstream.ts';
+import { StatAggregator } from '../../src/stats/aggregator.ts';
 import { StatStore } from '../../src/stats/store.ts';
+import { freePort } from '../support/ports.ts';
 
 interface Teardown {
   teardown(stop: () => unknown): unknown;
@@ -70,6 +72,7 @@ async function upstream(
 }
 
 interface Resolver {
+  readonly server: DnsServer;
   ask(
     name: string,
     type?: 'A' | 'AAAA' | 'TXT',
@@ -82,6 +85,8 @@ interface Resolver {
 
 async function resolver(t: Teardown, options: Partial<DnsOptions>): Promise<Resolver> {
   const store = new StatStore();
+  const aggregator = new StatAggregator();
+  store.onRegister((message) => aggregator.attach(0, message));
   const server = await startDnsServer({
     addresses: [{ ip: '127.0.0.1', port: 0 }],
     table: EMPTY_TABLE,
@@ -106,6 +111,7 @@ async function resolver(t: Teardown, options: Partial<DnsOptions>): Promise<Reso
     }
   };
   return {
+    server,
     raw,
     async ask(name, type = 'A', more = {}) {
       const id = 1 + Math.floor(Math.random() * 65_000);
@@ -134,7 +140,14 @@ async function resolver(t: Teardown, options: Partial<DnsOptions>): Promise<Reso
         socket.on('data', messages);
       });
       const queries = names.map((name, id) =>
-        framed(dnsPacket.encode({ type: 'query', id, questions: [{ name, type: 'A' }] })),
+        framed(
+          dnsPacket.encode({
+            type: 'query',
+            id,
+            flags: dnsPacket.RECURSION_DESIRED,
+            questions: [{ name, type: 'A' }],
+          }),
+        ),
       );
       // In odd pieces: messages are not packets.
       const all = Buffer.concat(queries);
@@ -145,10 +158,14 @@ async function resolver(t: Teardown, options: Partial<DnsOptions>): Promise<Reso
       return answers;
     },
     stat(name) {
-      const found = store.root.scope('dns').counter(name) as unknown as { value?: number };
-      return found.value ?? Number.NaN;
+      store.flush();
+      return aggregator.value(`dns.${name}`) ?? Number.NaN;
     },
   };
+}
+
+async function until(good: () => boolean): Promise<void> {
+  while (!good()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 const a = (name: string, data: string, ttl = 60): Answer => ({ type: 'A', name, data, ttl });
@@ -303,6 +320,46 @@ t.test('what is no question gets an answer that says so, or none', async (t) => 
     1,
     'a name that points to itself',
   );
+});
+
+t.test('a client gets back its id, and the name as it has written it', async (t) => {
+  const server = await upstream(t, (name) => ({ answers: [a(name.toLowerCase(), '192.0.2.7')] }));
+  const dns = await resolver(t, { upstreams: [server] });
+  for (const name of ['web.TEST', 'WEB.test', 'wEb.tEsT']) {
+    const [question] = (await dns.ask(name)).questions ?? [];
+    t.equal(question?.name, name);
+  }
+  t.equal(server.asked.length, 1);
+});
+
+t.test('who is asked by itself gives up, and asks once', async (t) => {
+  const port = await freePort();
+  const here = { ip: '127.0.0.1', port };
+  const dns = await resolver(t, { addresses: [here], upstreams: [here], timeoutMs: 50 });
+  t.equal(rcodeOf(await dns.ask('web.test')), 'SERVFAIL');
+  t.ok(dns.stat('queries_udp') <= 3, `${dns.stat('queries_udp')} queries`);
+});
+
+t.test('questions beyond those that may wait are refused at once', async (t) => {
+  const server = await upstream(t, () => 'silent');
+  const dns = await resolver(t, { upstreams: [server], timeoutMs: 1000 });
+  const answers = Array.from({ length: 256 }, (_, i) => dns.ask(`n${i}.test`));
+  await until(() => server.asked.length >= 256);
+  t.equal(rcodeOf(await dns.ask('one.more.test')), 'SERVFAIL');
+  t.equal(dns.stat('pending_overflow'), 1);
+  t.equal(server.asked.length, 256);
+  await Promise.all(answers);
+  t.equal(dns.stat('upstream_failures'), 256);
+});
+
+t.test('addresses of a name take turns, and another table counts at once', async (t) => {
+  const dns = await resolver(t, { table: TABLE });
+  const first = async (): Promise<unknown> => (await dns.ask('web.mesh')).answers?.[0];
+  t.match(await first(), { data: '10.0.0.1' });
+  t.match(await first(), { data: '10.0.0.2' });
+  t.match(await first(), { data: '10.0.0.1' });
+  dns.server.setTable(EMPTY_TABLE);
+  t.equal(rcodeOf(await dns.ask('web.mesh')), 'SERVFAIL', 'nobody knows it now');
 });
 
 t.test('an address that is taken is an error', async (t) => {
