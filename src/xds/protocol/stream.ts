@@ -6,6 +6,7 @@ import type { GrpcChannel } from './channel.ts';
 import { DeltaProtocol } from './delta.ts';
 import type { DiscoverySink, DiscoverySource, SubscribeOptions, Subscription } from './discovery.ts';
 import { INVALID_ARGUMENT, typeUrl } from './messages.ts';
+import { NackDamper } from './nack-damper.ts';
 import { type RateLimit, RequestQueue } from './request-queue.ts';
 import { SotwProtocol } from './sotw.ts';
 import { TypeState, typeRank } from './type-state.ts';
@@ -155,6 +156,9 @@ class LiveStream {
   readonly #requests: RequestQueue;
   /** Responses of a type are taken one after the other. */
   readonly #busy = new Map<string, Promise<void>>();
+  readonly #damper = new NackDamper();
+  /** What NACKs that wait say, by type. */
+  readonly #refusals = new Map<string, object>();
   #scheduled = false;
   #sentNode = false;
 
@@ -183,12 +187,14 @@ class LiveStream {
       return error instanceof Error ? error.message : String(error);
     } finally {
       this.#requests.end();
+      this.#damper.close();
     }
   }
 
   close(): void {
     this.#abort.abort();
     this.#requests.end();
+    this.#damper.close();
   }
 
   /** Says what has changed, once a turn: clusters first, then what depends on them. */
@@ -200,9 +206,19 @@ class LiveStream {
       const types = [...this.#types.values()].sort((a, b) => typeRank(a.type) - typeRank(b.type));
       for (const state of types) {
         const request = this.#protocol.request(state);
-        if (request !== undefined) this.#send(request);
+        if (request !== undefined) this.#sendNames(state, request);
       }
     });
+  }
+
+  #sendNames({ type }: TypeState, request: object): void {
+    const errorDetail = this.#refusals.get(type);
+    if (this.#options.delta || errorDetail === undefined) this.#send(request);
+    else {
+      // With the nonce of the newest response, it is an answer to that.
+      this.#refusals.delete(type);
+      this.#send({ ...request, errorDetail });
+    }
   }
 
   #onResponse(response: object): void {
@@ -215,6 +231,7 @@ class LiveStream {
       log.log('warning', 'config', `${channel.server} sent '${url}', which nobody asked for`);
       return;
     }
+    this.#damper.hurry(state.type);
     const before = this.#busy.get(state.type) ?? Promise.resolve();
     this.#busy.set(
       state.type,
@@ -239,7 +256,16 @@ class LiveStream {
     if (state.lastError !== '') {
       log.log('warning', 'config', `refused an update of ${channel.server}: ${state.lastError}`);
     }
-    this.#send(answer);
+    const { errorDetail } = answer as Partial<Refusal>;
+    if (errorDetail === undefined) {
+      this.#damper.accepted(state.type);
+      this.#send(answer);
+    } else {
+      this.#refusals.set(state.type, errorDetail);
+      await this.#damper.wait(state.type, errorDetail.message);
+      if (this.#refusals.get(state.type) === errorDetail) this.#send(answer);
+      this.#refusals.delete(state.type);
+    }
     // Names may have changed meanwhile.
     this.onNames();
   }
@@ -249,6 +275,10 @@ class LiveStream {
     this.#sentNode = true;
     this.#requests.push(node === undefined ? request : { ...request, node });
   }
+}
+
+interface Refusal {
+  readonly errorDetail: { readonly message: string };
 }
 
 /** What responses of both protocols have. */
