@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import type { Logger } from '../core/log.ts';
+import { holdsSecrets } from './inline-secrets.ts';
 import type { ResourceStatus } from './model/status.ts';
 import type { RawResource } from './protocol/discovery.ts';
 
@@ -28,6 +29,9 @@ export class SavedConfig {
   readonly #node: string;
   readonly #log: Logger;
   readonly #byType = new Map<string, Map<string, RawResource>>();
+  /** Resources with secrets inside are left out; decoding tells, once for each. */
+  readonly #secret = new WeakMap<Uint8Array, boolean>();
+  #leftOut = 0;
   #timer: NodeJS.Timeout | null = null;
   /** When what was read had been written; null when there was nothing. */
   readonly savedAt: Date | null;
@@ -59,14 +63,14 @@ export class SavedConfig {
   #read(): Date | null {
     let file: File;
     try {
-      file = deserialize(readFileSync(this.#path)) as File;
+      file = readFile(this.#path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
         this.#log.log('warning', 'config', `${this.#path} cannot be read and is ignored: ${String(error)}`);
       return null;
     }
-    if (file.format !== FORMAT || file.node !== this.#node) {
-      this.#log.log('warning', 'config', `${this.#path} is of another version or node and is ignored`);
+    if (file.node !== this.#node) {
+      this.#log.log('warning', 'config', `${this.#path} is of another node and is ignored`);
       return null;
     }
     for (const resource of file.resources) {
@@ -82,19 +86,61 @@ export class SavedConfig {
 
   #write(status: readonly ResourceStatus[]): void {
     const resources: RawResource[] = [];
+    const leftOut: string[] = [];
     for (const { type, held } of status) {
       if (held === null || held.bytes.length === 0 || type === SECRET) continue;
+      if (this.#isSecret(type, held.bytes)) leftOut.push(held.name);
       // A copy of its own: a view would save the whole buffer behind it.
-      resources.push({ name: held.name, version: held.version, type, bytes: held.bytes.slice() });
+      else resources.push({ name: held.name, version: held.version, type, bytes: held.bytes.slice() });
     }
+    this.#complain(leftOut);
     const file: File = { format: FORMAT, node: this.#node, savedAt: Date.now(), resources };
+    const staging = `${this.#path}.${process.pid}`;
     try {
-      mkdirSync(dirname(this.#path), { recursive: true });
-      const staging = `${this.#path}.${process.pid}`;
-      writeFileSync(staging, serialize(file), { mode: 0o600 });
+      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+      // Its name can be guessed: a link that somebody put there is removed, and not followed.
+      rmSync(staging, { force: true });
+      writeFileSync(staging, serialize(file), { mode: 0o600, flag: 'wx' });
       renameSync(staging, this.#path);
     } catch (error) {
       this.#log.log('warning', 'config', `${this.#path} cannot be written: ${String(error)}`);
     }
   }
+
+  #isSecret(type: string, bytes: Uint8Array): boolean {
+    let secret = this.#secret.get(bytes);
+    if (secret === undefined) {
+      secret = holdsSecrets(type, bytes);
+      this.#secret.set(bytes, secret);
+    }
+    return secret;
+  }
+
+  #complain(leftOut: readonly string[]): void {
+    if (leftOut.length === this.#leftOut) return;
+    this.#leftOut = leftOut.length;
+    if (leftOut.length === 0) return;
+    const which = `'${leftOut[0]}'${leftOut.length === 1 ? '' : ` and ${leftOut.length - 1} more`}`;
+    this.#log.log('warning', 'config', `${which} with secrets inside: not kept in ${this.#path}`);
+  }
+}
+
+/** Throws when it is none. */
+function readFile(path: string): File {
+  const file = deserialize(readFileSync(path)) as Partial<File> | null | undefined;
+  const { format, node, savedAt, resources } = file ?? {};
+  const whole =
+    format === FORMAT &&
+    typeof node === 'string' &&
+    typeof savedAt === 'number' &&
+    Array.isArray(resources) &&
+    resources.every(
+      (one: Partial<RawResource> | null) =>
+        typeof one?.name === 'string' &&
+        typeof one.version === 'string' &&
+        typeof one.type === 'string' &&
+        one.bytes instanceof Uint8Array,
+    );
+  if (!whole) throw new Error('it is of another version');
+  return { format, node, savedAt, resources };
 }
