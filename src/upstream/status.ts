@@ -65,26 +65,29 @@ export function clusterStatus(cluster: Cluster): ClusterStatus {
 }
 
 /**
- * One list of what several workers reported: numbers are added, costs give the lowest and the highest, and the
- * rest is the first worker's word.
+ * One list of what several workers reported: numbers are added, costs give the lowest and the highest, and the rest is
+ * the word of the first worker that knows the cluster or host. Hosts of ORIGINAL_DST clusters are those of one worker.
  */
 export function mergeClusterStatuses(views: readonly (readonly ClusterStatus[])[]): ClusterStatus[] {
-  const [first = [], ...others] = views;
-  const byName = others.map((view) => new Map(view.map((cluster) => [cluster.name, cluster])));
-  return first.map((cluster) => {
-    const same = byName.flatMap((view) => view.get(cluster.name) ?? []);
-    return { ...cluster, hosts: mergeHosts(cluster.hosts, same) };
-  });
+  return mergeBy(
+    views,
+    (cluster) => cluster.name,
+    (a, b) => ({ ...a, hosts: mergeBy([a.hosts, b.hosts], (host) => host.key, mergeHost) }),
+  );
 }
 
-function mergeHosts(hosts: readonly HostStatus[], others: readonly ClusterStatus[]): HostStatus[] {
-  const byAddress = others.map((cluster) => new Map(cluster.hosts.map((host) => [host.key, host])));
-  return hosts.map((host) =>
-    byAddress.reduce((merged, view) => {
-      const other = view.get(host.key);
-      return other === undefined ? merged : mergeHost(merged, other);
-    }, host),
-  );
+function mergeBy<T>(
+  lists: readonly (readonly T[])[],
+  keyOf: (item: T) => string,
+  merge: (a: T, b: T) => T,
+): T[] {
+  const byKey = new Map<string, T>();
+  for (const item of lists.flat()) {
+    const key = keyOf(item);
+    const known = byKey.get(key);
+    byKey.set(key, known === undefined ? item : merge(known, item));
+  }
+  return [...byKey.values()];
 }
 
 function mergeHost(a: HostStatus, b: HostStatus): HostStatus {

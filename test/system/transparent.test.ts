@@ -73,6 +73,13 @@ function conversations(t: Test): void {
       t.same(dial(client, 'grpc', ip, 8082).answers, ['said'], 'gRPC');
       t.same(dial(client, 'echo', ip, 7001).answers, ['hello'], 'raw TCP');
       t.same(dial(client, 'greeting', ip, 7000).answers, ['220 hello\r\nme too'], 'the server speaks first');
+      for (const [pod, cluster] of [
+        [client, 'PassthroughCluster'],
+        [server, 'InboundPassthroughCluster'],
+      ] as const) {
+        const { out } = pod.run(PROXY_UID, 'curl', '-s', 'http://127.0.0.1:15000/clusters');
+        t.ok(out.includes(`\n${cluster}::${host}:8080::`), `${cluster} knows where it was going`);
+      }
       const after = passed();
       t.ok(after.outbound - before.outbound >= 4, 'all of them through the proxy of the client');
       t.ok(after.inbound - before.inbound >= 5, 'and through that of the server');

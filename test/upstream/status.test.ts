@@ -58,3 +58,20 @@ t.test('the views of several workers are added, costs give a range', async (t) =
   });
   t.match(merged?.hosts[1], { stats: { rq_success: 0 }, gauges: { peak_ewma_cost_min: 30 } });
 });
+
+t.test('a host that one worker alone knows is shown, as those of ORIGINAL_DST clusters are', async (t) => {
+  const views = [[1], [1, 2], [3]].map((ports) => {
+    const cluster = createWorld().cluster(staticCluster(ports.map((port) => ({ port }))));
+    cluster.hosts.value?.hosts[0]?.onResponse(200, 1);
+    return [clusterStatus(cluster)];
+  });
+  const [merged] = mergeClusterStatuses([[], ...views]);
+  t.same(
+    merged?.hosts.map(({ address, stats }) => [address.port, stats.rq_success]),
+    [
+      [1, 2],
+      [2, 0],
+      [3, 1],
+    ],
+  );
+});
