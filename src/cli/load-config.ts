@@ -1,13 +1,15 @@
-import { readFileSync } from 'node:fs';
 import { deserialize, serialize } from 'node:v8';
 import type { ConfigSourceFlags, LoadOutcome } from '../control/load-config.ts';
 import { ConfigError } from '../core/errors.ts';
 import { loadConfig } from './validate.ts';
 
 /** The child's side of `loadInChild`: flags on standard input, the outcome on standard output. */
-export function answerLoadConfig(): void {
+export async function answerLoadConfig(): Promise<void> {
+  // Not readFileSync: what the parent has not written yet is EAGAIN there.
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   // Not writeSync: the parent's end of the pipe may be full, which is EAGAIN there and waited for here.
-  process.stdout.write(serialize(load(deserialize(readFileSync(0)) as ConfigSourceFlags)));
+  process.stdout.write(serialize(load(deserialize(Buffer.concat(chunks)) as ConfigSourceFlags)));
 }
 
 function load(flags: ConfigSourceFlags): LoadOutcome {

@@ -112,7 +112,7 @@ function program(): Command {
   addLifeCommands(inox);
   inox.command(LOAD_COMMAND, { hidden: true }).action(async () => {
     const { answerLoadConfig } = await import('./load-config.ts');
-    answerLoadConfig();
+    await answerLoadConfig();
   });
   return inox;
 }
