@@ -38,8 +38,9 @@ interface Slot {
 
 interface PendingQuery {
   left: number;
-  readonly answers: unknown[];
-  readonly resolve: (answers: unknown[]) => void;
+  /** By the number of the worker. */
+  readonly answers: Map<number, unknown[]>;
+  readonly resolve: (answers: unknown[][]) => void;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -107,14 +108,14 @@ export class Supervisor {
     this.broadcast({ type: 'drain' });
   }
 
-  /** One answer per worker, fewer when one does not answer within two seconds. */
-  query(what: 'clusters' | 'listeners'): Promise<unknown[]> {
+  /** One list per worker, fewer or shorter ones when one does not answer within two seconds. */
+  query(what: 'clusters' | 'listeners'): Promise<unknown[][]> {
     const id = this.#nextQuery++;
     const asked = this.#slots.filter((slot) => !slot.ended).length;
     if (asked === 0) return Promise.resolve([]);
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#endQuery(id), QUERY_TIMEOUT_MS);
-      this.#queries.set(id, { left: asked, answers: [], resolve, timer });
+      this.#queries.set(id, { left: asked, answers: new Map(), resolve, timer });
       this.broadcast({ type: 'query', id, what });
     });
   }
@@ -192,8 +193,10 @@ export class Supervisor {
       case 'answer': {
         const query = this.#queries.get(message.id);
         if (query === undefined) return;
-        query.answers.push(message.data);
-        if (--query.left === 0) this.#endQuery(message.id);
+        const before = query.answers.get(slot.index);
+        if (before === undefined) query.answers.set(slot.index, [...message.data]);
+        else before.push(...message.data);
+        if (message.last && --query.left === 0) this.#endQuery(message.id);
         return;
       }
       case 'updated':
@@ -234,7 +237,7 @@ export class Supervisor {
     if (query === undefined) return;
     this.#queries.delete(id);
     clearTimeout(query.timer);
-    query.resolve(query.answers);
+    query.resolve([...query.answers.values()]);
   }
 
   #onExit(slot: Slot, cause: string): void {

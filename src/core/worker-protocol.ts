@@ -96,7 +96,13 @@ export type FromWorker =
   | { readonly type: 'ready' }
   /** A listener could not be opened: the process cannot serve as configured. */
   | { readonly type: 'listen-failed'; readonly message: string }
-  | { readonly type: 'answer'; readonly id: number; readonly data: unknown }
+  | {
+      readonly type: 'answer';
+      readonly id: number;
+      readonly data: readonly unknown[];
+      /** Nothing follows. */
+      readonly last: boolean;
+    }
   /** Entries (proto JSON) for a gRPC access log service; `log` is a `GrpcLog`. */
   | { readonly type: 'access-log'; readonly log: object; readonly entries: readonly object[] }
   /** `loads` is a `ClusterLoad[]`. */

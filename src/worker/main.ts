@@ -22,6 +22,9 @@ import { applyUpdate, SLICE_MS } from './update.ts';
 const TIDY_EVERY_MS = 1000;
 
 /** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
+/** So many clusters are told of in one message. */
+const PART_CLUSTERS = 100;
+
 function main(): void {
   const port = parentPort;
   if (port === null) throw new Error('worker/main runs in a worker thread only');
@@ -130,8 +133,8 @@ function obey(message: ToWorker, { plane, listeners, log, send }: Parts): void {
       log.level = message.level;
       return;
     case 'query':
-      void answer(message.what, plane, listeners).then((data) => {
-        send({ type: 'answer', id: message.id, data });
+      void answer(message.what, plane, listeners, (data, last) => {
+        send({ type: 'answer', id: message.id, data, last });
       });
       return;
     case 'take-loads':
@@ -181,20 +184,31 @@ function countReplacedSecret(): void {
   if (replacedSecrets % SECRETS_PER_COLLECTION === 0) collectGarbage();
 }
 
+/** In parts: neither this thread nor the one that reads them is held up by thousands of clusters. */
 async function answer(
   what: 'clusters' | 'listeners',
   plane: DataPlane,
   listeners: Listeners,
-): Promise<unknown> {
-  if (what === 'listeners')
-    return listeners.compiled.map((listener) => ({ name: listener.name, address: listener.address }));
+  give: (data: readonly unknown[], last: boolean) => void,
+): Promise<void> {
+  if (what === 'listeners') {
+    give(
+      listeners.compiled.map((listener) => ({ name: listener.name, address: listener.address })),
+      true,
+    );
+    return;
+  }
   const slices = new Slices(SLICE_MS);
-  const all: ClusterStatus[] = [];
+  let part: ClusterStatus[] = [];
   for (const cluster of plane.resources.allClusters()) {
-    all.push(clusterStatus(cluster));
+    part.push(clusterStatus(cluster));
+    if (part.length === PART_CLUSTERS) {
+      give(part, false);
+      part = [];
+    }
     await slices.breathe();
   }
-  return all;
+  give(part, true);
 }
 
 /** After a drain began: how many connections are left, at once and until there are none. */
