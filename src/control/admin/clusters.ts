@@ -1,10 +1,12 @@
 import { formatAddress } from '../../net/address.ts';
+import { inSlices } from '../../stats/slices.ts';
 import type { BreakerLimits } from '../../upstream/breaker.ts';
 import type { HealthFlagName } from '../../upstream/host.ts';
 import type { HostStatsStatus, HostStatus } from '../../upstream/status.ts';
 import { addressJson } from './address-json.ts';
 import type { AdminContext, ClusterStatus, JsonObject } from './context.ts';
-import { type AdminReply, type AdminRequest, type Endpoint, jsonReply, textReply } from './endpoint.ts';
+import { type AdminReply, type AdminRequest, type Endpoint, JSON_TYPE, textReply } from './endpoint.ts';
+import { jsonText } from './json-text.ts';
 import { compileNameFilter } from './name-filter.ts';
 
 export const clustersEndpoint: Endpoint = {
@@ -35,8 +37,22 @@ async function showClusters(request: AdminRequest, context: AdminContext): Promi
     .filter((cluster) => accepts?.(cluster.name) !== false)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   if (request.query.get('format') === 'json')
-    return jsonReply({ cluster_statuses: clusters.map(clusterJson) });
-  return textReply(clusters.map(clusterText).join(''));
+    return { status: 200, contentType: JSON_TYPE, body: inSlices(jsonPieces(clusters)) };
+  return textReply(inSlices(textPieces(clusters)));
+}
+
+function* textPieces(clusters: readonly ClusterStatus[]): Generator<string> {
+  for (const cluster of clusters) yield clusterText(cluster);
+}
+
+function* jsonPieces(clusters: readonly ClusterStatus[]): Generator<string> {
+  yield '{\n "cluster_statuses": [';
+  let before = '';
+  for (const cluster of clusters) {
+    yield `${before}\n  ${jsonText(clusterJson(cluster), 2)}`;
+    before = ',';
+  }
+  yield `${before === '' ? '' : '\n '}]\n}\n`;
 }
 
 function clusterText(cluster: ClusterStatus): string {

@@ -7,9 +7,10 @@ import { type DumpItem, type DumpSection, slicesOf } from './json-text.ts';
 
 /** Members of clusters as the workers have them, with their health. `accepts` is asked for names of assignments. */
 export function endpointsSection(context: AdminContext, accepts: (name: string) => boolean): DumpSection {
+  let all: Promise<readonly ClusterStatus[]> | null = null;
   const chosen = async (viaApi: boolean): Promise<ClusterStatus[]> => {
-    const clusters = await context.clusters();
-    return clusters
+    all ??= context.clusters();
+    return (await all)
       .filter((cluster) => cluster.addedViaApi === viaApi && accepts(nameOf(cluster)))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   };

@@ -78,7 +78,8 @@ export async function* slicesOf<T>(list: readonly T[], size = 100): AsyncGenerat
   for (let i = 0; i < list.length; i += size) yield list.slice(i, i + size);
 }
 
-function jsonText(value: Json, depth: number): string {
+/** Printed as Envoy does, as it stands at that depth. */
+export function jsonText(value: Json, depth: number): string {
   // A line break in a text is an escape: those that are there are the printer's.
   return JSON.stringify(value, undefined, 1).replaceAll('\n', `\n${' '.repeat(depth)}`);
 }
