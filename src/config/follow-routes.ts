@@ -5,6 +5,7 @@ import type { Route } from '../route/action.ts';
 import type { RouteTable } from '../route/table.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { CompileContext } from './context.ts';
+import type { LateRoutes } from './late-routes.ts';
 
 export type Table = RouteTable<Route<Cluster>>;
 
@@ -14,7 +15,7 @@ export interface RouteSource {
 }
 
 /** Compiles a RouteConfiguration for one manager, whose filters its routes may configure. */
-export type CompileTable = (config: RouteConfiguration) => Table;
+export type CompileTable = (routes: RouteConfiguration | LateRoutes) => Table;
 
 /** The table of a route configuration that comes by its name, as it is at each moment. */
 export function followRoutes(name: string, compile: CompileTable, ctx: CompileContext): Cell<Table> {

@@ -1,10 +1,15 @@
 import type { RouteConfiguration, ScopedRouteConfiguration } from '#plain/envoy.config.route.v3.ts';
 import type { Scope } from '../core/scope.ts';
+import type { LateRoutes } from './late-routes.ts';
 
 /** The route configurations and scopes that came by themselves, for the connection managers that name them. */
 export interface RouteDirectory {
   /** Calls back at once with what there is (undefined: nothing), and for each change until `scope` closes. */
-  subscribe(name: string, scope: Scope, onRoutes: (config: RouteConfiguration | undefined) => void): void;
+  subscribe(
+    name: string,
+    scope: Scope,
+    onRoutes: (routes: RouteConfiguration | LateRoutes | undefined) => void,
+  ): void;
   /** The same for the scopes of a manager's `scoped_routes`, all of them each time. */
   subscribeScopes(
     name: string,
@@ -41,10 +46,14 @@ class Subscriptions<T> {
 }
 
 export class LiveRoutes implements RouteDirectory {
-  readonly #routes = new Subscriptions<RouteConfiguration>();
+  readonly #routes = new Subscriptions<RouteConfiguration | LateRoutes>();
   readonly #scopes = new Subscriptions<readonly ScopedRouteConfiguration[]>();
 
-  subscribe(name: string, scope: Scope, onRoutes: (config: RouteConfiguration | undefined) => void): void {
+  subscribe(
+    name: string,
+    scope: Scope,
+    onRoutes: (routes: RouteConfiguration | LateRoutes | undefined) => void,
+  ): void {
     this.#routes.subscribe(name, scope, onRoutes);
   }
 
@@ -56,8 +65,9 @@ export class LiveRoutes implements RouteDirectory {
     this.#scopes.subscribe(name, scope, (scopes) => onScopes(scopes ?? []));
   }
 
-  set(config: RouteConfiguration): void {
-    this.#routes.set(config.name ?? '', config);
+  set(routes: RouteConfiguration | LateRoutes): void {
+    const { name = '' } = 'hosts' in routes ? routes.config : routes;
+    this.#routes.set(name, routes);
   }
 
   remove(name: string): void {

@@ -9,21 +9,18 @@ import type { ClusterContext } from '../upstream/context.ts';
 import { compileCluster } from './cluster.ts';
 import { ClusterCells } from './cluster-cells.ts';
 import { at, type CompileContext } from './context.ts';
+import { type PackedCluster, unpackCluster } from './dormant.ts';
 import { type CompiledListener, compileListener } from './listener.ts';
 import { LiveRoutes } from './live-routes.ts';
 
 /** A compile context without what this file adds to it: clusters and routes. */
 export type BaseContext = Omit<CompileContext, 'cluster' | 'findCluster' | 'clusterExists' | 'routes'>;
 
-/** What a cluster is made of when the first request asks for it. */
+/** A cluster that nobody has asked for. */
 interface Dormant {
-  readonly config: ClusterConfig;
+  readonly packed: PackedCluster;
+  /** Members that were found since it was packed. */
   hosts: ClusterHosts | null;
-}
-
-/** Health checks and outlier detection want to know of its members from the start. */
-function isWatched({ healthChecks, outlierDetection }: ClusterConfig): boolean {
-  return (healthChecks?.length ?? 0) > 0 || outlierDetection !== undefined;
 }
 
 /** Names of clusters. */
@@ -85,19 +82,24 @@ export class Resources {
     before.scope.release();
   }
 
-  /**
-   * A cluster that came by xDS: of the thousands in a mesh this proxy uses a few, so it is compiled when the first
-   * request asks for it. What replaces a cluster that is in use, or is watched, is compiled at once.
-   * `hosts`: its members, null when they are not known yet.
-   */
+  /** Adds or replaces one that came by xDS. `hosts`: its members, null when they are not known yet. */
   setCluster(config: ClusterConfig, hosts: ClusterHosts | null): void {
-    const name = config.name ?? '';
-    if (this.clusters.has(name) || isWatched(config) || name === this.#clusterContext.localCluster) {
-      this.#dormant.delete(name);
-      this.publishCluster(this.#createWith(config, hosts));
+    this.#dormant.delete(config.name ?? '');
+    const cluster = this.createCluster(config, true);
+    // With its members, so that no request finds it empty.
+    if (hosts !== null) cluster.update(hosts);
+    this.publishCluster(cluster);
+  }
+
+  /** The same when the first request asks for it; one that replaces a cluster that is in use is made at once. */
+  setDormant(packed: PackedCluster): void {
+    const { name } = packed;
+    if (this.clusters.has(name) || name === this.#clusterContext.localCluster) {
+      const { config, hosts } = unpackCluster(packed);
+      this.setCluster(config, hosts);
       return;
     }
-    this.#dormant.set(name, { config, hosts });
+    this.#dormant.set(name, { packed, hosts: null });
     this.#cells.sleep(name, () => this.#wake(name));
   }
 
@@ -111,9 +113,12 @@ export class Resources {
   /** To look at: those that were never asked for are made without statistics, and nobody keeps them. */
   *allClusters(): Generator<Cluster> {
     yield* this.clusters.values();
-    for (const { config, hosts } of this.#dormant.values()) {
-      const cluster = compileCluster(config, { ...this.#clusterContext, stats: NOWHERE, addedViaApi: true });
-      if (hosts !== null) cluster.update(hosts);
+    for (const { packed, hosts } of this.#dormant.values()) {
+      const parts = unpackCluster(packed);
+      const context = { ...this.#clusterContext, stats: NOWHERE, addedViaApi: true };
+      const cluster = compileCluster(parts.config, context);
+      const found = hosts ?? parts.hosts;
+      if (found !== null) cluster.update(found);
       yield cluster;
     }
   }
@@ -121,20 +126,14 @@ export class Resources {
   #wake(name: string): void {
     const dormant = this.#dormant.get(name);
     if (dormant === undefined) return;
-    this.#dormant.delete(name);
     try {
-      this.publishCluster(this.#createWith(dormant.config, dormant.hosts));
+      const { config, hosts } = unpackCluster(dormant.packed);
+      this.setCluster(config, dormant.hosts ?? hosts);
     } catch (error) {
       // It was compiled before it was accepted; requests are answered as if it were not there.
+      this.#dormant.delete(name);
       this.#onException(error);
     }
-  }
-
-  #createWith(config: ClusterConfig, hosts: ClusterHosts | null): Cluster {
-    const cluster = this.createCluster(config, true);
-    // With its members, so that no request finds it empty.
-    if (hosts !== null) cluster.update(hosts);
-    return cluster;
   }
 
   /** Requests for it are answered with 503 from now on. Its statistics go at once: what still drains is not counted. */

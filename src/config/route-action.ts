@@ -27,7 +27,7 @@ import type { CompileRouteFilters, PerFilterLevel } from './per-filter-config.ts
 export interface RouteContext<C = unknown> extends ForwardContext<C> {
   /** Given: routes may configure and disable filters. */
   readonly routeFilters?: CompileRouteFilters;
-  /** Given: of many virtual hosts each is compiled at its first request; hears what is wrong with one then. */
+  /** Hears what is wrong with a virtual host that is compiled when its first request comes. */
   readonly onLate?: (error: unknown) => void;
 }
 

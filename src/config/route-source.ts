@@ -19,11 +19,11 @@ export function compileRouteSource(
   const compile =
     (validate: boolean): CompileTable =>
     (routes) => {
-      const checked = routes.validateClusters ?? validate;
+      const checked = 'hosts' in routes ? false : (routes.validateClusters ?? validate);
       return compileRouteTable<Cluster>(routes, {
         cluster: ctx.cluster,
         ...(checked ? { clusterExists: ctx.clusterExists } : {}),
-        ...(validate || ctx.dry ? {} : { onLate: ctx.onException }),
+        onLate: ctx.onException,
         runtimeFractions: runtimeFractions(ctx),
         routeFilters,
         retryExtensions: ctx.extensions,

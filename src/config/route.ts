@@ -6,99 +6,107 @@ import type {
 import { ConfigError, type ConfigProblem } from '../core/errors.ts';
 import { asciiLower, toWire } from '../core/wire.ts';
 import type { RedirectRoute, Route } from '../route/action.ts';
+import { DomainIndex } from '../route/domain-index.ts';
 import { compileRouteMatch } from '../route/match.ts';
 import { compileHeaderMutations, type HeaderMutations, orderMutations } from '../route/policy.ts';
 import { tlsLocation } from '../route/redirect.ts';
 import { type RouteEntry, RouteIndex } from '../route/route-index.ts';
-import {
-  type RequireTls,
-  RouteTable,
-  type VirtualHost,
-  type VirtualHostIndex,
-  type WildcardDomains,
-} from '../route/table.ts';
+import { RouteTable, type VirtualHost, type VirtualHosts } from '../route/table.ts';
+import { type LateHost, type LateRoutes, unpackHost } from './late-routes.ts';
 import { compileRoute, type RouteContext, type RouteLevel } from './route-action.ts';
 
 export type { RouteContext } from './route-action.ts';
 
 /** `envoy.config.route.v3.RouteConfiguration`; throws a ConfigError with every mistake in it. */
 export function compileRouteTable<C = unknown>(
-  config: RouteConfiguration,
+  routes: RouteConfiguration | LateRoutes,
   ctx: RouteContext<C>,
 ): RouteTable<Route<C>> {
+  const config = 'hosts' in routes ? routes.config : routes;
   const problems: ConfigProblem[] = [];
   const table = attempt(problems, () => compileTableLevel(config));
-  const domains = new DomainIndex<Route<C>>();
-  const hosts = config.virtualHosts ?? [];
-  const { onLate } = ctx;
-  for (const [i, hostConfig] of hosts.entries()) {
-    const compile = (found: ConfigProblem[]) =>
-      compileVirtualHost(hostConfig, `virtual_hosts[${i}]`, table, config, ctx, found);
-    const host = new LazyVirtualHost(
-      hostConfig.name ?? '',
-      onLate !== undefined && hosts.length > EAGER_HOSTS
-        ? () => compileLate(hostConfig, compile, onLate)
-        : compile(problems),
-    );
-    for (const [j, domain] of (hostConfig.domains ?? []).entries()) {
-      attempt(problems, () => domains.add(domain, host, () => `virtual_hosts[${i}].domains[${j}]`));
-    }
-  }
+  const hosts =
+    'hosts' in routes
+      ? new LateHosts(routes.hosts, (host) => compileLate(host, table, config, ctx))
+      : compileHosts(config, table, ctx, problems);
   if (problems.length > 0) throw new ConfigError(problems);
-  return new RouteTable(config.name ?? '', domains.build(), {
+  return new RouteTable(config.name ?? '', hosts, {
     ignorePortInHostMatching: config.ignorePortInHostMatching === true,
     ignorePathParameters: config.ignorePathParametersInPathMatching === true,
   });
 }
 
-/** So many virtual hosts are compiled at once. Of more, in a mesh, most never see a request of this proxy. */
-const EAGER_HOSTS = 64;
+function compileHosts<C>(
+  config: RouteConfiguration,
+  table: TableLevel | undefined,
+  ctx: RouteContext<C>,
+  problems: ConfigProblem[],
+): DomainIndex<VirtualHost<Route<C>>> {
+  const index = new DomainIndex<VirtualHost<Route<C>>>();
+  for (const [i, hostConfig] of (config.virtualHosts ?? []).entries()) {
+    const path = `virtual_hosts[${i}]`;
+    const host = compileVirtualHost(hostConfig, path, table, config, ctx, problems);
+    for (const [j, domain] of (hostConfig.domains ?? []).entries()) {
+      attempt(problems, () => {
+        if (index.add(asciiLower(toWire(domain)), host)) return;
+        const message =
+          domain === '*'
+            ? 'only one virtual host may have the domain *'
+            : `domain '${domain}' is given more than once`;
+        throw ConfigError.at(`${path}.domains[${j}]`, message);
+      });
+    }
+  }
+  return index;
+}
 
-type HostParts<R> = Pick<VirtualHost<R>, 'routes' | 'requireTls' | 'tlsRedirect'>;
+/** Virtual hosts that are compiled when their first request comes. */
+class LateHosts<R> implements VirtualHosts<R> {
+  readonly #index: DomainIndex<LateHost>;
+  readonly #compile: (host: LateHost) => VirtualHost<R>;
+  readonly #compiled = new Map<LateHost, VirtualHost<R>>();
 
-/** A virtual host that may be compiled when its first request comes. */
-class LazyVirtualHost<R> implements VirtualHost<R> {
-  readonly name: string;
-  #parts: HostParts<R> | null;
-  #compile: (() => HostParts<R>) | null;
-
-  constructor(name: string, parts: HostParts<R> | (() => HostParts<R>)) {
-    this.name = name;
-    this.#parts = typeof parts === 'function' ? null : parts;
-    this.#compile = typeof parts === 'function' ? parts : null;
+  constructor(index: DomainIndex<LateHost>, compile: (host: LateHost) => VirtualHost<R>) {
+    this.#index = index;
+    this.#compile = compile;
   }
 
-  get routes(): RouteIndex<R> {
-    return (this.#parts ?? this.#make()).routes;
+  get onlyFallback(): boolean {
+    return false;
   }
 
-  get requireTls(): RequireTls {
-    return (this.#parts ?? this.#make()).requireTls;
+  get fallback(): VirtualHost<R> | undefined {
+    return this.#open(this.#index.fallback);
   }
 
-  get tlsRedirect(): R {
-    return (this.#parts ?? this.#make()).tlsRedirect;
+  find(host: string): VirtualHost<R> | undefined {
+    return this.#open(this.#index.find(host));
   }
 
-  #make(): HostParts<R> {
-    if (this.#compile === null) throw new Error('a virtual host needs its parts while it is made');
-    this.#parts = this.#compile();
-    this.#compile = null;
-    return this.#parts;
+  #open(host: LateHost | undefined): VirtualHost<R> | undefined {
+    if (host === undefined) return undefined;
+    let compiled = this.#compiled.get(host);
+    if (compiled === undefined) {
+      compiled = this.#compile(host);
+      this.#compiled.set(host, compiled);
+    }
+    return compiled;
   }
 }
 
 /** It was compiled before it was accepted; one that cannot be all the same has no routes (404). */
 function compileLate<C>(
-  config: VirtualHostConfig,
-  compile: (problems: ConfigProblem[]) => HostParts<Route<C>>,
-  onLate: (error: unknown) => void,
-): HostParts<Route<C>> {
+  late: LateHost,
+  table: TableLevel | undefined,
+  config: RouteConfiguration,
+  ctx: RouteContext<C>,
+): VirtualHost<Route<C>> {
   const problems: ConfigProblem[] = [];
-  const parts = compile(problems);
-  if (problems.length === 0) return parts;
-  onLate(new ConfigError(problems));
-  return { ...parts, routes: new RouteIndex([]), requireTls: config.requireTls ?? 'NONE' };
+  const path = `virtual_hosts[${late.index}]`;
+  const host = compileVirtualHost(unpackHost(late), path, table, config, ctx, problems);
+  if (problems.length === 0) return host;
+  ctx.onLate?.(new ConfigError(problems));
+  return { ...host, routes: new RouteIndex([]) };
 }
 
 /** Collects the problems of one part so that the next parts are looked at too. */
@@ -154,7 +162,7 @@ function compileVirtualHost<C>(
   tableConfig: RouteConfiguration,
   ctx: RouteContext<C>,
   problems: ConfigProblem[],
-): HostParts<Route<C>> {
+): VirtualHost<Route<C>> {
   if (config.matcher !== undefined) {
     problems.push({ path: `${path}.matcher`, message: 'matcher trees are not supported' });
   }
@@ -185,6 +193,7 @@ function compileVirtualHost<C>(
   }
   const name = config.name ?? '';
   return {
+    name,
     routes: new RouteIndex(entries),
     requireTls: config.requireTls ?? 'NONE',
     tlsRedirect: tlsRedirect(
@@ -210,63 +219,4 @@ function tlsRedirect(virtualHost: string, responseMutations: readonly HeaderMuta
     status: 301,
     location: tlsLocation,
   };
-}
-
-/** Gathers domains; a domain may be given once only. */
-class DomainIndex<R> {
-  readonly #exact = new Map<string, VirtualHost<R>>();
-  readonly #suffixes = new Map<number, Map<string, VirtualHost<R>>>();
-  readonly #prefixes = new Map<number, Map<string, VirtualHost<R>>>();
-  #fallback: VirtualHost<R> | undefined;
-
-  add(given: string, host: VirtualHost<R>, path: () => string): void {
-    const domain = asciiLower(toWire(given));
-    if (domain === '*') {
-      if (this.#fallback !== undefined)
-        throw ConfigError.at(path(), 'only one virtual host may have the domain *');
-      this.#fallback = host;
-    } else if (domain.startsWith('*')) {
-      addUnique(byLength(this.#suffixes, domain.length - 1), domain.slice(1), host, given, path);
-    } else if (domain.endsWith('*')) {
-      addUnique(byLength(this.#prefixes, domain.length - 1), domain.slice(0, -1), host, given, path);
-    } else {
-      addUnique(this.#exact, domain, host, given, path);
-    }
-  }
-
-  build(): VirtualHostIndex<R> {
-    return {
-      exact: this.#exact,
-      suffixes: longestFirst(this.#suffixes),
-      prefixes: longestFirst(this.#prefixes),
-      fallback: this.#fallback,
-    };
-  }
-}
-
-function byLength<R>(
-  index: Map<number, Map<string, VirtualHost<R>>>,
-  length: number,
-): Map<string, VirtualHost<R>> {
-  let hosts = index.get(length);
-  if (hosts === undefined) {
-    hosts = new Map();
-    index.set(length, hosts);
-  }
-  return hosts;
-}
-
-function addUnique<R>(
-  hosts: Map<string, VirtualHost<R>>,
-  key: string,
-  host: VirtualHost<R>,
-  given: string,
-  path: () => string,
-): void {
-  if (hosts.has(key)) throw ConfigError.at(path(), `domain '${given}' is given more than once`);
-  hosts.set(key, host);
-}
-
-function longestFirst<R>(index: Map<number, Map<string, VirtualHost<R>>>): WildcardDomains<R>[] {
-  return [...index].map(([length, hosts]) => ({ length, hosts })).sort((a, b) => b.length - a.length);
 }

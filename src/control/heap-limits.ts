@@ -31,3 +31,11 @@ export function workerHeapLimits(workers: number, limitBytes: number = memoryLim
     maxYoungGenerationSizeMb: share > 256 ? 32 : 16,
   };
 }
+
+/**
+ * Of the xds thread. Most of what it makes of a large update lives on: where there is memory for it, a larger young
+ * generation copies less of it (a fifth of the CPU of ten thousand clusters).
+ */
+export function xdsHeapLimits(limitBytes: number = memoryLimitBytes()): ResourceLimits {
+  return limitBytes >= 1024 * MB ? { maxYoungGenerationSizeMb: 96 } : {};
+}

@@ -5,11 +5,12 @@ import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3
 import { changedChains, sameButForChains } from '../config/chain-life.ts';
 import { compileAssignment } from '../config/cluster-hosts.ts';
 import { connectionCounts } from '../config/connection-counts.ts';
+import { mayBeDormant, type PackedCluster, packCluster } from '../config/dormant.ts';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import { createCountMemory } from '../core/shared-count.ts';
 import type { WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
-import { createHoldingsMemory } from '../upstream/holdings.ts';
+import { HoldingsMemory } from '../upstream/holdings.ts';
 import type { ClusterScopes } from './cluster-scopes.ts';
 import type { ConfigStats } from './config-stats.ts';
 import { Discovery } from './discovery.ts';
@@ -50,6 +51,7 @@ export class LiveConfig {
   readonly holdings = new Map<string, Int32Array>();
   readonly counts = new Map<string, Int32Array>();
   readonly #parts: LiveConfigParts;
+  readonly #holdingsMemory: HoldingsMemory;
   /** Clusters that the process began with. */
   readonly #first = new Set<ClusterConfig>();
   readonly #warming = new Map<string, Warming>();
@@ -62,6 +64,7 @@ export class LiveConfig {
 
   constructor(parts: LiveConfigParts) {
     this.#parts = parts;
+    this.#holdingsMemory = new HoldingsMemory(parts.concurrency);
   }
 
   /** What the process starts with, before there are workers. */
@@ -69,7 +72,7 @@ export class LiveConfig {
     for (const config of clusters) {
       this.#first.add(config);
       this.clusters.set(config.name ?? '', config);
-      this.holdings.set(config.name ?? '', createHoldingsMemory(this.#parts.concurrency));
+      this.holdings.set(config.name ?? '', this.#holdingsMemory.take());
       this.#parts.stats.clusterAdded.inc();
     }
     this.#count();
@@ -106,16 +109,27 @@ export class LiveConfig {
 
   seed(): Pick<
     WorkerInit,
-    'clusters' | 'dynamicClusters' | 'listeners' | 'routes' | 'scopes' | 'hosts' | 'holdings' | 'counts'
+    'clusters' | 'dormant' | 'listeners' | 'routes' | 'scopes' | 'hosts' | 'holdings' | 'counts'
   > {
-    const all = [...this.clusters.values()];
+    const packed: PackedCluster[] = [];
+    const clusters: ClusterConfig[] = [];
+    const hosts: Record<string, ClusterHosts> = {};
+    for (const [name, config] of this.clusters) {
+      const members = this.hosts.get(name);
+      if (!this.#first.has(config) && mayBeDormant(config)) {
+        packed.push(packCluster({ config, hosts: members ?? null }));
+        continue;
+      }
+      clusters.push(config);
+      if (members !== undefined) hosts[name] = members;
+    }
     return {
-      clusters: all.filter((config) => this.#first.has(config)),
-      dynamicClusters: all.filter((config) => !this.#first.has(config)),
+      clusters,
+      dormant: packed,
       listeners: [...this.listeners.values()],
       routes: [...this.routes.values()],
       scopes: Array.from(this.scopes, ([name, scopes]) => ({ name, scopes })),
-      hosts: Object.fromEntries(this.hosts),
+      hosts,
       holdings: Object.fromEntries(this.holdings),
       counts: Object.fromEntries(this.counts),
     };
@@ -204,17 +218,26 @@ export class LiveConfig {
   /** Clusters go to the workers with all that belongs to them. */
   async #send(clusters: readonly ClusterConfig[], update: ConfigUpdate): Promise<UpdateOutcome> {
     const health = this.#parts.health();
+    const sent = new Map<string, ClusterHosts | undefined>();
     const hosts: Record<string, object> = {};
     const known: Record<string, readonly object[]> = {};
     const holdings: Record<string, Int32Array> = {};
     const counts: Record<string, Int32Array> = {};
+    const dormant: PackedCluster[] = [];
+    const atOnce: ClusterConfig[] = [];
     for (const config of clusters) {
       const name = config.name ?? '';
-      const memory = this.holdings.get(name) ?? createHoldingsMemory(this.#parts.concurrency);
+      const memory = this.holdings.get(name) ?? this.#holdingsMemory.take();
       this.holdings.set(name, memory);
       this.clusters.set(name, config);
       holdings[name] = memory;
       const members = this.hosts.get(name);
+      sent.set(name, members);
+      if (mayBeDormant(config)) {
+        dormant.push(packCluster({ config, hosts: members ?? null }));
+        continue;
+      }
+      atOnce.push(config);
       if (members !== undefined) hosts[name] = members;
       const snapshot = health.snapshot(name);
       if (snapshot !== undefined) known[name] = snapshot;
@@ -222,12 +245,20 @@ export class LiveConfig {
     for (const name of connectionCounts((update.listeners ?? []) as readonly ListenerConfig[]))
       counts[name] = this.#memory(name);
     const { endpoints: _, ...rest } = update;
-    const outcome = await this.#parts.update({ ...rest, clusters, hosts, health: known, holdings, counts });
+    const outcome = await this.#parts.update({
+      ...rest,
+      clusters: atOnce,
+      dormant,
+      hosts,
+      health: known,
+      holdings,
+      counts,
+    });
     for (const config of clusters) {
       const name = config.name ?? '';
       this.#onTheWay.delete(name);
       const now = this.hosts.get(name);
-      if (now !== undefined && now !== hosts[name]) this.#parts.broadcastHosts(name, now);
+      if (now !== undefined && now !== sent.get(name)) this.#parts.broadcastHosts(name, now);
     }
     return outcome;
   }

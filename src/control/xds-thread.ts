@@ -13,6 +13,7 @@ import type {
   XdsStatus,
 } from '../core/xds-protocol.ts';
 import { BadField } from './admin/context.ts';
+import { xdsHeapLimits } from './heap-limits.ts';
 import { spawnThread } from './spawn-worker.ts';
 
 export interface XdsEvents {
@@ -56,6 +57,7 @@ export class XdsThread {
     const worker = spawnThread('xds', {
       workerData: this.#init(),
       name: 'xds',
+      resourceLimits: xdsHeapLimits(),
       stdout: false,
       stderr: false,
     });

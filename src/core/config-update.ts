@@ -16,7 +16,7 @@ export interface ConfigUpdate {
   readonly clusters?: readonly object[];
   /** `ClusterLoadAssignment` for a cluster of type EDS, by the cluster's name (not `service_name`). */
   readonly endpoints?: readonly { readonly cluster: string; readonly assignment: object }[];
-  /** `RouteConfiguration` by name, for every connection manager whose `rds` or scope names it; with its virtual hosts; may be packed (packed-routes.ts). */
+  /** `RouteConfiguration` by name, for every connection manager whose `rds` or scope names it; with its virtual hosts; may be packed (config/late-routes.ts). */
   readonly routes?: readonly object[];
   /** `ScopedRouteConfiguration`s, all that are in force, by the name of `scoped_routes`. */
   readonly scopes?: readonly { readonly name: string; readonly scopes: readonly object[] }[];

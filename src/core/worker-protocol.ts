@@ -18,8 +18,8 @@ export interface WorkerInit {
   readonly listeners: readonly object[];
   /** `envoy.config.cluster.v3.Cluster` as sparse plain objects. */
   readonly clusters: readonly object[];
-  /** Those that came by xDS: compiled when they are used. */
-  readonly dynamicClusters: readonly object[];
+  /** Those that came by xDS and need not be made before they are used (`PackedCluster`). */
+  readonly dormant: readonly object[];
   /** `RouteConfiguration`s and scopes that came by themselves; see ConfigUpdate. */
   readonly routes?: readonly object[];
   readonly scopes?: readonly { readonly name: string; readonly scopes: readonly object[] }[];
@@ -48,6 +48,7 @@ export interface WorkerInit {
 /** A step of the configuration, with what the control thread adds for its new clusters and listeners. */
 export interface WorkerUpdate extends Omit<ConfigUpdate, 'endpoints'> {
   /** As in WorkerInit, for the clusters and listeners of this step. */
+  readonly dormant?: readonly object[];
   readonly hosts?: Readonly<Record<string, object>>;
   readonly health?: Readonly<Record<string, readonly object[]>>;
   readonly holdings?: Readonly<Record<string, Int32Array>>;

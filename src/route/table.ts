@@ -15,18 +15,14 @@ export interface VirtualHost<R> {
   readonly tlsRedirect: R;
 }
 
-/** `*.example.com` or `example.*`, by the length of what stands beside the star. */
-export interface WildcardDomains<R> {
-  readonly length: number;
-  readonly hosts: Map<string, VirtualHost<R>>;
-}
-
-export interface VirtualHostIndex<R> {
-  readonly exact: Map<string, VirtualHost<R>>;
-  /** Longest first. */
-  readonly suffixes: readonly WildcardDomains<R>[];
-  readonly prefixes: readonly WildcardDomains<R>[];
+/** Finds the virtual host of a request. */
+export interface VirtualHosts<R> {
+  /** Of `*`. */
   readonly fallback: VirtualHost<R> | undefined;
+  /** There is nothing but `*`: the authority need not be looked at. */
+  readonly onlyFallback: boolean;
+  /** `host` in lower case. */
+  find(host: string): VirtualHost<R> | undefined;
 }
 
 export interface TableOptions {
@@ -37,17 +33,15 @@ export interface TableOptions {
 /** A compiled RouteConfiguration. */
 export class RouteTable<R> {
   readonly name: string;
-  readonly #hosts: VirtualHostIndex<R>;
+  readonly #hosts: VirtualHosts<R>;
   readonly #options: TableOptions;
-  /** With a single `*` virtual host the authority need not be looked at. */
   readonly #only: VirtualHost<R> | undefined;
 
-  constructor(name: string, hosts: VirtualHostIndex<R>, options: TableOptions) {
+  constructor(name: string, hosts: VirtualHosts<R>, options: TableOptions) {
     this.name = name;
     this.#hosts = hosts;
     this.#options = options;
-    const plain = hosts.exact.size + hosts.suffixes.length + hosts.prefixes.length === 0;
-    this.#only = plain ? hosts.fallback : undefined;
+    this.#only = hosts.onlyFallback ? hosts.fallback : undefined;
   }
 
   /**
@@ -76,32 +70,8 @@ export class RouteTable<R> {
       const port = portStart(host);
       if (port >= 0) host = host.slice(0, port);
     }
-    return (
-      hosts.exact.get(host) ??
-      findSuffix(hosts.suffixes, host) ??
-      findPrefix(hosts.prefixes, host) ??
-      hosts.fallback
-    );
+    return hosts.find(host);
   }
-}
-
-// A wildcard never stands for nothing: `*.a.com` does not match `.a.com`.
-function findSuffix<R>(domains: readonly WildcardDomains<R>[], host: string): VirtualHost<R> | undefined {
-  for (const { length, hosts } of domains) {
-    if (length >= host.length) continue;
-    const found = hosts.get(host.slice(host.length - length));
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-function findPrefix<R>(domains: readonly WildcardDomains<R>[], host: string): VirtualHost<R> | undefined {
-  for (const { length, hosts } of domains) {
-    if (length >= host.length) continue;
-    const found = hosts.get(host.slice(0, length));
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }
 
 function needsTls(required: RequireTls, request: RequestHead): boolean {

@@ -53,9 +53,31 @@ export function createLocalHoldings(): Holdings {
   return createHoldings(new Int32Array(HOLDING_SLICE), 0);
 }
 
-/** Shared memory for the circuit breakers of one cluster: both priorities, one slice a worker each. */
-export function createHoldingsMemory(workers: number): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(2 * workers * HOLDING_SLICE * Int32Array.BYTES_PER_ELEMENT));
+const CLUSTERS_PER_SLAB = 64;
+
+/**
+ * Shared memory for the circuit breakers of clusters: both priorities, one slice a worker each. Shared buffers are
+ * dear, so several clusters have one together. No piece is given out again: who drains may still write to it.
+ */
+export class HoldingsMemory {
+  readonly #length: number;
+  #slab: Int32Array = new Int32Array(0);
+  #taken = 0;
+
+  constructor(workers: number) {
+    this.#length = 2 * workers * HOLDING_SLICE;
+  }
+
+  /** For one more cluster. */
+  take(): Int32Array {
+    if (this.#taken === this.#slab.length) {
+      const bytes = CLUSTERS_PER_SLAB * this.#length * Int32Array.BYTES_PER_ELEMENT;
+      this.#slab = new Int32Array(new SharedArrayBuffer(bytes));
+      this.#taken = 0;
+    }
+    this.#taken += this.#length;
+    return this.#slab.subarray(this.#taken - this.#length, this.#taken);
+  }
 }
 
 /** A dead worker holds nothing: clears its holdings of both priorities. What it spent of the budget stays spent. */

@@ -9,13 +9,14 @@ import {
   promotesLeastRequest,
 } from '../config/cluster-balancing.ts';
 import { ExtensionRegistry, type LiveConnection } from '../config/context.ts';
+import type { PackedCluster } from '../config/dormant.ts';
+import { prepareRoutesNow } from '../config/late-routes.ts';
 import type { CompiledListener } from '../config/listener.ts';
 import { type BaseContext, compileResources, type Resources } from '../config/resources.ts';
 import { SecretStore } from '../config/tls-secrets.ts';
 import type { Clock } from '../core/clock.ts';
 import { LagWatch } from '../core/lag-watch.ts';
 import type { Logger } from '../core/log.ts';
-import { unpackRoutesNow } from '../core/packed-routes.ts';
 import type { Random } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';
 import { createSharedCount } from '../core/shared-count.ts';
@@ -81,7 +82,7 @@ export interface DataPlane {
 /** The composition root of the data plane: plain configuration in, clusters and listeners out. */
 export function createDataPlane(
   init: Pick<WorkerInit, 'clusters' | 'listeners' | 'runtime' | 'holdings' | 'index' | 'envoyStrict'> &
-    Partial<Pick<WorkerInit, 'dynamicClusters' | 'health' | 'routes' | 'scopes'>> &
+    Partial<Pick<WorkerInit, 'dormant' | 'health' | 'routes' | 'scopes'>> &
     Partial<Pick<WorkerInit, 'localCluster' | 'signals' | 'counts' | 'secrets' | 'ticketSecret'>>,
   parts: DataPlaneParts,
 ): DataPlane {
@@ -191,8 +192,8 @@ export function createDataPlane(
       ),
     },
   );
-  for (const config of init.dynamicClusters ?? []) resources.setCluster(config, null);
-  for (const packed of init.routes ?? []) resources.routes.set(unpackRoutesNow(packed));
+  for (const packed of init.dormant ?? []) resources.setDormant(packed as PackedCluster);
+  for (const packed of init.routes ?? []) resources.routes.set(prepareRoutesNow(packed));
   for (const { name, scopes } of init.scopes ?? []) resources.routes.setScopes(name, scopes);
   return {
     resources,

@@ -1,8 +1,9 @@
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
 import type { RouteConfiguration, ScopedRouteConfiguration } from '#plain/envoy.config.route.v3.ts';
+import type { PackedCluster } from '../config/dormant.ts';
+import { prepareRoutes } from '../config/late-routes.ts';
 import type { UpdateOutcome } from '../core/config-update.ts';
-import { unpackRoutes } from '../core/packed-routes.ts';
 import { Slices } from '../core/slices.ts';
 import type { WorkerUpdate } from '../core/worker-protocol.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
@@ -41,10 +42,13 @@ export async function applyUpdate(
     guard(() => resources.setCluster(config, hosts as ClusterHosts | null));
     await slices.breathe();
   }
-  for (const packed of update.routes ?? []) {
-    const config = await unpackRoutes<RouteConfiguration>(packed, slices);
+  for (const packed of (update.dormant ?? []) as readonly PackedCluster[]) {
+    guard(() => resources.setDormant(packed));
     await slices.breathe();
-    guard(() => resources.routes.set(config));
+  }
+  for (const packed of (update.routes ?? []) as readonly RouteConfiguration[]) {
+    const routes = await prepareRoutes(packed, slices);
+    guard(() => resources.routes.set(routes));
   }
   for (const { name, scopes } of update.scopes ?? []) {
     guard(() => resources.routes.setScopes(name, scopes as readonly ScopedRouteConfiguration[]));

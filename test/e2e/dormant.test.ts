@@ -1,8 +1,8 @@
 /** Of what a control plane knows, a proxy uses little: clusters and virtual hosts are compiled at their first request. */
 import { get } from 'node:http';
 import t from 'tap';
+import { packRoutes } from '../../src/config/late-routes.ts';
 import type { ControlPlane } from '../../src/control/serve.ts';
-import { packRoutes } from '../../src/core/packed-routes.ts';
 import type { ClusterStatus } from '../../src/upstream/status.ts';
 import {
   assignmentOf,

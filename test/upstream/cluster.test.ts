@@ -3,9 +3,9 @@ import t from 'tap';
 import type { ClusterHosts, HostSpec } from '../../src/upstream/cluster-hosts.ts';
 import {
   createHoldings,
-  createHoldingsMemory,
   HOLDING,
   HOLDING_SLICE,
+  HoldingsMemory,
   releaseHoldings,
 } from '../../src/upstream/holdings.ts';
 import { healthFlagNames } from '../../src/upstream/host.ts';
@@ -203,7 +203,7 @@ t.test('a limit is tested on the sum of all slices', async (t) => {
 });
 
 t.test('what a dead worker held is forgotten in both priorities, what the others hold is not', async (t) => {
-  const memory = createHoldingsMemory(3).fill(1);
+  const memory = new HoldingsMemory(3).take().fill(1);
   const kinds = Object.keys(HOLDING).length;
   releaseHoldings(memory, 2);
   for (const priority of [memory.subarray(0, memory.length / 2), memory.subarray(memory.length / 2)]) {

@@ -11,6 +11,7 @@ import { NOWHERE } from '../../stats/nowhere.ts';
 import { createDataPlane } from '../../worker/data-plane.ts';
 
 const SILENT: Logger = { enabled: () => false, log: () => {} };
+const FORGET_MS = 100;
 const MANAGER = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
 const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
 
@@ -18,7 +19,7 @@ const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
 export class DryCompiler {
   readonly #node: NodeIdentity;
   readonly #envoyStrict: boolean;
-  /** For what is compiled in one turn: names that it meets are forgotten with it. */
+  /** For what is compiled in a moment: names that it meets are forgotten with it. */
   #resources: Resources | null = null;
 
   constructor(node: NodeIdentity, envoyStrict: boolean) {
@@ -74,9 +75,9 @@ export class DryCompiler {
       },
     );
     this.#resources = resources;
-    setImmediate(() => {
+    setTimeout(() => {
       this.#resources = null;
-    });
+    }, FORGET_MS).unref();
     return resources;
   }
 }

@@ -1,5 +1,5 @@
+import { packRoutes } from '../../config/late-routes.ts';
 import type { ConfigUpdate, UpdateOutcome } from '../../core/config-update.ts';
-import { packRoutes } from '../../core/packed-routes.ts';
 import { HoldBack, type Readiness, routesOf } from './hold-back.ts';
 
 /** An update that holds more goes in parts. */

@@ -1,8 +1,13 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
+import {
+  type LateRoutes,
+  prepareRoutes,
+  prepareRoutesNow,
+  unpackHost,
+} from '../../../src/config/late-routes.ts';
 import type { ConfigUpdate } from '../../../src/core/config-update.ts';
-import { unpackRoutes, unpackRoutesNow } from '../../../src/core/packed-routes.ts';
 import { Slices } from '../../../src/core/slices.ts';
 import { envoyDecoder } from '../../../src/proto/bootstrap.ts';
 import { StatStore } from '../../../src/stats/store.ts';
@@ -166,10 +171,15 @@ t.test('a route configuration with many virtual hosts goes packed', async (t) =>
   await server.send([rawResource(TYPES.routes, { name: 'r', virtualHosts })]);
   await settle();
   const packed = steps.at(-2)?.routes?.[0] ?? {};
-  t.match(packed, { name: 'r', virtualHosts: undefined, packedHosts: { length: 5 } });
-  const unpacked = { name: 'r', virtualHosts };
-  t.same(await unpackRoutes(structuredClone(packed), new Slices(0)), unpacked);
-  t.same(unpackRoutesNow(packed), unpacked);
+  t.match(packed, { name: 'r', virtualHosts: undefined });
+  const routes = await prepareRoutes(structuredClone(packed), new Slices(0));
+  if (!('hosts' in routes)) throw new Error('it is not packed');
+  for (const known of [routes, prepareRoutesNow(packed) as LateRoutes]) {
+    const host = known.hosts.find('v321.test');
+    t.same(host === undefined ? undefined : unpackHost(host), virtualHosts[321]);
+    t.equal(host?.index, 321);
+    t.equal(known.hosts.find('v450.test'), undefined);
+  }
 });
 
 t.test('what has not changed is not sent again', async (t) => {
