@@ -58,6 +58,10 @@ function forEachEndpoint(
   visit: (endpoint: LbEndpoint, locality: LocalityLbEndpoints, path: string) => void,
 ): void {
   config.loadAssignment?.endpoints?.forEach((locality, i) => {
+    if (locality.ledsClusterLocalityConfig !== undefined) {
+      const path = `load_assignment.endpoints[${i}].leds_cluster_locality_config`;
+      throw ConfigError.at(path, 'LEDS is only supported when EDS is used');
+    }
     locality.lbEndpoints?.forEach((endpoint, j) => {
       visit(endpoint, locality, `load_assignment.endpoints[${i}].lb_endpoints[${j}]`);
     });

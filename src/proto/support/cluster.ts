@@ -184,6 +184,7 @@ export const clusterSupport: SupportTable = {
     priority: 'implemented',
     load_balancing_weight: 'implemented',
     proximity: 'inert',
+    leds_cluster_locality_config: noted('of clusters of type EDS'),
     metadata: noted('`envoy.transport_socket_match` alone'),
   },
   'envoy.config.endpoint.v3.LbEndpoint': {

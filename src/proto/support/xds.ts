@@ -129,6 +129,10 @@ export const xdsSupport: SupportTable = {
     apply_default_config_without_warming: 'implemented',
     type_urls: 'implemented',
   },
+  'envoy.config.endpoint.v3.LedsClusterLocalityConfig': {
+    leds_config: noted('ADS and gRPC in delta mode, as in Envoy'),
+    leds_collection_name: noted('xdstp://<authority>/envoy.config.endpoint.v3.LbEndpoint/<path>/*'),
+  },
   'envoy.service.health.v3.HealthCheckSpecifier': {
     cluster_health_checks: noted('10,000 endpoints together'),
     interval: noted('100 ms at least'),

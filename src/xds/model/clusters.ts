@@ -2,6 +2,7 @@ import type { Cluster } from '#plain/envoy.config.cluster.v3.ts';
 import type { ClusterLoadAssignment } from '#plain/envoy.config.endpoint.v3.ts';
 import type { Readiness } from './hold-back.ts';
 import type { ResourceHub } from './hub.ts';
+import { AssignmentInParts, type LocalityEndpoints } from './locality-endpoints.ts';
 import type { Publisher } from './publisher.ts';
 import type { Held } from './resource.ts';
 import type { Secrets } from './secrets.ts';
@@ -28,6 +29,7 @@ interface Entry {
 
 export interface ClustersParts {
   readonly endpoints: ResourceHub<ClusterLoadAssignment>;
+  readonly localities: LocalityEndpoints;
   readonly secrets: Secrets;
   readonly publisher: Publisher;
   /** A route or listener leads to it. */
@@ -131,17 +133,20 @@ export class Clusters {
     if (config.type !== 'EDS' || edsClusterConfig?.edsConfig === undefined) return;
     const name = edsClusterConfig.serviceName || config.name || '';
     const ready = version.warming.need(`target EDS ${name}`);
+    const parts = new AssignmentInParts(this.#parts.localities, (assignment) => {
+      version.assignment = assignment;
+      ready();
+      const entry = this.#entries.get(version.held.name);
+      if (entry?.active === version) this.#parts.publisher.endpoints(entry.name, assignment);
+    });
     const unwatch = this.#parts.endpoints.watch(edsClusterConfig.edsConfig, name, {
       onResource: (endpoints) => {
         // What was there once is not undone by a server's silence.
         if (endpoints === null && version.assignment !== null) return;
-        version.assignment = endpoints?.config ?? { clusterName: name };
-        ready();
-        const entry = this.#entries.get(version.held.name);
-        if (entry?.active === version) this.#parts.publisher.endpoints(entry.name, version.assignment);
+        parts.set(endpoints?.config ?? { clusterName: name });
       },
     });
-    version.unwatch.push(unwatch);
+    version.unwatch.push(unwatch, () => parts.close());
   }
 
   #activate(entry: Entry, version: Version): void {

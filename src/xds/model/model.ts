@@ -17,6 +17,7 @@ import { Clusters } from './clusters.ts';
 import type { DryCompiler } from './dry-compile.ts';
 import { type OpenSource, ResourceHub } from './hub.ts';
 import { Listeners } from './listeners.ts';
+import { LocalityEndpoints } from './locality-endpoints.ts';
 import type { Publisher } from './publisher.ts';
 import { clusterNamesIn, extensionsOf, filterChainsOf, managersOf, secretsOf } from './references.ts';
 import type { Acceptance, Held } from './resource.ts';
@@ -97,8 +98,10 @@ export class XdsModel {
         open,
         acceptance,
       );
+    const localities = new LocalityEndpoints({ bootstrap: parts.bootstrap, open, acceptance });
+    const checkEndpoints = (config: ClusterLoadAssignment): void => localities.check(config);
     this.#hubs = {
-      endpoints: hub(TYPES.endpoints, 'cluster_manager.eds', checkNothing, true),
+      endpoints: hub(TYPES.endpoints, 'cluster_manager.eds', checkEndpoints, true),
       routes: hub(TYPES.routes, 'http.rds', (config: RouteConfiguration) => dry.routes(config), true),
       secrets: hub(TYPES.secret, 'sds', checkNothing, false),
       extensions: hub(TYPES.extension, 'extension_config_discovery', checkNothing, true),
@@ -116,6 +119,7 @@ export class XdsModel {
     const warmingClusters = stats.scope('cluster_manager').gauge('warming_clusters');
     this.#clusters = new Clusters({
       endpoints: this.#hubs.endpoints,
+      localities,
       secrets,
       publisher,
       inUse: (name) => this.#isNamed(name),

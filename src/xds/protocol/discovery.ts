@@ -66,6 +66,8 @@ export interface SubscribeOptions {
    * virtual hosts (VHDS); they come although nobody asked for their names.
    */
   readonly byNamespace?: boolean;
+  /** The names are collections (`xdstp://authority/type/path/*`), which stand for all resources in them. */
+  readonly byCollection?: boolean;
   readonly initialFetchTimeoutMs: number;
   readonly statPrefix: string;
 }

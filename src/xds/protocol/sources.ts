@@ -35,6 +35,11 @@ const SERVICES: Readonly<
     service: 'endpoint.v3.EndpointDiscoveryService',
     name: 'Endpoints',
   },
+  'envoy.config.endpoint.v3.LbEndpoint': {
+    service: 'endpoint.v3.LocalityEndpointDiscoveryService',
+    name: 'LocalityEndpoints',
+    deltaOnly: true,
+  },
   'envoy.config.listener.v3.Listener': { service: 'listener.v3.ListenerDiscoveryService', name: 'Listeners' },
   'envoy.config.route.v3.RouteConfiguration': { service: 'route.v3.RouteDiscoveryService', name: 'Routes' },
   'envoy.config.route.v3.ScopedRouteConfiguration': {

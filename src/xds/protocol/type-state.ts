@@ -27,6 +27,7 @@ const MAX_TIMER_MS = 0x7fff_ffff;
 class Interest {
   names: ReadonlySet<string>;
   readonly byNamespace: boolean;
+  readonly byCollection: boolean;
   readonly timeoutMs: number;
   readonly sink: DiscoverySink;
   readonly stats: SubscriptionStats;
@@ -38,6 +39,7 @@ class Interest {
   constructor(options: SubscribeOptions, sink: DiscoverySink, stats: SubscriptionStats) {
     this.names = new Set(options.names);
     this.byNamespace = options.byNamespace === true;
+    this.byCollection = options.byCollection === true;
     this.timeoutMs = options.initialFetchTimeoutMs;
     this.sink = sink;
     this.stats = stats;
@@ -49,6 +51,7 @@ class Interest {
 
   wants(name: string): boolean {
     if (this.names.has(name) || this.wildcard) return true;
+    if (this.byCollection) return this.names.has(collectionOf(name));
     if (!this.byNamespace) return false;
     const slash = name.lastIndexOf('/');
     return slash > 0 && this.names.has(name.slice(0, slash));
@@ -160,6 +163,8 @@ export class TypeState {
       close: () => {
         interest.close();
         this.#interests.delete(interest);
+        // Whoever asks for them again gets them again.
+        for (const name of interest.held) if (!this.wants(name)) this.#forget(name);
         this.#onNames();
       },
     };
@@ -248,7 +253,7 @@ export class TypeState {
       for (const name of interest.held) if (!there.has(name)) removed.push(name);
       for (const name of removed) this.versions.delete(name);
     }
-    if (interest.wildcard || interest.byNamespace) {
+    if (interest.wildcard || interest.byNamespace || interest.byCollection) {
       for (const { name } of wanted) interest.held.add(name);
     }
     for (const name of removed) interest.held.delete(name);
@@ -257,7 +262,10 @@ export class TypeState {
     // Whoever wants everything, or all below a name, has been answered by any answer.
     if (interest.wildcard) interest.settle('*');
     if (interest.byNamespace) for (const name of interest.names) interest.settle(name);
-    const answered = interest.wildcard || interest.byNamespace;
+    // A collection, by what is in it, or by an answer that says nothing at all.
+    const says = wanted.length > 0 || update.resources.length + update.removed.length === 0;
+    if (interest.byCollection && says) for (const name of interest.names) interest.settle(name);
+    const answered = interest.wildcard || interest.byNamespace || (interest.byCollection && says);
     if (wanted.length === 0 && removed.length === 0 && !answered) return [];
     const found: DiscoveryUpdate = { version: update.version, resources: wanted, removed };
     const began = performance.now();
@@ -319,4 +327,12 @@ export class TypeState {
     if (running !== undefined) clearTimeout(running);
     this.#expiry.delete(name);
   }
+}
+
+/** The collection that a resource of such a name is in: the last part of the path does not count. */
+function collectionOf(name: string): string {
+  const query = name.indexOf('?');
+  const end = query < 0 ? name.length : query;
+  const slash = name.lastIndexOf('/', end);
+  return `${name.slice(0, slash + 1)}*${name.slice(end)}`;
 }
