@@ -1,6 +1,7 @@
 import {
   type DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
+  describeMistakes,
   INVALID_ARGUMENT,
   typeUrl,
 } from './messages.ts';
@@ -58,7 +59,7 @@ export class DeltaProtocol implements StreamProtocol {
         mistakes.push(error instanceof Error ? error.message : String(error));
       }
     }
-    if (mistakes.length > 0) state.refuse(mistakes.join('\n'));
+    if (mistakes.length > 0) state.refuse(describeMistakes(mistakes));
     else {
       const update = { version: systemVersionInfo, resources, removed: removedResources, whole: false };
       mistakes.push(...(await state.take(update)));
@@ -67,7 +68,7 @@ export class DeltaProtocol implements StreamProtocol {
       typeUrl: typeUrl(state.type),
       responseNonce: nonce,
       ...(mistakes.length > 0
-        ? { errorDetail: { code: INVALID_ARGUMENT, message: mistakes.join('\n') } }
+        ? { errorDetail: { code: INVALID_ARGUMENT, message: describeMistakes(mistakes) } }
         : {}),
     };
   }

@@ -41,6 +41,15 @@ export interface DeltaDiscoveryResponse {
 /** gRPC's INVALID_ARGUMENT: what a NACK says. */
 export const INVALID_ARGUMENT = 3;
 
+/** Characters that a server is told; as in Envoy. */
+const MAX_MISTAKES = 4096;
+
+/** What is wrong with a response, for the server, the log and the status: of a thousand mistakes the first ones. */
+export function describeMistakes(mistakes: readonly string[]): string {
+  const all = mistakes.join('\n');
+  return all.length > MAX_MISTAKES ? `${all.slice(0, MAX_MISTAKES)}...(truncated)` : all;
+}
+
 /** `envoy.config.cluster.v3.Cluster` → `type.googleapis.com/envoy.config.cluster.v3.Cluster` */
 export function typeUrl(type: string): string {
   return `type.googleapis.com/${type}`;

@@ -190,6 +190,9 @@ class Poll {
   }
 }
 
+/** As for messages of streams. */
+const MAX_RESPONSE_BYTES = 512 * 1024 * 1024;
+
 interface LazyClient {
   get(): Promise<Pool>;
   close(): Promise<void>;
@@ -201,6 +204,7 @@ function lazyClient(dialer: Dialer): LazyClient {
   const make = async (): Promise<Pool> => {
     const { Pool: UndiciPool } = await import('undici');
     return new UndiciPool('http://xds', {
+      maxResponseSize: MAX_RESPONSE_BYTES,
       // undici takes any stream that behaves as a socket does, but not within this call.
       connect: (_options, callback) => {
         setImmediate(() => callback(null, dialer.connect() as Socket));

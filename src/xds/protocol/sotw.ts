@@ -1,4 +1,10 @@
-import { type DiscoveryRequest, type DiscoveryResponse, INVALID_ARGUMENT, typeUrl } from './messages.ts';
+import {
+  type DiscoveryRequest,
+  type DiscoveryResponse,
+  describeMistakes,
+  INVALID_ARGUMENT,
+  typeUrl,
+} from './messages.ts';
 import { type ReadResource, readAny } from './raw-resource.ts';
 import type { StreamProtocol } from './stream.ts';
 import type { TypeState } from './type-state.ts';
@@ -38,7 +44,7 @@ export class SotwProtocol implements StreamProtocol {
       }
     }
     if (unreadable.length > 0) {
-      state.refuse(unreadable.join('\n'));
+      state.refuse(describeMistakes(unreadable));
       return this.#make(state, state.names, unreadable);
     }
     this.#busy.add(state.type);
@@ -62,7 +68,7 @@ export class SotwProtocol implements StreamProtocol {
       resourceNames: onlyWildcard ? [] : [...names].sort(),
       responseNonce: nonce,
       ...(mistakes.length > 0
-        ? { errorDetail: { code: INVALID_ARGUMENT, message: mistakes.join('\n') } }
+        ? { errorDetail: { code: INVALID_ARGUMENT, message: describeMistakes(mistakes) } }
         : {}),
     };
   }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../core/log.ts';
 import type { XdsStream } from '../../core/xds-protocol.ts';
 import type { Counter, Gauge, StatScope } from '../../stats/scope.ts';
@@ -10,6 +11,14 @@ import { NackDamper } from './nack-damper.ts';
 import { type RateLimit, RequestQueue } from './request-queue.ts';
 import { SotwProtocol } from './sotw.ts';
 import { TypeState, typeRank } from './type-state.ts';
+
+/** Well-behaved servers have one response a type on the way, or a few in delta. */
+const MAX_RESPONSES = 64;
+/** Beyond what rate limits keep waiting. */
+const MAX_REQUESTS = 1000;
+const LOOK_MS = 100;
+/** Characters of names that a server gives and that logs and statistics show. */
+const MAX_NAME = 256;
 
 /** What one protocol does with a stream; made anew for each. */
 export interface StreamProtocol {
@@ -159,6 +168,9 @@ class LiveStream {
   readonly #damper = new NackDamper();
   /** What NACKs that wait say, by type. */
   readonly #refusals = new Map<string, object>();
+  /** That came and are not answered. */
+  #responses = 0;
+  #onTaken: (() => void) | null = null;
   #scheduled = false;
   #sentNode = false;
 
@@ -181,7 +193,10 @@ class LiveStream {
     this.onNames();
     try {
       const responses = channel.stream(service, method, this.#requests, this.#abort.signal);
-      for await (const response of responses) this.#onResponse(response);
+      for await (const response of responses) {
+        this.#onResponse(response);
+        await this.#untilRead();
+      }
       return 'the server ended it';
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
@@ -221,21 +236,41 @@ class LiveStream {
     }
   }
 
+  /** A server that sends without waiting for answers, or does not read them, waits for us. */
+  async #untilRead(): Promise<void> {
+    while (this.#responses > MAX_RESPONSES) {
+      await new Promise<void>((resolve) => {
+        this.#onTaken = resolve;
+      });
+    }
+    while (this.#requests.length > MAX_REQUESTS && !this.#abort.signal.aborted) await sleep(LOOK_MS);
+  }
+
   #onResponse(response: object): void {
     const { log, channel } = this.#options;
     const { typeUrl: url, controlPlane } = response as Answer;
     this.answered = true;
-    this.#onAnswer(controlPlane?.identifier ?? '');
+    this.#onAnswer((controlPlane?.identifier ?? '').slice(0, MAX_NAME));
     const state = [...this.#types.values()].find((one) => typeUrl(one.type) === url);
     if (state === undefined) {
-      log.log('warning', 'config', `${channel.server} sent '${url}', which nobody asked for`);
+      log.log(
+        'warning',
+        'config',
+        `${channel.server} sent '${url.slice(0, MAX_NAME)}', which nobody asked for`,
+      );
       return;
     }
     this.#damper.hurry(state.type);
     const before = this.#busy.get(state.type) ?? Promise.resolve();
+    this.#responses++;
     this.#busy.set(
       state.type,
-      before.then(() => this.#take(state, response)),
+      before
+        .then(() => this.#take(state, response))
+        .finally(() => {
+          this.#responses--;
+          this.#onTaken?.();
+        }),
     );
   }
 

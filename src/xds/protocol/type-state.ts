@@ -1,5 +1,6 @@
 import type { StatScope } from '../../stats/scope.ts';
 import type { DiscoverySink, DiscoveryUpdate, RawResource, SubscribeOptions } from './discovery.ts';
+import { describeMistakes } from './messages.ts';
 import type { ReadResource } from './raw-resource.ts';
 import { createSubscriptionStats, type SubscriptionStats } from './subscription-stats.ts';
 
@@ -208,7 +209,7 @@ export class TypeState {
       mistakes.push(...(await this.#deliver(interest, update, resources)));
     }
     this.updatedAt = new Date();
-    this.lastError = mistakes.join('\n');
+    this.lastError = describeMistakes(mistakes);
     if (mistakes.length > 0) return mistakes;
     this.version = update.version;
     // Of an update with mistakes the server is asked again for everything.
