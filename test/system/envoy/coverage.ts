@@ -24,13 +24,16 @@ const EXEMPT: Readonly<Record<string, string>> = {
       "inox's own",
     ]),
   ),
-  // A control plane stands behind these: npm run test:xds runs both proxies against one.
+  // A control plane stands behind these: npm run test:xds runs both proxies against one; reports and LEDS: test/xds.
   ...Object.fromEntries(
     [
       ...Object.entries(xdsSupport).flatMap(([message, fields]) =>
         Object.keys(fields).map((field) => `${message}.${field}`),
       ),
       'envoy.config.bootstrap.v3.Bootstrap.dynamic_resources',
+      'envoy.config.bootstrap.v3.Bootstrap.hds_config',
+      'envoy.config.bootstrap.v3.ClusterManager.load_stats_config',
+      'envoy.config.endpoint.v3.LocalityLbEndpoints.leds_cluster_locality_config',
       'envoy.config.bootstrap.v3.RuntimeLayer.rtds_layer',
       'envoy.config.route.v3.RouteConfiguration.vhds',
       'envoy.config.listener.v3.Filter.config_discovery',
