@@ -15,6 +15,7 @@ import { envoyDecoder } from '../proto/bootstrap.ts';
 import { requireMessage } from '../proto/registry.ts';
 import type { Counter, StatScope } from '../stats/scope.ts';
 import { endpointHealthResponse, healthCheckRequest } from './health-messages.ts';
+import type { BackoffOptions } from './protocol/backoff.ts';
 import type { GrpcChannel } from './protocol/channel.ts';
 import { ServiceStream } from './service-stream.ts';
 
@@ -36,6 +37,8 @@ export interface HealthDelegateParts {
   readonly node: object;
   readonly stats: StatScope;
   readonly log: Logger;
+  /** Left out: patience that suits many proxies. */
+  readonly backoff?: BackoffOptions;
   /** What is to be checked from now on. */
   readonly check: (clusters: readonly DelegatedCluster[]) => void;
   /** Asks how the endpoints are; `onHealth` gets the answer with the same id. */
@@ -70,7 +73,7 @@ export class HealthDelegate {
       service: 'envoy.service.health.v3.HealthDiscoveryService',
       method: 'streamHealthCheck',
       what: 'health discovery',
-      backoff: BACKOFF,
+      backoff: parts.backoff ?? BACKOFF,
       log: parts.log,
       onOpen: () => this.#send(healthCheckRequest(parts.node)),
       onMessage: (message) => {

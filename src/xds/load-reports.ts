@@ -4,6 +4,7 @@ import type { LoadedCluster } from '../core/xds-protocol.ts';
 import type { Counter, StatScope } from '../stats/scope.ts';
 import type { ClusterLoad } from '../upstream/load.ts';
 import { LoadSums, loadStatsRequest } from './load-stats-request.ts';
+import type { BackoffOptions } from './protocol/backoff.ts';
 import type { GrpcChannel } from './protocol/channel.ts';
 import { ServiceStream } from './service-stream.ts';
 
@@ -25,6 +26,8 @@ export interface LoadReportParts {
   readonly node: object;
   readonly stats: StatScope;
   readonly log: Logger;
+  /** Left out: patience that suits many proxies. */
+  readonly backoff?: BackoffOptions;
   /** Asks for loads; `onClusters` and then `onLoads` get the answers with the same id. */
   readonly take: (id: number, clusters: readonly string[] | null) => void;
 }
@@ -82,7 +85,7 @@ export class LoadReports {
       service: 'envoy.service.load_stats.v3.LoadReportingService',
       method: 'streamLoadStats',
       what: 'load reports',
-      backoff: BACKOFF,
+      backoff: parts.backoff ?? BACKOFF,
       log: parts.log,
       onOpen: () => this.#enqueue(() => this.#report()),
       onMessage: (message) => {
