@@ -13,7 +13,6 @@ const BACKOFF = { baseMs: 5000, maxMs: 30_000 };
 /** A server that asks for more than that gets that. */
 const MIN_INTERVAL_MS = 100;
 const MAX_INTERVAL_MS = 24 * 3600 * 1000;
-/** Workers that do not answer in time are in the next report. */
 const PATIENCE_MS = 1000;
 /** Names that a server can ask for; those behind them are left out. */
 const MAX_NAMES = 100_000;
@@ -28,6 +27,8 @@ export interface LoadReportParts {
   readonly log: Logger;
   /** Left out: patience that suits many proxies. */
   readonly backoff?: BackoffOptions;
+  /** How long workers have to answer; those that do not are in the next report. */
+  readonly patienceMs?: number;
   /** Asks for loads; `onClusters` and then `onLoads` get the answers with the same id. */
   readonly take: (id: number, clusters: readonly string[] | null) => void;
 }
@@ -209,7 +210,7 @@ export class LoadReports {
         this.#collecting = null;
         resolve(collecting.clusters);
       };
-      const timer = setTimeout(done, PATIENCE_MS);
+      const timer = setTimeout(done, this.#parts.patienceMs ?? PATIENCE_MS);
       const collecting: Collecting = { id, left: Number.POSITIVE_INFINITY, clusters: null, done };
       this.#collecting = collecting;
       this.#parts.take(id, this.#names);

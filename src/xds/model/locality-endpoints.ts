@@ -89,7 +89,9 @@ export class LocalityEndpoints {
         },
         {
           onUpdate: (update) => this.#onUpdate(made, name, update),
-          onMissing: () => settle(made),
+          onMissing: () => {
+            if (!made.known) settle(made);
+          },
         },
       );
     }

@@ -10,6 +10,8 @@ import { StatStore } from '../../../src/stats/store.ts';
 import type { TestOwner } from '../../support/http-setting.ts';
 import { FakeConnection } from '../../upstream/fakes.ts';
 
+const connection = () => new FakeConnection({ ip: '127.0.0.1', port: 1, path: '' });
+
 function setUp(test: TestOwner) {
   const clock = { nowMs: 0, now: () => clock.nowMs, wall: () => clock.nowMs };
   const timers = new TimerWheel(clock);
@@ -54,7 +56,7 @@ function setUp(test: TestOwner) {
     dials,
     problems,
     told,
-    pass: (port: number) => newest(port)?.listener.onConnected(new FakeConnection()),
+    pass: (port: number) => newest(port)?.listener.onConnected(connection()),
     fail: (port: number) => newest(port)?.listener.onFailed({} as never),
     advance: (ms: number) => {
       for (let i = 0; i < ms; i += 10) {
@@ -125,9 +127,9 @@ t.test('of several checks all must pass', async (t) => {
   const { delegated, dials } = setUp(t);
   delegated.set([cluster('a', [endpoint(1)], [CHECK, { ...CHECK, interval: 5000 }])]);
   const [first, second] = dials;
-  first?.listener.onConnected(new FakeConnection());
+  first?.listener.onConnected(connection());
   t.same(delegated.statuses(), [['UNHEALTHY']]);
-  second?.listener.onConnected(new FakeConnection());
+  second?.listener.onConnected(connection());
   t.same(delegated.statuses(), [['HEALTHY']]);
 });
 
