@@ -9,7 +9,7 @@ import { ConfigError } from '../core/errors.ts';
 
 /**
  * The secrets of a thread, by key. Whoever compiled a context holds the cell; a secret that changes is put into it, and
- * the next handshake finds it there. They never enter what `/config_dump` shows.
+ * the next handshake finds it there. Their keys never enter what `/config_dump` shows.
  */
 export class SecretStore {
   readonly #cells = new Map<string, Cell<Secret>>();

@@ -32,6 +32,7 @@ export function createAdminContext(control: ControlPlane): AdminContext {
       node: nodeJson(options.config.json),
     }),
     configDump: () => configDump(control),
+    fileSecrets: () => control.secretFiles?.published() ?? [],
     dynamic: () => dynamicConfig(control),
     listeners: () =>
       control.listeners.map((listener) => ({

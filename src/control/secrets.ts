@@ -17,6 +17,7 @@ import { addDirectoriesOf, DirectoryWatcher } from '../core/file-watch.ts';
 import type { Logger } from '../core/log.ts';
 import { readCertificates } from '../net/tls-certificate.ts';
 import type { Counter, StatScope } from '../stats/scope.ts';
+import type { FileSecret } from './admin/context.ts';
 import { readSecrets } from './secret-reader.ts';
 
 export interface SecretFilesOptions {
@@ -50,6 +51,11 @@ export class SecretFiles {
     if (this.#wanted.length > 0) this.#readAll();
   }
 
+  /** Those that are in use. */
+  published(): FileSecret[] {
+    return this.#wanted.flatMap(({ inUse }) => inUse ?? []);
+  }
+
   close(): void {
     this.#watcher.close();
   }
@@ -79,6 +85,7 @@ interface SecretPlace {
 class WantedSecret {
   /** Everything that a change of the secret may come from. */
   paths: readonly string[];
+  inUse: FileSecret | null = null;
   readonly #key: string;
   readonly #place: SecretPlace;
   readonly #options: SecretFilesOptions;
@@ -125,6 +132,7 @@ class WantedSecret {
         checkUsable(secret);
         this.#published = digest;
         this.#updates.inc();
+        this.inUse = { name: this.#place.name, updatedAt: new Date(), secret };
         this.#options.publish(this.#key, secret);
       }
       this.#complaint = '';

@@ -94,6 +94,8 @@ export class ControlPlane {
   /** Null unless something of the configuration comes by xDS. */
   xds: XdsThread | null = null;
   readonly #dns: DnsThread | null;
+  /** Null before the start. */
+  secretFiles: SecretFiles | null = null;
   /** Statistics that are texts, by name. */
   readonly texts = new Map<string, string>();
   /** When the configuration in force was saved by an earlier run; null: it is the control plane's. */
@@ -310,6 +312,7 @@ export class ControlPlane {
         this.supervisor.broadcast({ type: 'secret', key, secret });
       },
     });
+    this.secretFiles = files;
     files.start();
     return () => files.close();
   }

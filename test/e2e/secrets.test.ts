@@ -223,6 +223,7 @@ t.test('no key, password or ticket key is shown anywhere', async (t) => {
     pages.map(async (page) => (await fetch(`http://${inox.admin}/${page}`)).text()),
   );
   t.match(shown[0], 'redacted', 'there was something to hide');
+  t.match(shown[0], /"dynamic_active_secrets": \[\s+\{\s+"name": "leaf"/, 'from the file');
   t.match(shown[2], server.serial.toString('hex'), 'the certificate itself is shown');
   const bad = join(folder, 'bad.yaml');
   const inoxProgram = resolve(import.meta.dirname, '../../bin/inox');

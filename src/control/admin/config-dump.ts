@@ -14,6 +14,7 @@ import {
   jsonReply,
 } from './endpoint.ts';
 import { applyFieldMask, isField, maskApplies, splitMask } from './field-mask.ts';
+import { withFileSecrets } from './file-secrets.ts';
 import { ADMIN_TYPE, type DumpList, type DumpSection, itemsText, sectionsText } from './json-text.ts';
 import { compileDumpFilter } from './name-filter.ts';
 
@@ -220,7 +221,7 @@ function buildSections(
           name: secret.name,
           secret: redactSecrets({ '@type': `type.googleapis.com/${TYPES.secret}`, ...secret }),
         })),
-        from.activeSecrets(),
+        withFileSecrets(from.activeSecrets(), context.fileSecrets(), accepts),
         from.warmingSecrets(),
       ],
     },

@@ -30,6 +30,8 @@ export interface AdminContext {
   staleSince(): Date | null;
   serverInfo(): ServerInfo;
   configDump(): ConfigDumpSource;
+  /** Secrets that the bootstrap takes from files, with everything that is secret in them. */
+  fileSecrets(): readonly FileSecret[];
   /** What came from control planes; null when everything is in the bootstrap. */
   dynamic(): DynamicConfig | null;
   listeners(): readonly ListenerStatus[];
@@ -82,6 +84,13 @@ export interface ConfigDumpSource {
   readonly staticSecrets?: readonly JsonObject[];
   /** Paths of settings that are accepted without effect. */
   readonly inert: readonly string[];
+}
+
+export interface FileSecret {
+  readonly name: string;
+  readonly updatedAt: Date;
+  /** Sparse plain object, see proto/plain.ts. */
+  readonly secret: object;
 }
 
 export interface DynamicConfig {

@@ -1,6 +1,6 @@
 /** What came from control planes, as /config_dump and /init_dump show it. */
 import t, { type Test } from 'tap';
-import { BadField, type DynamicConfig } from '../../../src/control/admin/context.ts';
+import { BadField, type DynamicConfig, type FileSecret } from '../../../src/control/admin/context.ts';
 import { startAdmin } from '../../../src/control/admin/server.ts';
 import type { XdsQuery, XdsResource, XdsStatus } from '../../../src/core/xds-protocol.ts';
 import { type Answer, ask, fakeCluster, fakeContext, fakeHost } from './support.ts';
@@ -68,13 +68,15 @@ class FakeDynamic implements DynamicConfig {
 
 interface Setting {
   readonly dynamic: FakeDynamic;
+  readonly files: FileSecret[];
   readonly get: (path: string) => Promise<Answer>;
   readonly configs: (query: string) => Promise<Record<string, unknown>[]>;
 }
 
 async function setUp(t: Test): Promise<Setting> {
   const dynamic = new FakeDynamic();
-  const context = { ...fakeContext(), dynamic: () => dynamic };
+  const files: FileSecret[] = [];
+  const context = { ...fakeContext(), dynamic: () => dynamic, fileSecrets: () => files };
   context.clusterList = [
     { ...fakeCluster('api', [fakeHost(1)]), addedViaApi: true, edsServiceName: 'svc' },
     fakeCluster('web', []),
@@ -86,6 +88,7 @@ async function setUp(t: Test): Promise<Setting> {
   const get = (path: string) => ask(admin.address, path);
   return {
     dynamic,
+    files,
     get,
     configs: async (query) => JSON.parse((await get(`/config_dump${query}`)).body).configs ?? [],
   };
@@ -203,6 +206,39 @@ t.test('secrets are active or warming; endpoints say where they came from', asyn
     },
   ]);
   t.ok(dynamic.queries.some(({ type, withConfig }) => type === ENDPOINTS && !withConfig));
+});
+
+t.test('secrets from files of the bootstrap are active ones, without their keys', async (t) => {
+  const { dynamic, get, files } = await setUp(t);
+  const bytes = (text: string) => ({ filename: '/f', inlineBytes: new Uint8Array(Buffer.from(text)) });
+  const tlsCertificate = { certificateChain: bytes('CHAIN'), privateKey: bytes('KEY') };
+  for (const name of ['file 1', 'file 2'])
+    files.push({ name, updatedAt: new Date(0), secret: { name, tlsCertificate } });
+  dynamic.all = [active(SECRET, 'a'), active(SECRET, 'b'), active(SECRET, 'file 2')];
+  const query = '/config_dump?resource=dynamic_active_secrets';
+  const { configs } = JSON.parse((await get(query)).body);
+  t.same(configs[0], {
+    '@type': `${ADMIN}SecretsConfigDump.DynamicSecret`,
+    name: 'file 1',
+    last_updated: EPOCH,
+    secret: {
+      '@type': `type.googleapis.com/${SECRET}`,
+      name: 'file 1',
+      tls_certificate: {
+        certificate_chain: { inline_bytes: Buffer.from('CHAIN').toString('base64') },
+        private_key: { inline_bytes: 'W3JlZGFjdGVkXQ==' },
+      },
+    },
+    client_status: 'ACKED',
+  });
+  const names: string[] = [];
+  for (let token = ''; ; ) {
+    const page = JSON.parse((await get(`${query}&page_size=1${token && `&page_token=${token}`}`)).body);
+    names.push(page.configs[0].name);
+    token = page.next_page_token;
+    if (token === undefined) break;
+  }
+  t.same(names, ['file 1', 'file 2', 'a', 'b'], 'each once, also page by page');
 });
 
 t.test('pages of a resource lead to the next one until there is none', async (t) => {

@@ -71,6 +71,7 @@ export function fakeContext(): FakeContext {
     configDump(): ConfigDumpSource {
       return this.dump;
     },
+    fileSecrets: () => [],
     dynamic: () => null,
     listeners: () => [
       { name: 'in', addresses: [{ ip: '127.0.0.1', port: 80, path: '' }] },
