@@ -16,6 +16,8 @@ export interface SoakOptions {
   /** For `churn`: whose seat it is about, and how it is fed. */
   readonly proxy?: 'inox' | 'envoy';
   readonly api?: 'delta' | 'sotw';
+  /** For `churn`: its aim for latencies is what it is judged by; for machines with nothing else to do. */
+  readonly strict?: boolean;
   /** Called with a line for whoever waits. */
   readonly progress: (line: string) => void;
 }

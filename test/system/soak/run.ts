@@ -2,17 +2,26 @@ import { parseArgs } from 'node:util';
 import { type Claim, chaos, type SoakOptions } from './chaos.ts';
 import { churn } from './churn.ts';
 
-// npm run soak -- [chaos|churn] [--duration 60s] [--seed 1] [--proxy envoy] [--api sotw]
+// npm run soak -- [chaos|churn] [--duration 60s] [--seed 1] [--proxy envoy] [--api sotw] [--strict]
 
-const SOAKS: Readonly<Record<string, (options: SoakOptions) => Promise<Claim[]>>> = { chaos, churn };
+interface Soak {
+  readonly run: (options: SoakOptions) => Promise<Claim[]>;
+  readonly duration: string;
+}
+
+const SOAKS: Readonly<Record<string, Soak>> = {
+  chaos: { run: chaos, duration: '10m' },
+  churn: { run: churn, duration: '5m' },
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    duration: { type: 'string', default: '10m' },
+    duration: { type: 'string' },
     seed: { type: 'string', default: '1' },
     proxy: { type: 'string', default: 'inox' },
     api: { type: 'string', default: 'delta' },
+    strict: { type: 'boolean', default: false },
   },
 });
 
@@ -26,12 +35,14 @@ const names = positionals.length === 0 ? Object.keys(SOAKS) : positionals;
 for (const name of names) {
   const soak = SOAKS[name];
   if (soak === undefined) throw new Error(`no soak ${name}; there are ${Object.keys(SOAKS).join(', ')}`);
-  process.stdout.write(`${name}, ${values.duration}, seed ${values.seed}\n`);
-  const claims = await soak({
-    seconds: secondsOf(values.duration),
+  const duration = values.duration ?? soak.duration;
+  process.stdout.write(`${name}, ${duration}, seed ${values.seed}\n`);
+  const claims = await soak.run({
+    seconds: secondsOf(duration),
     seed: Number(values.seed),
     proxy: values.proxy === 'envoy' ? 'envoy' : 'inox',
     api: values.api === 'sotw' ? 'sotw' : 'delta',
+    strict: values.strict,
     progress: (line) => process.stderr.write(`  ${line}\n`),
   });
   for (const { text, holds } of claims) {
