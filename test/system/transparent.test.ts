@@ -73,13 +73,16 @@ function conversations(t: Test): void {
       t.same(dial(client, 'grpc', ip, 8082).answers, ['said'], 'gRPC');
       t.same(dial(client, 'echo', ip, 7001).answers, ['hello'], 'raw TCP');
       t.same(dial(client, 'greeting', ip, 7000).answers, ['220 hello\r\nme too'], 'the server speaks first');
+      // Open meanwhile: who has no connections is forgotten after 5 s.
+      const held = await client.start('held', [...node, 'dial', 'hold', ip, '7000'], { uid: 1000 });
       for (const [pod, cluster] of [
         [client, 'PassthroughCluster'],
         [server, 'InboundPassthroughCluster'],
       ] as const) {
         const { out } = pod.run(PROXY_UID, 'curl', '-s', 'http://127.0.0.1:15000/clusters');
-        t.ok(out.includes(`\n${cluster}::${host}:8080::`), `${cluster} knows where it was going`);
+        t.ok(out.includes(`\n${cluster}::${host}:7000::`), `${cluster} knows where it was going`);
       }
+      held.kill();
       const after = passed();
       t.ok(after.outbound - before.outbound >= 4, 'all of them through the proxy of the client');
       t.ok(after.inbound - before.inbound >= 5, 'and through that of the server');
