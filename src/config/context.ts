@@ -22,6 +22,7 @@ import type { LearnedDestinations } from '../net/server-first.ts';
 import type { ClientTransport, ServerTransport } from '../net/transport.ts';
 import type { StatScope } from '../stats/scope.ts';
 import type { Cluster } from '../upstream/cluster.ts';
+import type { Demands } from './demands.ts';
 import type { DrainDecision } from './drain.ts';
 import type { RouteDirectory } from './live-routes.ts';
 import type { SecretStore } from './tls-secrets.ts';
@@ -79,6 +80,8 @@ export interface CompileContext {
   sharedCount(name: string): SharedCount;
   compileAccessLogs(configs: readonly AccessLog[] | undefined, path: string): AccessLogger[];
   readonly secrets: SecretStore;
+  /** Requests that wait for what is asked for by name. */
+  readonly demands: Demands;
   /** Destinations whose servers speak first. */
   readonly serverFirst: LearnedDestinations;
   /** What this thread has connected to, which rules may bring back. */

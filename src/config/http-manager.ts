@@ -104,6 +104,10 @@ export function compileHttpManager(config: HttpConnectionManager, ctx: ListenerC
       if (pick.filters !== null) x.filters = pick.filters;
       x.upstreamCluster = pick.cell.value?.settings.observabilityName ?? '';
     },
+    vhdsRoute: (x) => {
+      const table = routes.pick(x.request);
+      return table?.growing === true ? table.name : '';
+    },
     terminal: chain.terminal,
     routeResponse: applyResponseRules,
     drainDecision: ctx.drainDecision,

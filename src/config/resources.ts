@@ -77,6 +77,7 @@ export class Resources {
     this.clusters.set(cluster.name, cluster);
     this.#cells.set(cluster);
     cluster.scope.retain();
+    this.#ctx.demands.clusterCame(cluster.name);
     if (before === undefined) return;
     before.drain();
     before.scope.release();
@@ -101,6 +102,7 @@ export class Resources {
     }
     this.#dormant.set(name, { packed, hosts: null });
     this.#cells.sleep(name, () => this.#wake(name));
+    this.#ctx.demands.clusterCame(name);
   }
 
   /** Members that discovery or the control plane have found. */

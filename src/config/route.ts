@@ -32,6 +32,7 @@ export function compileRouteTable<C = unknown>(
   if (problems.length > 0) throw new ConfigError(problems);
   return new RouteTable(config.name ?? '', hosts, {
     ignorePortInHostMatching: config.ignorePortInHostMatching === true,
+    growing: config.vhds !== undefined,
     ignorePathParameters: config.ignorePathParametersInPathMatching === true,
   });
 }

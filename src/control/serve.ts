@@ -10,6 +10,7 @@ import { SecretStore } from '../config/tls-secrets.ts';
 import { collectGarbageOnce, releaseStartupMemory } from '../core/collect-garbage.ts';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
+import { demandKey } from '../core/on-demand.ts';
 import { connectionSlot, createSignals, DIRECTION, HEALTH, SIGNAL } from '../core/signals.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
@@ -151,6 +152,10 @@ export class ControlPlane {
         this.#exit(1);
       },
       onAccessLog: (grpcLog, entries) => this.xds?.sendAccessLog(grpcLog, entries),
+      onDemand: (demand) => {
+        if (this.xds !== null) this.xds.send({ type: 'demand', demand });
+        else this.supervisor.broadcast({ type: 'demand-settled', key: demandKey(demand) });
+      },
       onLoads: (id, loads) => this.xds?.send({ type: 'loads', id, loads }),
       onHostSignal: (cluster, host, signal) => this.health.onSignal(cluster, host, signal as HostSignal),
       onLog: (level, component, message) => log.log(level, component, message),

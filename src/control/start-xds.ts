@@ -32,6 +32,7 @@ export function startXds(
       onStale: (since) => {
         control.staleSince = since === null ? null : new Date(since);
       },
+      onDemandSettled: (key) => control.supervisor.broadcast({ type: 'demand-settled', key }),
       onReportQuestion: (question) => answerReports(control, question),
       onStats: (threadId, message) => aggregator.attach(threadId, message as StatsMessage),
       onEnd: (threadId) => aggregator.detach(threadId),

@@ -1,6 +1,7 @@
 import type { ResourceLimits, Worker } from 'node:worker_threads';
 import type { UpdateOutcome } from '../core/config-update.ts';
 import type { LogLevel } from '../core/log.ts';
+import type { Demand } from '../core/on-demand.ts';
 import type { FromWorker, ToWorker, WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
 import { spawnThread } from './spawn-worker.ts';
 
@@ -22,6 +23,7 @@ export interface SupervisorEvents {
   /** Entries for a gRPC access log service. */
   onAccessLog(log: object, entries: readonly object[]): void;
   /** What a worker answers to `take-loads`. */
+  onDemand(demand: Demand): void;
   onLoads(id: number, loads: readonly object[]): void;
   onLog(level: LogLevel, component: string, message: string): void;
 }
@@ -207,6 +209,9 @@ export class Supervisor {
         return;
       case 'access-log':
         this.#events.onAccessLog(message.log, message.entries);
+        return;
+      case 'demand':
+        this.#events.onDemand(message.demand);
         return;
       case 'loads':
         this.#events.onLoads(message.id, message.loads);

@@ -25,6 +25,8 @@ export interface XdsEvents {
   onStale(since: number | null): void;
   /** It wants to know, or to have done, what management servers are told about. */
   onReportQuestion(question: ReportQuestion): void;
+  /** What a worker's demand of that key asked for is in force, or does not exist. */
+  onDemandSettled(key: string): void;
   /** Names for DNS. */
   onNames(names: NameTable): void;
   onStats(threadId: number, message: unknown): void;
@@ -172,6 +174,9 @@ export class XdsThread {
         return;
       case 'stale':
         this.#events.onStale(message.since);
+        return;
+      case 'demand-settled':
+        this.#events.onDemandSettled(message.key);
         return;
       case 'names':
         this.#events.onNames(message.names);

@@ -4,6 +4,7 @@
  */
 import type { ConfigUpdate, UpdateOutcome } from './config-update.ts';
 import type { LogLevel } from './log.ts';
+import type { Demand } from './on-demand.ts';
 
 /** Everything a worker needs to start, and all that its successor needs to take its place. */
 export interface WorkerInit {
@@ -73,6 +74,8 @@ export type ToWorker =
   | { readonly type: 'secret'; readonly key: string; readonly secret: object }
   /** Answered by `updated` with the same id, once it is in force. */
   | { readonly type: 'update'; readonly id: number; readonly update: WorkerUpdate }
+  /** What a `demand` asked for is there, or does not exist; `key` is its `demandKey`. */
+  | { readonly type: 'demand-settled'; readonly key: string }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   /** Asks for a plain snapshot; answered by `answer` with the same id. */
   | { readonly type: 'query'; readonly id: number; readonly what: 'clusters' | 'listeners' }
@@ -108,6 +111,8 @@ export type FromWorker =
   | { readonly type: 'access-log'; readonly log: object; readonly entries: readonly object[] }
   /** `loads` is a `ClusterLoad[]`. */
   | { readonly type: 'loads'; readonly id: number; readonly loads: readonly object[] }
+  /** A request waits for it; answered by `demand-settled`, to all workers. */
+  | { readonly type: 'demand'; readonly demand: Demand }
   | { readonly type: 'updated'; readonly id: number; readonly outcome: UpdateOutcome }
   /** What requests say about a host; `signal` is a `HostSignal`. */
   | { readonly type: 'host-signal'; readonly cluster: string; readonly host: string; readonly signal: string }

@@ -2,6 +2,7 @@
 import type { ConfigUpdate, UpdateOutcome } from './config-update.ts';
 import type { NameTable } from './dns-protocol.ts';
 import type { LogLevel } from './log.ts';
+import type { Demand } from './on-demand.ts';
 import type { NodeIdentity } from './worker-protocol.ts';
 
 export interface XdsInit {
@@ -145,6 +146,8 @@ export type ToXds =
       readonly id: number;
       readonly statuses: readonly (readonly DelegatedStatus[])[];
     }
+  /** A request waits for it; answered by `demand-settled`. */
+  | { readonly type: 'demand'; readonly demand: Demand }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   | { readonly type: 'shutdown' };
 
@@ -178,6 +181,8 @@ export type FromXds =
   | { readonly type: 'stale'; readonly since: number | null }
   | { readonly type: 'status'; readonly id: number; readonly status: XdsStatus }
   | { readonly type: 'resources'; readonly id: number; readonly slice: XdsSlice }
+  /** What a demand of that key asked for is in force, or does not exist. */
+  | { readonly type: 'demand-settled'; readonly key: string }
   | ReportQuestion
   /** All names that the control plane has for DNS. */
   | { readonly type: 'names'; readonly names: NameTable }

@@ -5,6 +5,7 @@ import { grpcStatsFilter } from './http/grpc-stats.ts';
 import { grpcWebFilter } from './http/grpc-web.ts';
 import { headerMutationFilter } from './http/header-mutation.ts';
 import { healthCheckFilter } from './http/health-check.ts';
+import { onDemandFilter } from './http/on-demand.ts';
 import { routerFilter } from './http/router.ts';
 import { httpInspector } from './listener/http-inspector.ts';
 import { originalDst } from './listener/original-dst.ts';
@@ -46,6 +47,7 @@ export const EXTENSIONS: readonly Extension[] = [
   headerMutationFilter,
   faultFilter,
   healthCheckFilter,
+  onDemandFilter,
   routerFilter,
   previousHosts,
   previousPriorities,

@@ -48,6 +48,10 @@ export interface LocalAnswer {
 /** What one HTTP connection manager gives all its exchanges. */
 export interface ExchangeHost {
   readonly filters: readonly HttpFilter[];
+  /** Chooses the route of a request that was prepared, e.g. because there are more of them now. */
+  selectRoute(x: Exchange): void;
+  /** The route configuration of a request without a route, when its virtual hosts may be asked for; else ''. */
+  vhdsRoute(x: Exchange): string;
   /** Runs on a fresh request: header rules, route choice. False: it has replied. */
   prepare(x: Exchange): boolean;
   /** End of the chain. */
@@ -177,6 +181,16 @@ export class Exchange implements StreamEvents<RequestHead> {
   /** Monotonic milliseconds of the exchange's clock. */
   now(): number {
     return this.#host.now();
+  }
+
+  /** Asks again which route the request has; the filters behind go by that one. */
+  selectRoute(): void {
+    this.#host.selectRoute(this);
+  }
+
+  /** The route configuration whose virtual hosts may be asked for one by one, '' for none. */
+  get vhdsRoute(): string {
+    return this.#host.vhdsRoute(this);
   }
 
   // --- from the server codec -------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ export interface ManagerOptions {
   readonly normalize: (x: Exchange) => boolean;
   /** Finds the route and fills `x.route`, `x.routeName`, …; leaves null when there is none. */
   readonly selectRoute: (x: Exchange) => void;
+  /** The name of the request's route configuration when its virtual hosts are to be had one by one, else ''. */
+  readonly vhdsRoute: (x: Exchange) => string;
   readonly terminal: (x: Exchange, end: boolean) => void;
   readonly routeResponse: (x: Exchange, head: ResponseHead) => void;
   /** `Expect: 100-continue` goes to the upstream; otherwise it is answered here. */

@@ -192,10 +192,18 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       x.sendInterim(new ResponseHead(100, []));
     }
     applyRequestHeaderRules(x, options.rules);
-    options.selectRoute(x);
+    this.selectRoute(x);
+    return x.request.upgrade === '' && x.request.method !== 'CONNECT' ? true : this.#admitUpgrade(x);
+  }
+
+  selectRoute(x: Exchange): void {
+    this.#options.selectRoute(x);
     // The route may have an idle timeout of its own, a shorter one perhaps.
     this.#arm(this.#exchangeDeadline(x));
-    return x.request.upgrade === '' && x.request.method !== 'CONNECT' ? true : this.#admitUpgrade(x);
+  }
+
+  vhdsRoute(x: Exchange): string {
+    return this.#options.vhdsRoute(x);
   }
 
   #admitUpgrade(x: Exchange): boolean {

@@ -28,17 +28,21 @@ export interface VirtualHosts<R> {
 export interface TableOptions {
   readonly ignorePortInHostMatching: boolean;
   readonly ignorePathParameters: boolean;
+  /** `vhds`: virtual hosts may come that nobody has asked for yet. */
+  readonly growing: boolean;
 }
 
 /** A compiled RouteConfiguration. */
 export class RouteTable<R> {
   readonly name: string;
+  readonly growing: boolean;
   readonly #hosts: VirtualHosts<R>;
   readonly #options: TableOptions;
   readonly #only: VirtualHost<R> | undefined;
 
   constructor(name: string, hosts: VirtualHosts<R>, options: TableOptions) {
     this.name = name;
+    this.growing = options.growing;
     this.#hosts = hosts;
     this.#options = options;
     this.#only = hosts.onlyFallback ? hosts.fallback : undefined;

@@ -9,6 +9,7 @@ import {
   promotesLeastRequest,
 } from '../config/cluster-balancing.ts';
 import { ExtensionRegistry, type LiveConnection } from '../config/context.ts';
+import { Demands } from '../config/demands.ts';
 import type { PackedCluster } from '../config/dormant.ts';
 import { prepareRoutesNow } from '../config/late-routes.ts';
 import type { CompiledListener } from '../config/listener.ts';
@@ -17,6 +18,7 @@ import { SecretStore } from '../config/tls-secrets.ts';
 import type { Clock } from '../core/clock.ts';
 import { LagWatch } from '../core/lag-watch.ts';
 import type { Logger } from '../core/log.ts';
+import { type Demand, demandKey } from '../core/on-demand.ts';
 import type { Random } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';
 import { createSharedCount } from '../core/shared-count.ts';
@@ -53,6 +55,8 @@ export interface DataPlaneParts {
   readonly lag?: LagWatch;
   /** Hands entries of gRPC access logs to the thread that sends them. */
   readonly sendEntries?: (log: GrpcLog, entries: readonly object[]) => void;
+  /** Asks for what is to be had by name only; left out where nobody can be asked. */
+  readonly demand?: (demand: Demand) => void;
   /** Tells the control thread what a monitor has found out; left out where nobody listens. */
   readonly onHostSignal?: (cluster: string, host: string, signal: HostSignal) => void;
 }
@@ -66,6 +70,7 @@ export interface DataPlane {
   readonly connections: ReadonlySet<LiveConnection>;
   readonly wheel: TimerWheel;
   readonly secrets: SecretStore;
+  readonly demands: Demands;
   /** Counts and logs what should not have been thrown. */
   readonly onException: (error: unknown) => void;
   /** Stops what the configuration opened (logs, timers). */
@@ -102,6 +107,10 @@ export function createDataPlane(
   );
   const secrets = new SecretStore(init.secrets ?? {});
   const ticketSecret = Buffer.from(init.ticketSecret ?? randomBytes(32));
+  const demands: Demands = new Demands(
+    wheel,
+    parts.demand ?? ((demand) => queueMicrotask(() => demands.settled(demandKey(demand)))),
+  );
   const debugLog = debugAccessLog(parts.log);
   const accessLogs = createAccessLogCompiler({
     dry,
@@ -134,6 +143,7 @@ export function createDataPlane(
       createSharedCount(memory.counts.get(name) ?? new Int32Array(init.index + 1), init.index),
     compileAccessLogs: (configs, path) => [...accessLogs.compile(configs, path), debugLog],
     secrets,
+    demands,
     serverFirst: new LearnedDestinations(clock),
     outgoing: new OutgoingConnections(),
     ticketSecret,
@@ -203,6 +213,7 @@ export function createDataPlane(
     wheel,
     scope,
     secrets,
+    demands,
     memory,
     own,
     onException,

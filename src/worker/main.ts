@@ -56,6 +56,7 @@ function main(): void {
     node: init.node,
     lag,
     sendEntries: (grpcLog, entries) => send({ type: 'access-log', log: grpcLog, entries }),
+    demand: (demand) => send({ type: 'demand', demand }),
     onHostSignal: (cluster, host, signal) => send({ type: 'host-signal', cluster, host, signal }),
   });
   for (const [name, hosts] of Object.entries(init.hosts))
@@ -122,6 +123,9 @@ function obey(message: ToWorker, { plane, listeners, log, send }: Parts): void {
     case 'secret':
       plane.secrets.set(message.key, message.secret);
       countReplacedSecret();
+      return;
+    case 'demand-settled':
+      plane.demands.settled(message.key);
       return;
     case 'update':
       void applyUpdate(message.update, plane, listeners, plane.onException).then((outcome) => {

@@ -88,6 +88,7 @@ function main(): void {
     ...(saved === null ? {} : { saved }),
     onAnswer,
     onLive: () => send({ type: 'live' }),
+    onDemandSettled: (key) => send({ type: 'demand-settled', key }),
   });
   const answers = new ResourceAnswers(
     (type) => model.status(type),
@@ -139,6 +140,9 @@ function main(): void {
         return;
       case 'health':
         reports.onHealth(message.id, message.statuses);
+        return;
+      case 'demand':
+        model.onDemand.ask(message.demand);
         return;
       case 'log-level':
         log.level = message.level;

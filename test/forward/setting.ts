@@ -180,6 +180,8 @@ function exchange(world: World, head: RequestHead, terminal: ExchangeHost['termi
   const log: string[] = [];
   const host: ExchangeHost = {
     filters: [],
+    selectRoute: () => {},
+    vhdsRoute: () => '',
     prepare: () => true,
     terminal,
     routeResponse: () => {},

@@ -20,6 +20,8 @@ function exchangeWith(filters: readonly HttpFilter[], terminal?: ExchangeHost['t
   } as unknown as ServerStream;
   const host: ExchangeHost = {
     filters,
+    selectRoute: () => {},
+    vhdsRoute: () => '',
     prepare: () => true,
     terminal: (x, end) => {
       if (terminal !== undefined) {

@@ -13,6 +13,8 @@ function exchange(filters: readonly HttpFilter[]) {
   const log: string[] = [];
   const host: ExchangeHost = {
     filters,
+    selectRoute: () => {},
+    vhdsRoute: () => '',
     prepare: () => true,
     terminal: () => log.push('terminal'),
     routeResponse: () => {},

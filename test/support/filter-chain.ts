@@ -34,6 +34,8 @@ export function runFilters(filters: readonly HttpFilter[], request: FilterReques
   const trailers: Headers = [];
   const host: ExchangeHost = {
     filters,
+    selectRoute: () => {},
+    vhdsRoute: () => '',
     prepare: (x) => {
       x.clusterPick = request.clusterPick ?? null;
       return true;

@@ -4,6 +4,12 @@ const MANAGER = 'envoy.extensions.filters.network.http_connection_manager.v3';
 
 /** Where configuration comes from, and what only comes from there. */
 export const xdsSupport: SupportTable = {
+  'envoy.extensions.filters.http.on_demand.v3.OnDemand': { odcds: 'implemented' },
+  'envoy.extensions.filters.http.on_demand.v3.PerRouteConfig': { odcds: 'implemented' },
+  'envoy.extensions.filters.http.on_demand.v3.OnDemandCds': {
+    source: 'implemented',
+    timeout: 'implemented',
+  },
   'envoy.config.bootstrap.v3.Bootstrap.DynamicResources': {
     lds_config: 'implemented',
     cds_config: 'implemented',

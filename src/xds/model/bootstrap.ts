@@ -2,7 +2,8 @@ import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { Cluster } from '#plain/envoy.config.cluster.v3.ts';
 import type { ConfigSource } from '#plain/envoy.config.core.v3.ts';
 import type { Listener } from '#plain/envoy.config.listener.v3.ts';
-import { extensionsOf, filterChainsOf, managersOf, secretsOf } from './references.ts';
+import { extensionsOf, filterChainsOf, managersOf, onDemandSourcesOf, secretsOf } from './references.ts';
+import type { Held } from './resource.ts';
 
 /** Something of the bootstrap comes from elsewhere: the xds thread is needed. */
 export function usesDiscovery(bootstrap: Bootstrap): boolean {
@@ -28,6 +29,7 @@ function isDynamicListener(listener: Listener): boolean {
   return (
     managersOf(listener).some(({ rds, scopedRoutes }) => rds !== undefined || scopedRoutes !== undefined) ||
     extensionsOf(listener).length > 0 ||
+    onDemandSourcesOf(filterChainsOf(listener)).length > 0 ||
     comesByXds(filterChainsOf(listener).map((chain) => chain.transportSocket))
   );
 }
@@ -51,4 +53,9 @@ function comesByXds(holder: unknown): boolean {
 /** Files with secrets of static resources are read by the control thread. */
 function isFile({ path, pathConfigSource }: ConfigSource): boolean {
   return path !== undefined || pathConfigSource !== undefined;
+}
+
+/** A static resource as if it had come by xDS. */
+export function fromBootstrap<T extends { readonly name?: string }>(config: T): Held<T> {
+  return { name: config.name ?? '', version: '', bytes: new Uint8Array(), config, updatedAt: new Date() };
 }

@@ -12,19 +12,27 @@ import type { Logger } from '../../core/log.ts';
 import type { StatScope } from '../../stats/scope.ts';
 import type { RawResource } from '../protocol/discovery.ts';
 import { timedSources } from './applied-time.ts';
-import { isDynamicCluster } from './bootstrap.ts';
+import { fromBootstrap, isDynamicCluster } from './bootstrap.ts';
 import { Clusters } from './clusters.ts';
 import type { DryCompiler } from './dry-compile.ts';
 import { type OpenSource, ResourceHub } from './hub.ts';
 import { Listeners } from './listeners.ts';
 import { LocalityEndpoints } from './locality-endpoints.ts';
+import { OnDemand } from './on-demand.ts';
 import type { Publisher } from './publisher.ts';
-import { clusterNamesIn, extensionsOf, filterChainsOf, managersOf, secretsOf } from './references.ts';
-import type { Acceptance, Held } from './resource.ts';
+import {
+  clusterNamesIn,
+  extensionsOf,
+  filterChainsOf,
+  managersOf,
+  onDemandSourcesOf,
+  secretsOf,
+} from './references.ts';
+import type { Acceptance } from './resource.ts';
 import { Routes } from './routes.ts';
 import { Secrets } from './secrets.ts';
 import { ResourceSet } from './set.ts';
-import type { ResourceStatus, Versions } from './status.ts';
+import { leaving, type ResourceStatus, withVersions } from './status.ts';
 import type { Unready } from './warming.ts';
 
 export const TYPES = {
@@ -54,6 +62,8 @@ export interface ModelParts {
   };
   /** The control plane has said something about clusters or listeners. */
   readonly onAnswer: () => void;
+  /** What a demand of that key asked for is in force, or does not exist. */
+  readonly onDemandSettled?: (key: string) => void;
   /** Everything that the start waits for is in force. */
   readonly onLive: () => void;
 }
@@ -73,6 +83,8 @@ export class XdsModel {
   };
   readonly #routes: Routes;
   readonly #clusters: Clusters;
+  /** What requests wait for. */
+  readonly onDemand: OnDemand;
   readonly #listeners: Listeners;
   readonly #layers = new Map<string, object>();
   #cds: ResourceSet<Cluster> | null = null;
@@ -129,6 +141,18 @@ export class XdsModel {
       },
     });
     publisher.knowClusters((name) => this.#clusters.readiness(name));
+    this.onDemand = new OnDemand({
+      hub: hub(
+        TYPES.cluster,
+        'cluster_manager.odcds',
+        (config: Cluster) => this.#checkCluster(config),
+        false,
+      ),
+      clusters: this.#clusters,
+      routes: this.#routes,
+      publisher,
+      onSettled: (key) => parts.onDemandSettled?.(key),
+    });
     const warmingListeners = stats.scope('listener_manager').gauge('total_listeners_warming');
     this.#listeners = new Listeners({
       routes: this.#routes,
@@ -155,7 +179,7 @@ export class XdsModel {
     const wanted = (one: string): boolean => type === undefined || type === one;
     const all: ResourceStatus[] = [];
     if (wanted(TYPES.cluster))
-      for (const one of this.#cds?.status() ?? []) all.push(withVersions(one, this.#clusters));
+      for (const one of this.#clusterStatus()) all.push(withVersions(one, this.#clusters));
     if (wanted(TYPES.listener)) {
       for (const one of this.#lds?.status() ?? []) all.push(withVersions(one, this.#listeners));
       for (const held of this.#listeners.leaving()) all.push(leaving(held));
@@ -189,6 +213,14 @@ export class XdsModel {
       ...(clusters > 0 ? [`${clusters} clusters that warm`] : []),
       ...(listeners > 0 ? [`${listeners} listeners that warm`] : []),
     ];
+  }
+
+  /** Those that came because a request asked for them, too. */
+  *#clusterStatus(): Generator<ResourceStatus> {
+    const all = this.#cds?.status() ?? [];
+    yield* all;
+    const there = new Set(all.map(({ name }) => name));
+    for (const one of this.onDemand.status()) if (!there.has(one.name)) yield one;
   }
 
   #withHosts(one: ResourceStatus): ResourceStatus {
@@ -235,7 +267,7 @@ export class XdsModel {
   }
 
   #startClusters(): void {
-    const { bootstrap, open, acceptance, dry } = this.#parts;
+    const { bootstrap, open, acceptance } = this.#parts;
     // What is not wanted yet must not look as if nothing were.
     this.#waits.add('clusters of the bootstrap');
     for (const config of bootstrap.staticResources?.clusters ?? []) {
@@ -253,13 +285,7 @@ export class XdsModel {
           type: TYPES.cluster,
           name: '*',
           statPrefix: 'cluster_manager.cds',
-          check: (config) => {
-            dry.cluster(config);
-            const source = config.edsClusterConfig?.edsConfig;
-            if (source !== undefined) at('eds_cluster_config.eds_config', () => open(source));
-            for (const { sdsConfig } of secretsOf([config.transportSocket, config.transportSocketMatches]))
-              if (sdsConfig !== undefined) open(sdsConfig);
-          },
+          check: (config) => this.#checkCluster(config),
           onSet: (held) => this.#clusters.set(held),
           onRemoved: (name) => this.#clusters.remove(name),
           onAnswer: () => {
@@ -277,6 +303,16 @@ export class XdsModel {
       );
     });
     this.#seed(this.#cds, TYPES.cluster);
+  }
+
+  /** Throws a ConfigError. */
+  #checkCluster(config: Cluster): void {
+    const { open, dry } = this.#parts;
+    dry.cluster(config);
+    const source = config.edsClusterConfig?.edsConfig;
+    if (source !== undefined) at('eds_cluster_config.eds_config', () => open(source));
+    for (const { sdsConfig } of secretsOf([config.transportSocket, config.transportSocketMatches]))
+      if (sdsConfig !== undefined) open(sdsConfig);
   }
 
   #startListeners(): void {
@@ -334,6 +370,7 @@ export class XdsModel {
     }
     for (const { sdsConfig } of secretsOf(filterChainsOf(config)))
       if (sdsConfig !== undefined) open(sdsConfig);
+    for (const source of onDemandSourcesOf(filterChainsOf(config))) open(source);
     const extensions = extensionsOf(config);
     for (const { configSource } of extensions) open(configSource);
     if (extensions.length === 0) dry.listener(config, this.#clusters);
@@ -354,24 +391,6 @@ export class XdsModel {
   }
 }
 
-function withVersions(
-  one: ResourceStatus,
-  set: { versions(name: string): Versions | undefined },
-): ResourceStatus {
-  const versions = set.versions(one.name);
-  if (one.held === null || versions === undefined) return one;
-  return { ...one, state: versions.warming === null ? 'active' : 'warming', versions };
-}
-
-function leaving(held: Held<Listener>): ResourceStatus {
-  const versions = { active: null, warming: null, draining: held };
-  return { type: TYPES.listener, name: held.name, state: 'draining', held: null, refused: null, versions };
-}
-
 function checkNothing(): void {
   // Read where it is used.
-}
-
-function fromBootstrap<T extends { readonly name?: string }>(config: T): Held<T> {
-  return { name: config.name ?? '', version: '', bytes: new Uint8Array(), config, updatedAt: new Date() };
 }

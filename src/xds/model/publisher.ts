@@ -35,6 +35,9 @@ export class Publisher {
   );
   /** Route configurations that the workers have. */
   readonly #routes = new Set<string>();
+  /** Of all, those that requests wait for. */
+  readonly #awaited = new Set<string>();
+  #routeWaits: { readonly name: string; readonly resolve: () => void }[] = [];
   #readiness: (cluster: string) => Readiness = () => 'ready';
   #pending = nothing();
   /** Something of `#pending` may be ready to go. */
@@ -94,15 +97,19 @@ export class Publisher {
     next.removedClusters.add(name);
   }
 
-  route(config: Named): void {
+  /** `awaited`: requests wait for it, and may then ask for clusters that nobody has heard of yet. */
+  route(config: Named, awaited = false): void {
     const name = config.name ?? '';
     const next = this.#next();
+    if (awaited) this.#awaited.add(name);
+    else this.#awaited.delete(name);
     next.removedRoutes.delete(name);
     next.routes.set(name, config);
   }
 
   removeRoute(name: string): void {
     const next = this.#next();
+    this.#awaited.delete(name);
     next.routes.delete(name);
     next.removedRoutes.add(name);
   }
@@ -135,6 +142,12 @@ export class Publisher {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
+  /** Resolves when what was said of this route configuration so far is in force. */
+  routeSettled(name: string): Promise<void> {
+    if (this.idle && !this.#pending.routes.has(name)) return Promise.resolve();
+    return new Promise((resolve) => this.#routeWaits.push({ name, resolve }));
+  }
+
   #next(): Pending {
     this.#changed = true;
     if (!this.#busy && !this.#scheduled) {
@@ -162,11 +175,21 @@ export class Publisher {
           this.#onOutcome(outcome);
         }
         for (const resolve of waiting) resolve();
+        this.#endRouteWaits();
       }
     } finally {
       this.#busy = false;
     }
     for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #endRouteWaits(): void {
+    const waits = this.#routeWaits;
+    this.#routeWaits = [];
+    for (const wait of waits) {
+      if (this.#pending.routes.has(wait.name)) this.#routeWaits.push(wait);
+      else wait.resolve();
+    }
   }
 
   /** Leaves in `#pending` what must wait. */
@@ -176,8 +199,8 @@ export class Publisher {
     this.#pending = later;
     this.#holdBack.sending(ready.clusters.values());
     for (const [name, config] of ready.routes) {
-      if (this.#holdBack.mustWait(`route ${name}`, config, this.#routes.has(name)))
-        later.routes.set(name, config);
+      const replaces = this.#routes.has(name) && !this.#awaited.has(name);
+      if (this.#holdBack.mustWait(`route ${name}`, config, replaces)) later.routes.set(name, config);
     }
     for (const [name, config] of ready.listeners) {
       const waits =

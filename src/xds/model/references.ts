@@ -31,6 +31,18 @@ export function managersOf(listener: Listener): HttpConnectionManager[] {
     .map((typed) => typed?.value as HttpConnectionManager);
 }
 
+/** Where the on_demand filters (anywhere below `value`), or routes for them, ask for clusters. */
+export function onDemandSourcesOf(value: unknown, found: ConfigSource[] = []): ConfigSource[] {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return found;
+  if ('odcds' in value) {
+    const { source } = value.odcds as { readonly source?: ConfigSource };
+    if (source !== undefined) found.push(source);
+    return found;
+  }
+  for (const inner of Object.values(value)) onDemandSourcesOf(inner, found);
+  return found;
+}
+
 /** A filter whose configuration comes by its name (ECDS). */
 export interface DiscoveredExtension {
   readonly name: string;

@@ -5,6 +5,7 @@ import type {
   VirtualHost,
 } from '#plain/envoy.config.route.v3.ts';
 import type { ScopedRoutes } from '#plain/envoy.extensions.filters.network.http_connection_manager.v3.ts';
+import { HostDemands } from './host-demands.ts';
 import { FETCH_TIMEOUT_MS, type OpenSource, type ResourceHub } from './hub.ts';
 import type { Publisher } from './publisher.ts';
 import type { Acceptance, Held } from './resource.ts';
@@ -13,6 +14,8 @@ import type { ResourceStatus } from './status.ts';
 
 const VIRTUAL_HOST = 'envoy.config.route.v3.VirtualHost';
 const SCOPE = 'envoy.config.route.v3.ScopedRouteConfiguration';
+/** After an answer without virtual hosts of a route: others may come right behind it. */
+const ANSWERED_PATIENCE_MS = 200;
 
 export interface RoutesParts {
   readonly hub: ResourceHub<RouteConfiguration>;
@@ -41,6 +44,9 @@ interface Entry {
 interface HostSet {
   readonly key: string;
   readonly set: ResourceSet<VirtualHost>;
+  readonly source: ConfigSource;
+  /** Those that requests ask for; null until one does. */
+  demands: HostDemands | null;
   users: number;
   /** Routes whose hosts changed since they were published. */
   readonly changed: Set<string>;
@@ -80,6 +86,17 @@ export class Routes {
       this.#scopes.delete(scopes);
       scopes.close();
     };
+  }
+
+  /** Asks for the virtual host of requests to `host`; calls back once, when what came of it was handed on. */
+  askHost(route: string, host: string, answered: () => void): void {
+    const hosts = this.#entries.get(route)?.hosts;
+    if (hosts == null) {
+      answered();
+      return;
+    }
+    hosts.demands ??= new HostDemands(hosts.source, this.#parts.open);
+    hosts.demands.ask(`${route}/${host}`, answered);
   }
 
   status(): ResourceStatus[] {
@@ -140,6 +157,7 @@ export class Routes {
     entry.hosts = null;
     if (hosts === null || --hosts.users > 0) return;
     hosts.set.close();
+    hosts.demands?.close();
     this.#hostSets.delete(hosts.key);
   }
 
@@ -147,7 +165,8 @@ export class Routes {
     let hosts = this.#hostSets.get(key);
     if (hosts === undefined) {
       const changed = new Set<string>();
-      hosts = { key, set: this.#openHosts(source, changed), users: 0, changed };
+      const set = this.#openHosts(source, changed);
+      hosts = { key, set, source, demands: null, users: 0, changed };
       this.#hostSets.set(key, hosts);
     }
     hosts.users++;
@@ -170,12 +189,22 @@ export class Routes {
             if (entry !== undefined && entry.hosts?.changed === changed) this.#publish(entry);
           }
           changed.clear();
+          this.#hurry(changed);
         },
       },
       source,
       this.#parts.open,
       this.#parts.acceptance,
     );
+  }
+
+  /** A server that gives virtual hosts one by one has none for whoever asks for all. */
+  #hurry(changed: Set<string>): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.settled || entry.held === null || entry.hosts?.changed !== changed) continue;
+      if (entry.patience !== null) clearTimeout(entry.patience);
+      entry.patience = setTimeout(() => this.#publish(entry), ANSWERED_PATIENCE_MS);
+    }
   }
 
   #publish(entry: Entry): void {
@@ -187,6 +216,7 @@ export class Routes {
         discovered.length === 0
           ? config
           : { ...config, virtualHosts: [...(config.virtualHosts ?? []), ...discovered] },
+        (entry.hosts?.demands ?? null) !== null,
       );
     }
     if (entry.patience !== null) clearTimeout(entry.patience);

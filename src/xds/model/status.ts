@@ -26,3 +26,26 @@ export interface Versions {
   readonly warming: Held<unknown> | null;
   readonly draining: Held<unknown> | null;
 }
+
+/** With what serves and what warms, as `set` knows it. */
+export function withVersions(
+  one: ResourceStatus,
+  set: { versions(name: string): Versions | undefined },
+): ResourceStatus {
+  const versions = set.versions(one.name);
+  if (one.held === null || versions === undefined) return one;
+  return { ...one, state: versions.warming === null ? 'active' : 'warming', versions };
+}
+
+/** A listener that is replaced or removed and drains. */
+export function leaving(held: Held<unknown>): ResourceStatus {
+  const versions = { active: null, warming: null, draining: held };
+  return {
+    type: 'envoy.config.listener.v3.Listener',
+    name: held.name,
+    state: 'draining',
+    held: null,
+    refused: null,
+    versions,
+  };
+}

@@ -13,6 +13,8 @@ export interface RawResource {
   readonly type: string;
   /** The serialized message. */
   readonly bytes: Uint8Array;
+  /** Other names that it was asked for by (VHDS); left out for none. */
+  readonly aliases?: readonly string[];
 }
 
 export interface DiscoveryUpdate {

@@ -16,6 +16,10 @@ type Any = Pick<AnyMessage, 'typeUrl' | 'value'>;
 export interface ReadResource {
   readonly name: string;
   readonly raw: RawResource | null;
+  /** Other names that it was asked for by (VHDS). */
+  readonly aliases?: readonly string[];
+  /** The answer to a question for these names: there is no such resource. */
+  readonly nothing?: boolean;
   /** Milliseconds, undefined for one that does not expire. */
   readonly ttlMs: number | undefined;
 }
@@ -25,6 +29,7 @@ export interface WrappedResource {
   readonly name: string;
   readonly version: string;
   readonly resource?: Any;
+  readonly aliases?: readonly string[];
   readonly ttl?: Parameters<typeof durationMs>[0];
 }
 
@@ -47,16 +52,20 @@ export function readAny(any: Any, version: string): ReadResource {
 
 /** An entry of a delta response. */
 export function readWrapped(wrapped: WrappedResource, version = ''): ReadResource {
-  const { resource, ttl } = wrapped;
+  const { resource, ttl, aliases = [] } = wrapped;
   const ttlMs = ttl === undefined ? undefined : durationMs(ttl);
   if (resource === undefined) {
+    if (ttlMs === undefined && aliases.length > 0) {
+      return { name: wrapped.name, raw: null, ttlMs, aliases, nothing: true };
+    }
     if (ttlMs === undefined) throw new Error(`resource '${wrapped.name}' is empty`);
     return { name: wrapped.name, raw: null, ttlMs };
   }
   const type = typeNameOf(resource.typeUrl);
   if (type === undefined) throw new Error(`'${resource.typeUrl}' is no type URL`);
   const name = wrapped.name || nameOf(resource.value, type);
-  return { name, raw: rawOf(resource, type, name, wrapped.version || version), ttlMs };
+  const raw = rawOf(resource, type, name, wrapped.version || version);
+  return { name, raw: aliases.length === 0 ? raw : { ...raw, aliases }, ttlMs, aliases };
 }
 
 function rawOf(any: Any, type: string, name: string, version: string): RawResource {

@@ -58,6 +58,11 @@ class Interest {
     return slash > 0 && this.names.has(name.slice(0, slash));
   }
 
+  /** The same for the names that a resource was asked for by, and its own. */
+  wantsAny(name: string, aliases: readonly string[] = []): boolean {
+    return this.wants(name) || aliases.some((alias) => this.names.has(alias));
+  }
+
   expect(names: Iterable<string>): void {
     for (const name of names) {
       const give = (): void => {
@@ -75,6 +80,13 @@ class Interest {
     if (timer === undefined) return;
     if (timer !== null) clearTimeout(timer);
     this.pending.delete(name);
+  }
+
+  /** These do not exist, the server says. */
+  miss(names: readonly string[]): void {
+    const missing = names.filter((name) => this.names.has(name));
+    for (const name of missing) this.settle(name);
+    if (missing.length > 0) this.sink.onMissing(missing);
   }
 
   /** Nothing will come of what was asked for, so nobody needs to wait for it. */
@@ -140,8 +152,8 @@ export class TypeState {
     return names;
   }
 
-  wants(name: string): boolean {
-    for (const interest of this.#interests) if (interest.wants(name)) return true;
+  wants(name: string, aliases?: readonly string[]): boolean {
+    for (const interest of this.#interests) if (interest.wantsAny(name, aliases)) return true;
     return false;
   }
 
@@ -199,11 +211,13 @@ export class TypeState {
     const resources: RawResource[] = [];
     for (const resource of update.resources) {
       // What nobody asked for is not there at all.
-      if (!this.wants(resource.name)) continue;
+      if (!this.wants(resource.name, resource.aliases)) continue;
       this.#arm(resource);
       if (resource.raw !== null) resources.push(resource.raw);
     }
+    const nothing = update.resources.flatMap((one) => (one.nothing === true ? (one.aliases ?? []) : []));
     for (const name of update.removed) this.#forget(name);
+    for (const interest of [...this.#interests]) interest.miss(nothing);
     for (const interest of [...this.#interests]) {
       if (!this.#interests.has(interest)) continue;
       mistakes.push(...(await this.#deliver(interest, update, resources)));
@@ -213,7 +227,8 @@ export class TypeState {
     if (mistakes.length > 0) return mistakes;
     this.version = update.version;
     // Of an update with mistakes the server is asked again for everything.
-    for (const { name, version } of resources) if (this.wants(name)) this.versions.set(name, version);
+    for (const { name, version, aliases } of resources)
+      if (this.wants(name, aliases)) this.versions.set(name, version);
     return mistakes;
   }
 
@@ -247,7 +262,7 @@ export class TypeState {
     update: TypeUpdate,
     resources: readonly RawResource[],
   ): Promise<readonly string[]> {
-    const wanted = resources.filter((resource) => interest.wants(resource.name));
+    const wanted = resources.filter(({ name, aliases }) => interest.wantsAny(name, aliases));
     const removed = update.removed.filter((name) => interest.wants(name) || interest.held.has(name));
     if (interest.wildcard && update.whole) {
       const there = new Set(update.resources.map((resource) => resource.name));
@@ -258,7 +273,10 @@ export class TypeState {
       for (const { name } of wanted) interest.held.add(name);
     }
     for (const name of removed) interest.held.delete(name);
-    for (const { name } of wanted) interest.settle(name);
+    for (const { name, aliases = [] } of wanted) {
+      interest.settle(name);
+      for (const alias of aliases) interest.settle(alias);
+    }
     for (const name of removed) interest.settle(name);
     // Whoever wants everything, or all below a name, has been answered by any answer.
     if (interest.wildcard) interest.settle('*');

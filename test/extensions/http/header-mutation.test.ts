@@ -12,6 +12,8 @@ function exchange(filter: HttpFilter, request: string[], response: string[]) {
   const sent: ResponseHead[] = [];
   const host: ExchangeHost = {
     filters: [filter],
+    selectRoute: () => {},
+    vhdsRoute: () => '',
     prepare: () => true,
     terminal: (x) => x.sendHead(new ResponseHead(200, response), true),
     routeResponse: () => {},
