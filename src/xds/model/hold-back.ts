@@ -50,6 +50,11 @@ export class HoldBack {
     }
   }
 
+  /** It went to the workers, and waits there for DNS or a first health check. */
+  warms(cluster: string): boolean {
+    return this.#warmingThere.has(cluster);
+  }
+
   /** They are there. */
   sent(configs: Iterable<object>, { warming = [] }: UpdateOutcome): void {
     for (const { name = '' } of configs as Iterable<Cluster>)

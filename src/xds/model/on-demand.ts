@@ -47,10 +47,10 @@ export class OnDemand {
   }
 
   #askCluster(key: string, name: string, source: ConfigSource): void {
-    const { clusters, hub } = this.#parts;
+    const { clusters, hub, publisher } = this.#parts;
     if (clusters.has(name)) {
-      // It warms, or is on its way: then its coming is the answer.
-      if (clusters.readiness(name) === 'ready') this.#settle(key);
+      // While it warms, here or behind, its coming is the answer.
+      if (clusters.readiness(name) === 'ready') this.#settle(key, () => !publisher.warms(name));
       return;
     }
     if (this.#clusters.has(name)) return;
@@ -105,7 +105,9 @@ export class OnDemand {
   }
 
   /** When all that came is in force. */
-  #settle(key: string): void {
-    void this.#parts.publisher.settled().then(() => this.#parts.onSettled(key));
+  #settle(key: string, holds: () => boolean = () => true): void {
+    void this.#parts.publisher.settled().then(() => {
+      if (holds()) this.#parts.onSettled(key);
+    });
   }
 }

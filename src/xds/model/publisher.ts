@@ -65,6 +65,11 @@ export class Publisher {
     this.recheck();
   }
 
+  /** It is on its way, and waits for DNS or a first health check. */
+  warms(cluster: string): boolean {
+    return this.#holdBack.warms(cluster);
+  }
+
   /** What was held back may go now. */
   recheck(): void {
     this.#next();

@@ -13,6 +13,7 @@ import { envoyDecoder } from '../../../src/proto/bootstrap.ts';
 import { StatStore } from '../../../src/stats/store.ts';
 import { DryCompiler } from '../../../src/xds/model/dry-compile.ts';
 import { TYPES, XdsModel } from '../../../src/xds/model/model.ts';
+import { MAX_DEMANDS } from '../../../src/xds/model/on-demand.ts';
 import { Publisher } from '../../../src/xds/model/publisher.ts';
 import { Acceptance } from '../../../src/xds/model/resource.ts';
 import { FakeDiscovery, rawResource } from '../../support/fake-discovery.ts';
@@ -31,11 +32,13 @@ const SCOPE = 'envoy.config.route.v3.ScopedRouteConfiguration';
 function createModel(bootstrap: Bootstrap = DYNAMIC) {
   const server = new FakeDiscovery();
   const steps: ConfigUpdate[] = [];
+  const settled: string[] = [];
   let live = false;
   const publisher = new Publisher(
     async (update) => {
       steps.push(update);
-      return { failedListeners: [] };
+      const slow = names(update.clusters).filter((name) => name.startsWith('slow'));
+      return { failedListeners: [], warming: slow };
     },
     () => {},
   );
@@ -50,6 +53,7 @@ function createModel(bootstrap: Bootstrap = DYNAMIC) {
     log: { enabled: () => false, log: () => {} },
     drainMs: 1000,
     onAnswer: () => {},
+    onDemandSettled: (key) => settled.push(key),
     onLive: () => {
       live = true;
     },
@@ -58,7 +62,7 @@ function createModel(bootstrap: Bootstrap = DYNAMIC) {
   const settle = async (): Promise<void> => {
     for (let i = 0; i < 5; i++) await turn();
   };
-  return { server, steps, model, settle, isLive: () => live };
+  return { server, steps, model, publisher, settle, settled, isLive: () => live };
 }
 
 const eds = (name: string, more: Record<string, unknown> = {}) =>
@@ -455,4 +459,65 @@ t.test('versions of a listener are told apart: the one that serves, warms, drain
   const [gone] = model.status(TYPES.listener);
   t.same([gone?.state, gone?.held], ['draining', null]);
   t.equal(gone?.versions?.draining?.version, '3');
+});
+
+t.test(
+  'a cluster that a request waits for comes like all others; when there is none that is told',
+  async (t) => {
+    const { server, steps, model, publisher, settle, settled } = createModel();
+    const ask = (name: string): void => model.onDemand.ask({ kind: 'cluster', name, source: ADS });
+    await server.send([fixed('there')]);
+    await settle();
+    ask('there');
+    await settle();
+    t.same(settled.splice(0), ['cluster there'], 'it was there before');
+    ask('a');
+    ask('a');
+    ask('gone');
+    await settle();
+    t.same(server.asked(TYPES.cluster), ['*', 'a', 'gone']);
+    await server.send([fixed('a')]);
+    await settle();
+    t.same(names(steps.at(-1)?.clusters), ['a'], 'once, although two have asked');
+    t.same(settled.splice(0), [], 'its coming is the answer');
+    await server.missing(TYPES.cluster, ['gone']);
+    await settle();
+    t.same(settled.splice(0), ['cluster gone']);
+    t.same(server.asked(TYPES.cluster), ['*', 'a'], 'what does not exist is forgotten');
+
+    ask('slow');
+    await settle();
+    await server.send([
+      rawResource(TYPES.cluster, {
+        name: 'slow',
+        type: 'LOGICAL_DNS',
+        connectTimeout: '1s',
+        loadAssignment: {
+          clusterName: 'slow',
+          endpoints: [
+            { lbEndpoints: [{ endpoint: { address: { socketAddress: { address: 'a', portValue: 1 } } } }] },
+          ],
+        },
+      }),
+    ]);
+    await settle();
+    ask('slow');
+    await settle();
+    t.same(settled.splice(0), [], 'it waits for its name');
+    publisher.warmed('slow');
+    ask('slow');
+    await settle();
+    t.same(settled.splice(0), ['cluster slow']);
+  },
+);
+
+t.test('clients that make up names do not make the proxy ask for all of them at once', async (t) => {
+  const { server, model, settle, settled } = createModel();
+  await server.send([fixed('there')]);
+  await settle();
+  for (let i = 0; i < MAX_DEMANDS + 5; i++)
+    model.onDemand.ask({ kind: 'cluster', name: `made-up-${i}`, source: ADS });
+  await settle();
+  t.equal(server.asked(TYPES.cluster)?.length, MAX_DEMANDS + 1);
+  t.equal(settled.length, 5);
 });
