@@ -145,6 +145,9 @@ function openDuplex(open: Open): Duplex {
       callback(error);
     },
   });
+  duplex.on('error', () => {
+    // Whoever uses the stream hears of it. A client that has let go of it must not end the process.
+  });
   return duplex;
 }
 
