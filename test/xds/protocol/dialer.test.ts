@@ -1,0 +1,29 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import t from 'tap';
+import { Dialer } from '../../../src/xds/protocol/dialer.ts';
+
+const resolver = { resolve: () => Promise.reject(new Error('no names here')), close: () => {} };
+
+function dialerTo(port: number): Dialer {
+  return new Dialer({
+    targets: [{ host: '127.0.0.1', port }],
+    resolver,
+    family: 'AUTO',
+    dial: { connectTimeoutMs: 1000 },
+  });
+}
+
+t.test('a refused connection of which nobody wants to know ends nothing', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  const deaf = dialerTo(port).connect();
+  await new Promise<void>((resolve) => deaf.once('close', () => resolve()));
+  t.ok(deaf.errored);
+  const heard = dialerTo(port).connect();
+  const [error] = await once(heard, 'error');
+  t.match(error, /refused/i, 'who listens hears of it');
+});
