@@ -12,6 +12,7 @@ import {
   visit,
 } from 'yaml';
 import { ConfigError, type ConfigProblem } from '../core/errors.ts';
+import { parseJsonSource } from './json-source.ts';
 
 /** A JSON value as it was written, with the place it was written at (−1: nowhere). */
 export type SourceNode =
@@ -46,6 +47,24 @@ const maxAliasedNodes = 100_000;
  * Throws ConfigError with every syntax error, among them duplicate keys and a second document.
  */
 export function parseSource(text: string, file: string): SourceText {
+  const json = parseJsonSource(text, maxDepth);
+  return json === undefined ? parseYamlSource(text, file) : { root: json, locate: locateIn(text) };
+}
+
+function locateIn(text: string): SourceText['locate'] {
+  let counter: LineCounter | undefined;
+  return (offset) => {
+    if (counter === undefined) {
+      counter = new LineCounter();
+      for (let at = 0; at >= 0; at = text.indexOf('\n', at) + 1 || -1) counter.addNewLine(at);
+    }
+    const { line, col } = counter.linePos(offset);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  };
+}
+
+/** The same by the YAML parser alone, for tests. */
+export function parseYamlSource(text: string, file: string): SourceText {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, {
     lineCounter,
