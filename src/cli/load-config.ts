@@ -1,5 +1,5 @@
 import { deserialize, serialize } from 'node:v8';
-import type { ConfigSourceFlags, LoadOutcome } from '../control/load-config.ts';
+import { type ConfigSourceFlags, LENGTH_BYTES, type LoadOutcome } from '../control/load-config.ts';
 import { ConfigError } from '../core/errors.ts';
 import { loadConfig } from './validate.ts';
 
@@ -9,7 +9,11 @@ export async function answerLoadConfig(): Promise<void> {
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   // Not writeSync: the parent's end of the pipe may be full, which is EAGAIN there and waited for here.
-  process.stdout.write(serialize(load(deserialize(Buffer.concat(chunks)) as ConfigSourceFlags)));
+  const answer = serialize(load(deserialize(Buffer.concat(chunks)) as ConfigSourceFlags));
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeBigUInt64BE(BigInt(answer.length));
+  process.stdout.write(length);
+  process.stdout.write(answer);
 }
 
 function load(flags: ConfigSourceFlags): LoadOutcome {

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { isSea } from 'node:sea';
+import type { Readable, Writable } from 'node:stream';
 import { deserialize, serialize } from 'node:v8';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import { ConfigError, type ConfigProblem } from '../core/errors.ts';
@@ -40,16 +40,37 @@ export async function loadInChild(flags: ConfigSourceFlags): Promise<ServableCon
   const child = spawn(process.execPath, [...args, LOAD_COMMAND], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  const chunks: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
   // A child that ended early says why itself, and by its exit code.
   child.stdin.on('error', () => {
-    // Said below.
+    // Said by whoever waits for its outcome.
   });
   child.stdin.end(serialize(flags));
-  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-  if (code !== 0) throw new Error(`loading the configuration failed: exit code ${code ?? signal}`);
-  const outcome = deserialize(Buffer.concat(chunks)) as LoadOutcome;
+  const outcome = deserialize(await wholeAnswer(child)) as LoadOutcome;
   if (!outcome.ok) throw new ConfigError(outcome.problems);
   return outcome.config;
+}
+
+/** Bytes of the length in front of the answer. */
+export const LENGTH_BYTES = 8;
+
+/** Does not wait for the child to clean up after itself, which is a twentieth of the start. */
+function wholeAnswer(child: ChildProcessByStdio<Writable, Readable, null>): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let received = 0;
+    let expected = Number.POSITIVE_INFINITY;
+    child.stdout.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      received += chunk.length;
+      if (expected === Number.POSITIVE_INFINITY && received >= LENGTH_BYTES)
+        expected = LENGTH_BYTES + Number(Buffer.concat(chunks).readBigUInt64BE());
+      if (received < expected) return;
+      child.kill('SIGKILL');
+      resolve(Buffer.concat(chunks).subarray(LENGTH_BYTES));
+    });
+    child.once('error', reject);
+    child.once('close', (code, signal) =>
+      reject(new Error(`loading the configuration failed: exit code ${code ?? signal}`)),
+    );
+  });
 }
