@@ -4,7 +4,6 @@ import type { ClientConnection, ClientConnectionEvents } from '../codec.ts';
 import type { Headers } from '../headers.ts';
 import type { ClientStream, RequestHead, ResponseHead, StreamEvents } from '../stream.ts';
 import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
-import { type ClientStreamOwner, H1ClientStream } from './client-stream.ts';
 import { HeadFields } from './head-fields.ts';
 import { HeadReader } from './head-reader.ts';
 import { keepNames } from './header-case.ts';
@@ -19,6 +18,7 @@ import {
   UPSTREAM_TERMINATION_UNSENT,
 } from './reset-reasons.ts';
 import { matchResponseHead, parseResponseHead, refusesPartialResponse } from './response-head.ts';
+import { H1Stream, type RequestSender } from './stream.ts';
 
 /** What the next bytes from the server are. */
 type Phase =
@@ -40,7 +40,7 @@ export function createH1Client(
   return new H1Client(connection, options, events);
 }
 
-class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner, BodySink, OutputOwner {
+class H1Client implements ClientConnection, ConnectionEvents, RequestSender, BodySink, OutputOwner {
   readonly connection: Connection;
   readonly http2 = false;
   opened: number;
@@ -53,7 +53,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
   readonly #fields: HeadFields;
   readonly #body: BodyReader;
   #phase: Phase;
-  #stream: H1ClientStream | null;
+  #stream: H1Stream<RequestHead, ResponseHead> | null;
   #responseDone: boolean;
   /** Not to be used for another request. */
   #closing: boolean;
@@ -106,7 +106,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
   }
 
   open(events: StreamEvents<ResponseHead>): ClientStream {
-    const stream = new H1ClientStream(this, events);
+    const stream = new H1Stream<RequestHead, ResponseHead>(this, events);
     this.opened++;
     this.#stream = stream;
     this.#phase = 'head';
@@ -328,7 +328,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
 
   // Request side.
 
-  requestHead(head: RequestHead, end: boolean): void {
+  sendHead(head: RequestHead, end: boolean): void {
     this.#method = head.method;
     this.#upgrade = head.upgrade;
     this.#writer.head(head, end);
@@ -337,7 +337,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     else if (end) this.#endRequest();
   }
 
-  requestData(chunk: Buffer, end: boolean): void {
+  sendData(chunk: Buffer, end: boolean): void {
     if (this.#writer.done) return;
     if (!this.#writer.data(chunk, end)) {
       this.#abort(LOCAL_FRAMING_ERROR);
@@ -346,7 +346,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     if (end) this.#endRequest();
   }
 
-  requestTrailers(trailers: Headers): void {
+  sendTrailers(trailers: Headers): void {
     if (this.#writer.done) return;
     if (this.#writer.trailers(trailers)) this.#endRequest();
     else this.#abort(LOCAL_FRAMING_ERROR);
@@ -387,7 +387,7 @@ class H1Client implements ClientConnection, ConnectionEvents, ClientStreamOwner,
     stream?.events.onReset(reason);
   }
 
-  #detach(): H1ClientStream | null {
+  #detach(): H1Stream<RequestHead, ResponseHead> | null {
     const stream = this.#stream;
     if (stream === null) return null;
     this.#stream = null;

@@ -1,66 +1,41 @@
-import type { Headers, NameFormat } from '../headers.ts';
 import type { RequestHead, ResponseHead } from '../stream.ts';
-import { fieldLine, HeadWriter, lastChunk, statusLine, upgradeLines } from './head-writer.ts';
+import { BodyWriter } from './body-writer.ts';
+import { fieldLine, statusLine, upgradeLines } from './head-writer.ts';
 import type { H1Options } from './options.ts';
 import type { Output } from './output.ts';
 
-/** How the body of the current response goes out. */
-type Framing =
-  /** No body whatever is given: HEAD, 204, 304. */
-  | 'none'
-  | 'length'
-  | 'chunked'
-  /** HTTP/1.0 without a length: the end of the connection is the end. */
-  | 'close'
-  | 'tunnel';
-
 /** Encodes the responses of one connection, one after the other. Small ones leave in one write. */
-export class ResponseWriter {
+export class ResponseWriter extends BodyWriter {
   /** The final head was given. */
   begun: boolean;
-  /** The end was given. */
-  done: boolean;
   /** This response ends the connection. */
   closes: boolean;
-  readonly #output: Output;
-  readonly #enableTrailers: boolean;
-  readonly #heads: HeadWriter;
-  /** Of heads that bring none. */
-  readonly #names: NameFormat | null;
-  #framing: Framing;
-  #remaining: number;
   #method: string;
   #http10: boolean;
   #upgrade: string;
 
   constructor(output: Output, options: H1Options) {
+    super(output, options, false);
     this.begun = false;
-    this.done = false;
     this.closes = false;
-    this.#output = output;
-    this.#enableTrailers = options.enableTrailers;
-    this.#heads = new HeadWriter();
-    this.#names = options.headerCase?.fallback ?? null;
-    this.#framing = 'none';
-    this.#remaining = 0;
     this.#method = '';
     this.#http10 = false;
     this.#upgrade = '';
   }
 
   get endsAtClose(): boolean {
-    return this.begun && !this.done && this.#framing === 'close';
+    return this.begun && !this.done && this.framing === 'close';
   }
 
   get tunnelled(): boolean {
-    return this.#framing === 'tunnel';
+    return this.framing === 'tunnel';
   }
 
   start(request: RequestHead, http10: boolean, keepAlive: boolean): void {
     this.begun = false;
     this.done = false;
     this.closes = !keepAlive;
-    this.#framing = 'none';
+    this.framing = 'none';
     this.#method = request.method;
     this.#http10 = http10;
     this.#upgrade = request.upgrade;
@@ -71,7 +46,7 @@ export class ResponseWriter {
     this.begun = false;
     this.done = false;
     this.closes = true;
-    this.#framing = 'none';
+    this.framing = 'none';
     this.#method = '';
     this.#http10 = false;
     this.#upgrade = '';
@@ -86,19 +61,19 @@ export class ResponseWriter {
   /** HTTP/1.0 knows no interim responses. */
   interim(head: ResponseHead): void {
     if (this.#http10) return;
-    const fields = this.#heads.fields(head.headers, false, head.names ?? this.#names);
-    this.#output.text(`${statusLine(head)}${fields}\r\n`);
-    this.#output.schedule();
+    const fields = this.heads.fields(head.headers, false, head.names ?? this.names);
+    this.output.text(`${statusLine(head)}${fields}\r\n`);
+    this.output.schedule();
   }
 
   tunnelHead(head: ResponseHead): void {
     this.begun = true;
     this.closes = true;
-    this.#framing = 'tunnel';
-    const names = head.names ?? this.#names;
-    const fields = this.#heads.fields(head.headers, false, names);
-    this.#output.text(`${statusLine(head)}${fields}${upgradeLines(head, names)}\r\n`);
-    this.#output.schedule();
+    this.framing = 'tunnel';
+    const names = head.names ?? this.names;
+    const fields = this.heads.fields(head.headers, false, names);
+    this.output.text(`${statusLine(head)}${fields}${upgradeLines(head, names)}\r\n`);
+    this.output.schedule();
   }
 
   /** `close`: the connection ends with this response for reasons of its own. */
@@ -107,72 +82,34 @@ export class ResponseWriter {
     this.done = end;
     const status = head.status;
     const bodiless = status === 204 || status === 304;
-    const names = head.names ?? this.#names;
+    const names = head.names ?? this.names;
     const line = statusLine(head);
     // Envoy answers HTTP/1.0 in kind.
     let out = this.#http10 ? `HTTP/1.0${line.slice(8)}` : line;
-    out += this.#heads.fields(head.headers, status !== 204, names);
-    if (close || this.#heads.close) this.closes = true;
+    out += this.heads.fields(head.headers, status !== 204, names);
+    if (close || this.heads.close) this.closes = true;
     let framing = '';
-    const length = this.#heads.contentLength;
-    if (bodiless) this.#framing = 'none';
+    const length = this.heads.contentLength;
+    if (bodiless) this.framing = 'none';
     else if (length >= 0) {
-      this.#framing = this.#method === 'HEAD' ? 'none' : 'length';
-      this.#remaining = length;
+      this.framing = this.#method === 'HEAD' ? 'none' : 'length';
+      this.remaining = length;
     } else if (end && this.#method !== 'HEAD') {
       framing = fieldLine('content-length', '0', names);
-      this.#framing = 'none';
+      this.framing = 'none';
     } else if (this.#http10) {
-      this.#framing = this.#method === 'HEAD' ? 'none' : 'close';
+      this.framing = this.#method === 'HEAD' ? 'none' : 'close';
       this.closes = true;
     } else {
       // Envoy says chunked to HEAD too: what GET would be answered with.
       framing = fieldLine('transfer-encoding', 'chunked', names);
-      this.#framing = this.#method === 'HEAD' ? 'none' : 'chunked';
+      this.framing = this.#method === 'HEAD' ? 'none' : 'chunked';
     }
     if (this.closes) out += fieldLine('connection', 'close', names);
     else if (this.#http10) out += fieldLine('connection', 'keep-alive', names);
     // A length that was promised and will not come leaves the connection of no use.
-    if (end && this.#framing === 'length' && length > 0) this.closes = true;
-    this.#output.text(`${out}${framing}\r\n`);
-    if (!end) this.#output.schedule();
-  }
-
-  /** False when the chunk does not fit what the head promised. */
-  data(chunk: Buffer, end: boolean): boolean {
-    this.done = end;
-    const size = chunk.length;
-    const output = this.#output;
-    switch (this.#framing) {
-      case 'none':
-        return true;
-      case 'length':
-        this.#remaining -= size;
-        if (this.#remaining < 0 || (end && this.#remaining > 0)) return false;
-        if (size > 0) output.data(chunk);
-        break;
-      case 'chunked':
-        if (size > 0) output.chunk(chunk);
-        if (end) output.text('0\r\n\r\n');
-        break;
-      case 'close':
-      case 'tunnel':
-        if (size > 0) output.data(chunk);
-        break;
-      default:
-        this.#framing satisfies never;
-    }
-    if (!end) output.schedule();
-    return true;
-  }
-
-  /** False when the body before them is shorter than promised. Without chunks trailers are dropped (as Envoy). */
-  trailers(trailers: Headers): boolean {
-    this.done = true;
-    if (this.#framing === 'chunked') {
-      this.#output.text(this.#enableTrailers ? lastChunk(trailers, this.#names) : '0\r\n\r\n');
-      return true;
-    }
-    return this.#framing !== 'length' || this.#remaining === 0;
+    if (end && this.framing === 'length' && length > 0) this.closes = true;
+    this.output.text(`${out}${framing}\r\n`);
+    if (!end) this.output.schedule();
   }
 }

@@ -3,7 +3,7 @@ import type { ResetReason } from '../../core/errors.ts';
 import type { Connection, ConnectionEvents } from '../../net/connection.ts';
 import type { ServerConnection, ServerConnectionEvents } from '../codec.ts';
 import type { Headers } from '../headers.ts';
-import type { ResponseHead } from '../stream.ts';
+import type { RequestHead, ResponseHead } from '../stream.ts';
 import { BodyReader, type BodySink, EMPTY } from './body-reader.ts';
 import { type HeadFault, HeadFields } from './head-fields.ts';
 import { HeadReader } from './head-reader.ts';
@@ -14,7 +14,7 @@ import { PendingBytes } from './pending-bytes.ts';
 import { headFault, matchRequestHead, parseRequestHead } from './request-head.ts';
 import { DOWNSTREAM_PROTOCOL_ERROR, DOWNSTREAM_TERMINATION, LOCAL_FRAMING_ERROR } from './reset-reasons.ts';
 import { ResponseWriter } from './response-writer.ts';
-import { H1ServerStream, type ServerStreamOwner } from './server-stream.ts';
+import { H1Stream, type ResponseSender, SILENT } from './stream.ts';
 
 /** What the next bytes from the client are. */
 type Phase =
@@ -39,7 +39,7 @@ export function createH1Server(
 }
 
 /** One state machine over both directions of a connection. */
-class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner, BodySink, OutputOwner {
+class H1Server implements ServerConnection, ConnectionEvents, ResponseSender, BodySink, OutputOwner {
   readonly connection: Connection;
   readonly #options: H1ServerOptions;
   readonly #events: ServerConnectionEvents;
@@ -49,7 +49,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   readonly #fields: HeadFields;
   readonly #body: BodyReader;
   #phase: Phase;
-  #stream: H1ServerStream | null;
+  #stream: H1Stream<ResponseHead, RequestHead> | null;
   #requestDone: boolean;
   /** The connection ends with the current response. */
   #closing: boolean;
@@ -216,7 +216,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     const keepAlive = !fields.close && (!http10 || fields.keepAlive);
     this.#writer.start(head, http10, keepAlive);
     this.#tunnel = head.upgrade !== '' || head.method === 'CONNECT';
-    const stream = new H1ServerStream(this);
+    const stream = new H1Stream<ResponseHead, RequestHead>(this, SILENT);
     this.#stream = stream;
     this.#served = true;
     if (this.#tunnel) this.#phase = 'tunnel-wait';
@@ -267,7 +267,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     if (stream === null) {
       this.#writer.startRefusal();
       this.#tunnel = false;
-      stream = new H1ServerStream(this);
+      stream = new H1Stream<ResponseHead, RequestHead>(this, SILENT);
       this.#stream = stream;
       this.#events.onStream(stream);
     }
@@ -291,7 +291,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
 
   // Response side.
 
-  respondHead(head: ResponseHead, end: boolean): void {
+  sendHead(head: ResponseHead, end: boolean): void {
     const writer = this.#writer;
     if (writer.begun) return;
     if (head.status < 200 && head.status !== 101) {
@@ -301,7 +301,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     if (this.#tunnel && writer.opensTunnel(head)) {
       writer.tunnelHead(head);
       process.nextTick(openTunnel, this);
-      if (end) this.respondData(EMPTY, true);
+      if (end) this.sendData(EMPTY, true);
       return;
     }
     // As Envoy: who is answered before the request is complete may never complete it. A refused tunnel leaves
@@ -310,7 +310,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     if (end) this.#endResponse();
   }
 
-  respondData(chunk: Buffer, end: boolean): void {
+  sendData(chunk: Buffer, end: boolean): void {
     if (this.#writer.done || !this.#writer.begun) return;
     if (!this.#writer.data(chunk, end)) {
       this.#abort(LOCAL_FRAMING_ERROR, true);
@@ -319,7 +319,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
     if (end) this.#endResponse();
   }
 
-  respondTrailers(trailers: Headers): void {
+  sendTrailers(trailers: Headers): void {
     if (this.#writer.done || !this.#writer.begun) return;
     if (this.#writer.trailers(trailers)) this.#endResponse();
     else this.#abort(LOCAL_FRAMING_ERROR, true);
@@ -380,7 +380,7 @@ class H1Server implements ServerConnection, ConnectionEvents, ServerStreamOwner,
   }
 
   /** Ends the relation to the current stream and takes back its pauses. */
-  #detach(): H1ServerStream | null {
+  #detach(): H1Stream<ResponseHead, RequestHead> | null {
     const stream = this.#stream;
     if (stream === null) return null;
     this.#stream = null;

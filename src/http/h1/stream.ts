@@ -1,19 +1,22 @@
 import type { ResetReason } from '../../core/errors.ts';
 import type { Connection } from '../../net/connection.ts';
 import type { Headers } from '../headers.ts';
-import type { RequestHead, ResponseHead, ServerStream, StreamEvents } from '../stream.ts';
+import type { RequestHead, ResponseHead, StreamEvents } from '../stream.ts';
 
 /** What a stream asks of its connection; only the connection's current stream is heard. */
-export interface ServerStreamOwner {
+export interface H1StreamOwner<Out> {
   readonly connection: Connection;
-  respondHead(head: ResponseHead, end: boolean): void;
-  respondData(chunk: Buffer, end: boolean): void;
-  respondTrailers(trailers: Headers): void;
+  sendHead(head: Out, end: boolean): void;
+  sendData(chunk: Buffer, end: boolean): void;
+  sendTrailers(trailers: Headers): void;
   resetStream(reason: ResetReason): void;
 }
 
+export type RequestSender = H1StreamOwner<RequestHead>;
+export type ResponseSender = H1StreamOwner<ResponseHead>;
+
 /** Stands in before the owner set its events and after the end. */
-const SILENT: StreamEvents<unknown> = {
+export const SILENT: StreamEvents<unknown> = {
   onHead() {},
   onData() {},
   onTrailers() {},
@@ -21,32 +24,35 @@ const SILENT: StreamEvents<unknown> = {
   onBlocked() {},
 };
 
-/** One request and its response. A new object each time: a stale reference must not reach the next exchange. */
-export class H1ServerStream implements ServerStream {
-  events: StreamEvents<RequestHead>;
+/**
+ * One exchange, seen from the side that sends `Out` heads and receives `In` heads. A new object each time: a stale
+ * reference must not reach the next exchange.
+ */
+export class H1Stream<Out, In> {
+  events: StreamEvents<In>;
   /** The connection while the exchange runs. */
-  owner: ServerStreamOwner | null;
+  owner: H1StreamOwner<Out> | null;
   /** Pauses that were not taken back. */
   pauses: number;
   blocked: boolean;
 
-  constructor(owner: ServerStreamOwner) {
-    this.events = SILENT;
+  constructor(owner: H1StreamOwner<Out>, events: StreamEvents<In>) {
+    this.events = events;
     this.owner = owner;
     this.pauses = 0;
     this.blocked = false;
   }
 
-  sendHead(head: ResponseHead, end: boolean): void {
-    this.owner?.respondHead(head, end);
+  sendHead(head: Out, end: boolean): void {
+    this.owner?.sendHead(head, end);
   }
 
   sendData(chunk: Buffer, end: boolean): void {
-    this.owner?.respondData(chunk, end);
+    this.owner?.sendData(chunk, end);
   }
 
   sendTrailers(trailers: Headers): void {
-    this.owner?.respondTrailers(trailers);
+    this.owner?.sendTrailers(trailers);
   }
 
   reset(reason: ResetReason): void {
