@@ -7,14 +7,16 @@ import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { Script } from 'node:vm';
 import { build } from 'esbuild';
+import { runAsset } from '../src/control/spawn-worker.ts';
 import { common, entries } from './build-dist.ts';
+import { wrap } from './code-cache.ts';
 import { portableNode } from './portable-node.ts';
 
 const root = join(import.meta.dirname, '..');
 const staging = join(root, '.cache', `executable-${process.pid}`);
 const output = join(root, 'dist', 'inox');
 
-const THREADS = ['worker', 'xds', 'dns'] as const;
+const PROGRAMS = ['inox', 'worker', 'xds', 'dns'] as const;
 
 mkdirSync(staging, { recursive: true });
 mkdirSync(join(root, 'dist'), { recursive: true });
@@ -29,15 +31,19 @@ try {
     // Only spawn-worker.ts and the reader of Envoy's messages look where they are, and neither when inside.
     logOverride: { 'empty-import-meta': 'silent' },
   });
-  for (const program of THREADS) prepareThread(program);
+  for (const program of PROGRAMS) prepare(program);
+  const warmed = spawnSync(process.execPath, [join(import.meta.dirname, 'code-cache.ts'), staging], {
+    encoding: 'utf8',
+  });
+  if (warmed.status !== 0) throw new Error(`no code caches:\n${warmed.stderr}`);
+  writeFileSync(join(staging, 'main.cjs'), runAsset('inox'));
   const node = join(staging, 'node');
   writeFileSync(node, portableNode(readFileSync(process.execPath)), { mode: 0o755 });
   const config = join(staging, 'executable.json');
   writeFileSync(
     config,
     JSON.stringify({
-      main: join(staging, 'inox.cjs'),
-      useCodeCache: true,
+      main: join(staging, 'main.cjs'),
       executable: node,
       output,
       disableExperimentalSEAWarning: true,
@@ -46,7 +52,7 @@ try {
       execArgvExtension: 'env',
       assets: {
         ...Object.fromEntries(
-          THREADS.flatMap((program) =>
+          PROGRAMS.flatMap((program) =>
             ['cjs', 'cache'].map((type) => [`${program}.${type}`, join(staging, `${program}.${type}`)]),
           ),
         ),
@@ -61,10 +67,10 @@ try {
   rmSync(staging, { recursive: true, force: true });
 }
 
-/** Puts a thread's program into a function, and V8's code cache for it beside it; see src/control/spawn-worker.ts. */
-function prepareThread(program: (typeof THREADS)[number]): void {
+/** Puts a program into a function, and beside it V8's code cache of one that was not run yet. */
+function prepare(program: (typeof PROGRAMS)[number]): void {
   const file = join(staging, `${program}.cjs`);
-  const source = `(function(exports,require,module){${readFileSync(file, 'utf8')}\n})`;
+  const source = wrap(readFileSync(file, 'utf8'));
   writeFileSync(file, source);
   const cache = new Script(source, { filename: `${program}.cjs` }).createCachedData();
   writeFileSync(join(staging, `${program}.cache`), cache);

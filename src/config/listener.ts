@@ -59,7 +59,7 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
   const address = listenAddress(config.address);
   const prefix = listenerStatPrefix(config);
   const stats = new HeldStats(base.stats);
-  const listenerScope = new HeldStats(stats.scope('listener', prefix, { envoy_listener_address: prefix }));
+  const listenerScope = stats.scope('listener', prefix, { envoy_listener_address: prefix });
   const name = config.name ?? formatAddress(address);
   const lives: ChainLife[] = [];
   let limits = 0;
@@ -71,7 +71,7 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
     drainDecision: compileDrainDecision(config, base),
     nextConnectionCount: () => base.sharedCount(filterCount(config.name ?? '', limits++)),
   };
-  const plan = compileOrLetGo(() => compileAccept(config, ctx, lives), [listenerScope, stats], lives);
+  const plan = compileOrLetGo(() => compileAccept(config, ctx, lives), stats, lives);
   return {
     name,
     address,
@@ -93,25 +93,22 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
 /** The statistics go with the last filter chain, or at once when nothing comes of the listener. */
 function compileOrLetGo(
   compile: () => AcceptPlan,
-  held: readonly HeldStats[],
+  stats: HeldStats,
   lives: readonly ChainLife[],
 ): AcceptPlan {
-  const letGo = (): void => {
-    for (const stats of held) stats.letGo();
-  };
   try {
     const plan = compile();
     let left = lives.length;
     for (const life of lives) {
       life.scope.own(() => {
         left--;
-        if (left === 0) letGo();
+        if (left === 0) stats.letGo();
       });
     }
     return plan;
   } catch (error) {
     for (const life of lives) life.scope.close();
-    letGo();
+    stats.letGo();
     throw error;
   }
 }

@@ -6,15 +6,17 @@ import { Worker, type WorkerOptions } from 'node:worker_threads';
  * the program itself to `eval` would have Node look for TypeScript and for modules in it, and V8 compile it, in each thread
  * (together 80 ms of CPU time).
  */
-const RUN_ASSET = `
+export function runAsset(program: string): string {
+  return `
 const { getAsset, getRawAsset } = require('node:sea');
 const { constants, Script } = require('node:vm');
-const name = PROGRAM;
+const name = '${program}';
 new Script(getAsset(name + '.cjs', 'utf8'), {
   filename: name + '.cjs',
   cachedData: new Uint8Array(getRawAsset(name + '.cache')),
   importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 }).runInThisContext()(exports, require, module);`;
+}
 
 /**
  * Starts the program of a thread, `src/worker/main.ts` and the like, wherever its code is: in a checkout,
@@ -22,7 +24,7 @@ new Script(getAsset(name + '.cjs', 'utf8'), {
  * top-level await.
  */
 export function spawnThread(program: 'worker' | 'xds' | 'dns', options: WorkerOptions): Worker {
-  if (isSea()) return new Worker(RUN_ASSET.replace('PROGRAM', `'${program}'`), { ...options, eval: true });
+  if (isSea()) return new Worker(runAsset(program), { ...options, eval: true });
   const path = import.meta.url.endsWith('.ts') ? `../${program}/main.ts` : `./${program}.mjs`;
   return new Worker(new URL(path, import.meta.url), options);
 }

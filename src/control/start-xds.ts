@@ -43,6 +43,6 @@ export function startXds(
       },
     },
   );
-  xds.start(options.preparedXds);
+  xds.start();
   return xds;
 }

@@ -62,10 +62,7 @@ export async function applyUpdate(
     }
     await slices.breathe();
   }
-  for (const name of update.removedListeners ?? []) {
-    listeners.remove(name);
-    plane.memory.forgetListener(name);
-  }
+  for (const name of update.removedListeners ?? []) listeners.remove(name);
   for (const name of update.removedRoutes ?? []) guard(() => resources.routes.remove(name));
   for (const name of update.removedClusters ?? []) {
     resources.removeCluster(name);
