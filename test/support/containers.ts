@@ -107,7 +107,11 @@ export class Container {
   }
 
   kill(signal: NodeJS.Signals): void {
-    process.kill(this.pid, signal);
+    try {
+      process.kill(this.pid, signal);
+    } catch {
+      // It has just ended.
+    }
   }
 
   /** Runs another program in it, as its user; returns its exit code. */

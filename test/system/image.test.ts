@@ -136,6 +136,22 @@ t.test('as process 1 it ends at the second SIGTERM, whatever is under way', asyn
   t.equal(await hanging, '000', 'cut');
 });
 
+t.test('as process 1 it ends at a SIGTERM that comes while it starts', async (t) => {
+  const network = pod(t, 'image');
+  const proxy = await start(t, network, config.Cmd);
+  let ended = false;
+  proxy.exit.then(() => {
+    ended = true;
+  });
+  // The kernel keeps from process 1 what it does not handle: in its first moments nothing comes of it.
+  while (!ended) {
+    proxy.kill('SIGTERM');
+    await sleep(10);
+  }
+  t.same(await proxy.exit, [0, null]);
+  t.notMatch(proxy.said, 'started');
+});
+
 t.test('init container, sidecar and application of a pod', async (t) => {
   const network = pod(t, 'image');
   for (const backend of ['iptables-nft', 'iptables-legacy']) {
