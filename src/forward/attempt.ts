@@ -70,6 +70,8 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
   #sentMs: number;
   /** The host was told already, of a timeout. */
   #judged: boolean;
+  /** Its head was counted as a success, which gRPC may take back. */
+  #succeeded: boolean;
   #blocked: boolean;
   /** The stream is one of HTTP/2: as in Envoy only those count when we reset them. */
   #http2: boolean;
@@ -94,6 +96,7 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     this.#startMs = 0;
     this.#sentMs = 0;
     this.#judged = false;
+    this.#succeeded = false;
     this.#blocked = false;
     this.#http2 = false;
     this.#ended = false;
@@ -253,30 +256,46 @@ export class HttpAttempt implements PoolRequest, StreamEvents<ResponseHead>, Att
     this.#ended = end;
     this.#timers?.endPerTry();
     const status = end ? statusOf(head, x.request) : head.status;
-    if (!this.#judged) this.host.onResponse(status, nowMs - this.#sentMs);
+    if (!this.#judged) {
+      this.host.onResponse(status, nowMs - this.#sentMs);
+      this.#succeeded = status < 500 && !end;
+    }
     if (this.host.check !== null) this.host.check.onResponse(head.headers);
     this.#owner.onAttemptHead(this, head, end);
   }
 
   onData(chunk: Buffer, end: boolean): void {
     this.#timers?.touch();
-    if (end) this.#owner.onAttemptEnd(this);
+    if (end) {
+      if (this.#http2) this.#failLate();
+      this.#owner.onAttemptEnd(this);
+    }
     this.#owner.x.sendData(chunk, end);
   }
 
   onTrailers(trailers: Headers): void {
+    const grpc = readGrpcStatus(trailers);
+    if (grpc > 0 && grpcToHttp(grpc) >= 500) this.#failLate();
+    this.#succeeded = false;
     this.#owner.onAttemptEnd(this);
     this.#owner.x.sendTrailers(trailers);
   }
 
   onReset(reason: ResetReason): void {
     if (this.#phase === 'done') return;
+    if (this.answered) this.#failLate();
     this.#close();
     const { kind } = reason;
     if (kind === 'remote-reset' && !reason.retrySafe) this.#stats.rqRxReset.inc();
     else if (this.#http2 && (kind === 'protocol-error' || kind === 'local-reset'))
       this.#stats.rqTxReset.inc();
     this.#owner.onAttemptFailure(this, reason);
+  }
+
+  /** gRPC says in its trailers how it went: without them, or with bad news in them, the head was no success. */
+  #failLate(): void {
+    if (this.#succeeded && isGrpc(this.#owner.x.request.headers)) this.host.onLateFailure();
+    this.#succeeded = false;
   }
 
   /** Tells the host of a stream that broke before its answer. */

@@ -191,6 +191,12 @@ export class Host {
     }
   }
 
+  /** What had been counted as a success ended as none: a gRPC status in the trailers, or no trailers at all. */
+  onLateFailure(): void {
+    this.stats.rqSuccess--;
+    this.stats.rqError++;
+  }
+
   /** The request was reset by the upstream (or never got through) `elapsedMs` after it was given to the host. */
   onFailure(elapsedMs: number): void {
     this.monitor?.onLocalFailure(503);

@@ -47,12 +47,13 @@ function takeHost({ address, locality, priority }: Host, stats: HostStats): Host
   stats.told ??= { issued: 0, succeeded: 0, failed: 0 };
   const { told } = stats;
   const issued = stats.rqTotal - told.issued;
-  const succeeded = stats.rqSuccess - told.succeeded;
+  // A success that was told may turn out to be none: the next ones make up for it.
+  const succeeded = Math.max(0, stats.rqSuccess - told.succeeded);
   const failed = stats.rqError - told.failed;
   const active = stats.rqActive;
   if (issued === 0 && succeeded === 0 && failed === 0 && active === 0) return null;
   told.issued = stats.rqTotal;
-  told.succeeded = stats.rqSuccess;
+  told.succeeded += succeeded;
   told.failed = stats.rqError;
   return { address, ...locality, priority, issued, succeeded, failed, active };
 }

@@ -6,6 +6,12 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
+import {
+  connect,
+  createServer as createHttp2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,7 +63,11 @@ const listener = (port: number) => ({
             route_config: {
               validate_clusters: false,
               virtual_hosts: [
-                { name: 'v', domains: ['*'], routes: [route('/full', 'full'), route('/', 'web')] },
+                {
+                  name: 'v',
+                  domains: ['*'],
+                  routes: [route('/full', 'full'), route('/grpc', 'grpc'), route('/', 'web')],
+                },
               ],
             },
             http_filters: [
@@ -100,6 +110,45 @@ class Backend {
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }
+}
+
+/** A gRPC server whose answers begin well; returns its port. The path says how they end. */
+async function startGrpc(test: TestOwner): Promise<number> {
+  const server = createHttp2Server();
+  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    const path = `${headers[':path']}`;
+    stream.on('error', () => {});
+    stream.respond(
+      { ':status': 200, 'content-type': 'application/grpc' },
+      { waitForTrailers: path !== '/grpc/cut' },
+    );
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': path.slice('/grpc/'.length) }));
+    if (path === '/grpc/reset') stream.write('x', () => stream.close(2));
+    else stream.end('x');
+  });
+  server.on('session', (session) => test.teardown(() => session.destroy()));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  test.teardown(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+/** Calls each path, one after the other, whatever comes of it. */
+async function callGrpc(port: number, paths: readonly string[]): Promise<void> {
+  const session = connect(`http://127.0.0.1:${port}`);
+  session.on('error', () => {});
+  for (const path of paths) {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    stream.on('error', () => {});
+    stream.end('x');
+    stream.resume();
+    await new Promise<void>((resolve) => stream.on('close', resolve));
+  }
+  session.destroy();
 }
 
 async function start(test: TestOwner, kind: Kind, more: object, port: number): Promise<ProxyProcess> {
@@ -151,6 +200,7 @@ async function loadReports(test: TestOwner, kind: Kind): Promise<Json> {
         cluster('server', server.port, { typed_extension_protocol_options: HTTP2 }),
         cluster('web', backend.port, {}, locality),
         cluster('full', backend.port, limits),
+        cluster('grpc', await startGrpc(test), { typed_extension_protocol_options: HTTP2 }),
       ],
     },
   };
@@ -159,13 +209,19 @@ async function loadReports(test: TestOwner, kind: Kind): Promise<Json> {
     (await fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: 'close' } })).status;
   const stream = await server.next();
   const first = Object.keys(await stream.next());
-  stream.send({ clusters: ['web', 'full', 'absent'], loadReportingInterval: '0.2s' });
+  stream.send({ clusters: ['web', 'full', 'grpc', 'absent'], loadReportingInterval: '0.2s' });
   const begun = listOf((await stream.next()).cluster_stats).map((one) => Object.keys(one).join());
   const statuses: number[] = [];
   for (const path of ['/', '/bad', '/', '/full', '/']) statuses.push(await ask(path));
   const web = await gather(stream, 'web', ({ issued }) => issued === 4);
   await ask('/full');
   const full = await gather(stream, 'full', ({ dropped }) => countOf(dropped) >= 1);
+  await callGrpc(port, ['/grpc/0', '/grpc/5', '/grpc/13', '/grpc/14', '/grpc/cut', '/grpc/reset']);
+  const grpc = await gather(
+    stream,
+    'grpc',
+    ({ succeeded, failed }) => countOf(succeeded) + countOf(failed) === 6,
+  );
   const held = ask('/held');
   await until('the held request', async () => backend.held.length === 1 || undefined);
   await gather(stream, 'web', ({ issued }) => issued === 1);
@@ -173,7 +229,7 @@ async function loadReports(test: TestOwner, kind: Kind): Promise<Json> {
   for (const response of backend.held.splice(0)) response.end();
   await held;
   stream.send({ sendAllClusters: true, reportEndpointGranularity: true, loadReportingInterval: '0.2s' });
-  const all = await stream.until((report) => listOf(report.cluster_stats).length === 3);
+  const all = await stream.until((report) => listOf(report.cluster_stats).length === 4);
   await ask('/');
   const single = await stream.until((report) =>
     JSON.stringify(report).includes(
@@ -197,6 +253,7 @@ async function loadReports(test: TestOwner, kind: Kind): Promise<Json> {
     statuses,
     web,
     full,
+    grpc,
     running: listOf(running?.upstream_locality_stats),
     all: listOf(all.cluster_stats)
       .map((one) => one.cluster_name)
@@ -394,7 +451,8 @@ beside('load reports', loadReports, {
   statuses: [200, 500, 200, 503, 200],
   web: { issued: 4, succeeded: 3, failed: 1 },
   running: [{ total_requests_in_progress: '1' }],
-  all: ['full', 'server', 'web'],
+  all: ['full', 'grpc', 'server', 'web'],
+  grpc: { issued: 6, succeeded: 2, failed: 4 },
   counters: { requests: 2, errors: 1, retries: 1 },
 });
 beside('health checks for a management server', healthReports, {

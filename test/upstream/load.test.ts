@@ -85,4 +85,16 @@ static_resources:
     { name: 'web', dropped: 0, hosts: [{ ...host, succeeded: 1 }] },
   ]);
   t.same(await takeLoads(plane.plane, null), []);
+
+  // As of gRPC, whose trailers say that a call failed after its success was told.
+  const [of] = plane.plane.clusters.get('web')?.hosts.value?.hosts ?? [];
+  of?.onLateFailure();
+  t.same(await takeLoads(plane.plane, null), [{ name: 'web', dropped: 0, hosts: [{ ...host, failed: 1 }] }]);
+  t.equal(await ask('/'), 200);
+  t.equal(await ask('/'), 200);
+  t.same(
+    await takeLoads(plane.plane, null),
+    [{ name: 'web', dropped: 0, hosts: [{ ...host, issued: 2, succeeded: 1 }] }],
+    'a success that was told and is none is made up for by the next',
+  );
 });
