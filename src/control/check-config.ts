@@ -8,6 +8,7 @@ import { createRandom } from '../core/random.ts';
 import type { LoadedConfig } from '../proto/bootstrap.ts';
 import { StatStore } from '../stats/store.ts';
 import { createDataPlane } from '../worker/data-plane.ts';
+import { checkServices } from '../xds/check-services.ts';
 import { nodeIdentity } from './node-identity.ts';
 
 /**
@@ -19,6 +20,7 @@ export function checkConfig(config: LoadedConfig): void {
   try {
     at('overload_manager', () => compileOverload(bootstrap.overloadManager ?? {}));
     compileOutlierLogPath(bootstrap);
+    checkServices(bootstrap);
     createDataPlane(
       {
         clusters: bootstrap.staticResources?.clusters ?? [],

@@ -5,6 +5,7 @@ import { ConfigError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { XdsStream } from '../../core/xds-protocol.ts';
 import type { StatScope } from '../../stats/scope.ts';
+import { checkTransport } from '../check-services.ts';
 import { STREAM_BACKOFF } from './backoff.ts';
 import { createChannel, type GrpcChannel } from './channel.ts';
 import { createClusterDialer, findServer } from './cluster-dialer.ts';
@@ -268,13 +269,4 @@ class SourcePerType implements DiscoverySource {
 
 function ignore(): void {
   // Nobody asks.
-}
-
-function checkTransport({ transportApiVersion }: ApiConfigSource): void {
-  if (transportApiVersion === 'V3') return;
-  const found = transportApiVersion ?? 'AUTO';
-  throw ConfigError.at(
-    'transport_api_version',
-    `V3 is the only version of xDS that is spoken, found ${found}`,
-  );
 }
