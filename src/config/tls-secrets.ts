@@ -31,6 +31,11 @@ export class SecretStore {
     this.cell(key).value = secret;
   }
 
+  /** Nobody will ask for it; who holds its cell, as a connection that drains may, keeps it. */
+  remove(key: string): void {
+    this.#cells.delete(key);
+  }
+
   /** What is there, by key: for a thread that starts. */
   snapshot(): Record<string, Secret> {
     const secrets: Record<string, Secret> = {};

@@ -46,7 +46,11 @@ export function createLiveConfig(
     setRuntime: (values) => {
       control.runtime = values;
     },
-    update: (update) => control.supervisor.update(update),
+    update: async (update) => {
+      const outcome = await control.supervisor.update(update);
+      for (const key of update.removedSecrets ?? []) secrets.remove(key);
+      return outcome;
+    },
     broadcastHosts: (cluster, hosts) => {
       control.supervisor.broadcast({ type: 'hosts', cluster, hosts });
       if (!log.enabled('debug')) return;

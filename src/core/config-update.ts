@@ -25,6 +25,8 @@ export interface ConfigUpdate {
   readonly removedListeners?: readonly string[];
   readonly removedRoutes?: readonly string[];
   readonly removedClusters?: readonly string[];
+  /** Keys of TLS secrets that nothing names any more. */
+  readonly removedSecrets?: readonly string[];
 }
 
 /** What could not be had of an update; the rest is in force in every worker. */

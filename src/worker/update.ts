@@ -63,6 +63,7 @@ export async function applyUpdate(
     await slices.breathe();
   }
   for (const name of update.removedListeners ?? []) listeners.remove(name);
+  for (const key of update.removedSecrets ?? []) plane.secrets.remove(key);
   for (const name of update.removedRoutes ?? []) guard(() => resources.routes.remove(name));
   for (const name of update.removedClusters ?? []) {
     resources.removeCluster(name);

@@ -19,6 +19,7 @@ interface Pending {
   readonly removedListeners: Set<string>;
   removedRoutes: Set<string>;
   removedClusters: Set<string>;
+  removedSecrets: Set<string>;
 }
 
 /**
@@ -80,7 +81,15 @@ export class Publisher {
   }
 
   secret(key: string, secret: object): void {
-    this.#next().secrets.set(key, secret);
+    const next = this.#next();
+    next.removedSecrets.delete(key);
+    next.secrets.set(key, secret);
+  }
+
+  removeSecret(key: string): void {
+    const next = this.#next();
+    next.secrets.delete(key);
+    next.removedSecrets.add(key);
   }
 
   cluster(config: Named, assignment: object | null): void {
@@ -221,6 +230,8 @@ export class Publisher {
       later.removedClusters = ready.removedClusters;
       ready.removedRoutes = new Set();
       ready.removedClusters = new Set();
+      later.removedSecrets = ready.removedSecrets;
+      ready.removedSecrets = new Set();
     }
     for (const name of ready.routes.keys()) this.#routes.add(name);
     for (const name of ready.removedRoutes) this.#routes.delete(name);
@@ -240,6 +251,7 @@ function nothing(): Pending {
     removedListeners: new Set(),
     removedRoutes: new Set(),
     removedClusters: new Set(),
+    removedSecrets: new Set(),
   };
 }
 
@@ -282,6 +294,7 @@ function* toUpdates(pending: Pending): Generator<ConfigUpdate> {
     ...some('removedListeners', [...pending.removedListeners]),
     ...some('removedRoutes', [...pending.removedRoutes]),
     ...some('removedClusters', [...pending.removedClusters]),
+    ...some('removedSecrets', [...pending.removedSecrets]),
   };
   if (Object.keys(last).length > 0) yield last;
 }

@@ -10,6 +10,8 @@ export class Secrets {
   readonly #hub: ResourceHub<Secret>;
   readonly #publisher: Publisher;
   readonly #published = new Map<string, Uint8Array>();
+  /** How many contexts name a key. */
+  readonly #users = new Map<string, number>();
 
   constructor(hub: ResourceHub<Secret>, publisher: Publisher) {
     this.#hub = hub;
@@ -26,7 +28,8 @@ export class Secrets {
     if (sdsConfig === undefined) return () => {};
     const key = secretKey(config, 'sds_secret_config');
     const ready = warming.need(`shared target SdsApi ${name}`);
-    return this.#hub.watch(sdsConfig, name, {
+    this.#users.set(key, (this.#users.get(key) ?? 0) + 1);
+    const unwatch = this.#hub.watch(sdsConfig, name, {
       onResource: (held) => {
         if (held !== null && this.#published.get(key) !== held.bytes) {
           this.#published.set(key, held.bytes);
@@ -35,5 +38,20 @@ export class Secrets {
         ready();
       },
     });
+    let watching = true;
+    return () => {
+      if (!watching) return;
+      watching = false;
+      unwatch();
+      this.#users.set(key, (this.#users.get(key) ?? 1) - 1);
+      // Whoever takes over comes within the turn.
+      queueMicrotask(() => this.#forget(key));
+    };
+  }
+
+  #forget(key: string): void {
+    if (this.#users.get(key) !== 0) return;
+    this.#users.delete(key);
+    if (this.#published.delete(key)) this.#publisher.removeSecret(key);
   }
 }

@@ -371,37 +371,55 @@ t.test('runtime layers come first, and later layers win', async (t) => {
   t.same(server.asked(TYPES.cluster), ['*']);
 });
 
-t.test('secrets are fetched before a listener serves', async (t) => {
-  const { server, steps, settle } = createModel();
-  await server.send([fixed('a')]);
-  await settle();
-  const raw = rawResource(TYPES.listener, {
-    name: 'l',
-    address: { socketAddress: { address: '127.0.0.1', portValue: 1 } },
-    filterChains: [
-      {
-        filters: [],
-        transportSocket: {
-          name: 'tls',
-          typedConfig: {
-            '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
-            commonTlsContext: { tlsCertificateSdsSecretConfigs: [{ name: 'leaf', sdsConfig: ADS }] },
-          },
+const LISTENER_WITH_SECRET = {
+  name: 'l',
+  address: { socketAddress: { address: '127.0.0.1', portValue: 1 } },
+  filterChains: [
+    {
+      filters: [],
+      transportSocket: {
+        name: 'tls',
+        typedConfig: {
+          '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+          commonTlsContext: { tlsCertificateSdsSecretConfigs: [{ name: 'leaf', sdsConfig: ADS }] },
         },
       },
-    ],
-  });
-  t.same(await server.send([raw]), []);
-  await settle();
-  t.same(server.asked(TYPES.secret), ['leaf']);
-  t.equal(steps.at(-1)?.listeners, undefined);
-  await server.send([
-    rawResource(TYPES.secret, { name: 'leaf', tlsCertificate: { certificateChain: { inlineString: 'x' } } }),
-  ]);
-  await settle();
-  t.equal(steps.at(-2)?.secrets?.length, 1);
-  t.same(names(steps.at(-1)?.listeners), ['l']);
-});
+    },
+  ],
+};
+
+t.test(
+  'secrets are fetched before a listener serves, and given up with the last one that names them',
+  async (t) => {
+    const { server, steps, settle } = createModel();
+    await server.send([fixed('a')]);
+    await settle();
+    const raw = rawResource(TYPES.listener, LISTENER_WITH_SECRET);
+    t.same(await server.send([raw]), []);
+    await settle();
+    t.same(server.asked(TYPES.secret), ['leaf']);
+    t.equal(steps.at(-1)?.listeners, undefined);
+    await server.send([
+      rawResource(TYPES.secret, {
+        name: 'leaf',
+        tlsCertificate: { certificateChain: { inlineString: 'x' } },
+      }),
+    ]);
+    await settle();
+    t.equal(steps.at(-2)?.secrets?.length, 1);
+    t.same(names(steps.at(-1)?.listeners), ['l']);
+
+    await server.send([rawResource(TYPES.listener, { ...LISTENER_WITH_SECRET, name: 'm' })]);
+    await settle();
+    await server.send([], ['l'], TYPES.listener);
+    await settle();
+    t.equal(steps.at(-1)?.removedSecrets, undefined, 'somebody else names it');
+    await server.send([], ['m'], TYPES.listener);
+    await settle();
+    t.same(steps.at(-1)?.removedSecrets, ['{"ads":{}}#leaf']);
+    t.same(server.asked(TYPES.secret), []);
+  },
+);
 
 t.test('what is known is told: active, warming, refused', async (t) => {
   const { server, model, settle } = createModel();
