@@ -64,6 +64,8 @@ export class LoadReports {
   readonly #responses: Counter;
   readonly #tracked = new Map<string, Tracked>();
   #wanted: Wanted | null = null;
+  /** What the server said, and nobody has looked at yet. */
+  #next: Wanted | null = null;
   #names: readonly string[] | null = [];
   #collecting: Collecting | null = null;
   #lastId = 0;
@@ -91,8 +93,9 @@ export class LoadReports {
       onOpen: () => this.#enqueue(() => this.#report()),
       onMessage: (message) => {
         requests.inc();
-        // Read as the descriptors say.
-        this.#enqueue(() => this.#begin(message as Wanted));
+        // Of several that come at once the newest counts; read as the descriptors say.
+        if (this.#next === null) this.#enqueue(() => this.#begin());
+        this.#next = message as Wanted;
       },
       onEnd: (clean) => {
         if (!clean) errors.inc();
@@ -140,7 +143,10 @@ export class LoadReports {
   }
 
   /** The server says what it wants. What is tracked already goes on; the load of new clusters counts from now. */
-  async #begin(wanted: Wanted): Promise<void> {
+  async #begin(): Promise<void> {
+    const wanted = this.#next;
+    this.#next = null;
+    if (wanted === null) return;
     this.#wanted = wanted;
     this.#names = wanted.sendAllClusters ? null : [...new Set(wanted.clusters.slice(0, MAX_NAMES))];
     this.#track((await this.#collect()) ?? []);

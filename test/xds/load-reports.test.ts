@@ -29,7 +29,7 @@ const host = (port: number, more: Partial<HostLoad> = {}): HostLoad => ({
 });
 
 /** Reports of two workers whose loads a test sets; each is handed out once, as workers do. */
-async function setUp(test: TestOwner) {
+async function setUp(test: TestOwner, answerMs = 0) {
   const server = await new ReportServer().listen();
   const client = openClient({ staticResources: { clusters: [serverCluster([`127.0.0.1:${server.port}`])] } });
   let clusters: LoadedCluster[] = [
@@ -49,10 +49,14 @@ async function setUp(test: TestOwner) {
     patienceMs: 100,
     take: (id, names) => {
       asked.push(names);
-      const there = clusters.filter(({ name }) => names === null || names.includes(name));
-      reports.onClusters(id, 2, there);
-      reports.onLoads(id, loads[0].splice(0));
-      if (!silent) reports.onLoads(id, loads[1].splice(0));
+      const answer = (): void => {
+        const there = clusters.filter(({ name }) => names === null || names.includes(name));
+        reports.onClusters(id, 2, there);
+        reports.onLoads(id, loads[0].splice(0));
+        if (!silent) reports.onLoads(id, loads[1].splice(0));
+      };
+      if (answerMs === 0) answer();
+      else setTimeout(answer, answerMs);
     },
   });
   test.teardown(() => {
@@ -232,6 +236,18 @@ t.test('a server that asks for no pause gets a tenth of a second', async (t) => 
   for (let i = 0; i < 3; i++) for (const interval of intervalsOf(await stream.next())) t.ok(interval > 0.09);
   stream.send({ clusters: ['a'] });
   for (const interval of intervalsOf(await stream.next())) t.ok(interval > 0.09);
+});
+
+t.test('of many wishes at once the newest counts', async (t) => {
+  const { server, client, asked } = await setUp(t, 50);
+  const stream = await server.next();
+  await stream.next();
+  for (let i = 0; i < 50; i++) stream.send({ clusters: [`c${i}`], loadReportingInterval: '600s' });
+  stream.send({ clusters: ['b'], loadReportingInterval: '0.1s' });
+  const report = await stream.next();
+  t.same(statsOf(report), [{ cluster_name: 'b', cluster_service_name: 'service-b' }]);
+  t.equal(client.stats.get('load_reporter.requests'), 51);
+  t.ok(asked.length < 50, `workers were asked ${asked.length} times`);
 });
 
 t.test('what cannot be done is said with the path of the field', async (t) => {
