@@ -160,7 +160,7 @@ async function start(test: TestOwner, kind: Kind, more: object, port: number): P
     await proxy.running.stop();
     rmSync(folder, { recursive: true, force: true });
   });
-  await proxy.ready();
+  await proxy.ready(60_000);
   await until('the listener', async () => (await fetch(`http://127.0.0.1:${port}/`)).status);
   return proxy;
 }
