@@ -59,7 +59,7 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
   const address = listenAddress(config.address);
   const prefix = listenerStatPrefix(config);
   const stats = new HeldStats(base.stats);
-  const listenerScope = stats.scope('listener', prefix, { envoy_listener_address: prefix });
+  const listenerScope = new HeldStats(stats.scope('listener', prefix, { envoy_listener_address: prefix }));
   const name = config.name ?? formatAddress(address);
   const lives: ChainLife[] = [];
   let limits = 0;
@@ -71,7 +71,7 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
     drainDecision: compileDrainDecision(config, base),
     nextConnectionCount: () => base.sharedCount(filterCount(config.name ?? '', limits++)),
   };
-  const plan = compileOrLetGo(() => compileAccept(config, ctx, lives), stats, lives);
+  const plan = compileOrLetGo(() => compileAccept(config, ctx, lives), [listenerScope, stats], lives);
   return {
     name,
     address,
@@ -93,22 +93,25 @@ export function compileListener(config: ListenerConfig, base: CompileContext): C
 /** The statistics go with the last filter chain, or at once when nothing comes of the listener. */
 function compileOrLetGo(
   compile: () => AcceptPlan,
-  stats: HeldStats,
+  held: readonly HeldStats[],
   lives: readonly ChainLife[],
 ): AcceptPlan {
+  const letGo = (): void => {
+    for (const stats of held) stats.letGo();
+  };
   try {
     const plan = compile();
     let left = lives.length;
     for (const life of lives) {
       life.scope.own(() => {
         left--;
-        if (left === 0) stats.letGo();
+        if (left === 0) letGo();
       });
     }
     return plan;
   } catch (error) {
     for (const life of lives) life.scope.close();
-    stats.letGo();
+    letGo();
     throw error;
   }
 }

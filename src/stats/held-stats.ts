@@ -10,42 +10,42 @@ import type {
 } from './scope.ts';
 
 /**
- * The root scope as one object of the configuration sees it: the scopes that it makes directly in the root are
- * retained until `letGo`. Several objects may make the same ones; stats of the root itself stay.
+ * A scope, the root perhaps, as one object of the configuration sees it: the scopes that it makes directly in it are
+ * retained until `letGo`. Several objects may make the same ones; stats of the scope itself stay.
  */
 export class HeldStats implements StatScope {
-  readonly #root: StatScope;
+  readonly #scope: StatScope;
   #held: StatScope[] = [];
 
-  constructor(root: StatScope) {
-    this.#root = root;
+  constructor(scope: StatScope) {
+    this.#scope = scope;
   }
 
   counter(name: string, tagged?: Tagged): Counter {
-    return this.#root.counter(name, tagged);
+    return this.#scope.counter(name, tagged);
   }
 
   gauge(name: string, merge?: GaugeMerge, tagged?: Tagged): Gauge {
-    return this.#root.gauge(name, merge, tagged);
+    return this.#scope.gauge(name, merge, tagged);
   }
 
   histogram(name: string, unit?: HistogramUnit, tagged?: Tagged): Histogram {
-    return this.#root.histogram(name, unit, tagged);
+    return this.#scope.histogram(name, unit, tagged);
   }
 
   scope(name: string, label?: string, tags?: StatTags): StatScope {
-    const scope = this.#root.scope(name, label, tags);
+    const scope = this.#scope.scope(name, label, tags);
     scope.retain();
     this.#held.push(scope);
     return scope;
   }
 
   retain(): void {
-    this.#root.retain();
+    this.#scope.retain();
   }
 
   release(): void {
-    this.#root.release();
+    this.#scope.release();
   }
 
   /** The object is gone. Idempotent. */

@@ -8,6 +8,7 @@ import {
   PROMOTE_RUNTIME_KEY,
   promotesLeastRequest,
 } from '../config/cluster-balancing.ts';
+import { filterCount, listenerCount } from '../config/connection-counts.ts';
 import { ExtensionRegistry, type LiveConnection } from '../config/context.ts';
 import { Demands } from '../config/demands.ts';
 import type { PackedCluster } from '../config/dormant.ts';
@@ -234,6 +235,11 @@ export class SharedMemory {
     for (const [name, memory] of Object.entries(parts.holdings ?? {})) this.holdings.set(name, memory);
     for (const [name, memory] of Object.entries(parts.counts ?? {})) this.counts.set(name, memory);
     for (const [name, hosts] of Object.entries(parts.health ?? {})) this.health.set(name, hosts);
+  }
+
+  forgetListener(name: string): void {
+    this.counts.delete(listenerCount(name));
+    for (let i = 0; this.counts.delete(filterCount(name, i)); i++);
   }
 
   forget(cluster: string): void {

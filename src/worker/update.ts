@@ -62,7 +62,10 @@ export async function applyUpdate(
     }
     await slices.breathe();
   }
-  for (const name of update.removedListeners ?? []) listeners.remove(name);
+  for (const name of update.removedListeners ?? []) {
+    listeners.remove(name);
+    plane.memory.forgetListener(name);
+  }
   for (const key of update.removedSecrets ?? []) plane.secrets.remove(key);
   for (const name of update.removedRoutes ?? []) guard(() => resources.routes.remove(name));
   for (const name of update.removedClusters ?? []) {
