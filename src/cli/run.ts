@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
+import type { Worker } from 'node:worker_threads';
 import type { DnsSettings } from '../control/dns-thread.ts';
 import { loadInChild, type ServableConfig } from '../control/load-config.ts';
 import { createLog } from '../control/log-output.ts';
@@ -73,9 +74,11 @@ export async function run(flags: RunFlags): Promise<void> {
   // Process 1 of a container is not ended by signals that it does not handle.
   for (const signal of STOP_SIGNALS) process.once(signal, stopWhileLoading);
   // What serves is read and compiled while the child works.
-  const [loaded, { ControlPlane }] = await Promise.all([
+  const lastGoodPath = flags.lastGoodConfig ?? process.env.INOX_LAST_GOOD_CONFIG ?? '';
+  const [loaded, { ControlPlane }, preparedXds] = await Promise.all([
     orProblems(async () => withNode(await loadInChild(flags), flags)),
     import('../control/serve.ts'),
+    lastGoodPath === '' ? undefined : prepareXds(),
   ]);
   if (loaded === undefined) return;
   const dns = await orProblems(() => ({ settings: dnsSettings(flags, process.env, loaded.bootstrap) }));
@@ -85,6 +88,8 @@ export async function run(flags: RunFlags): Promise<void> {
     concurrency,
     metrics,
     dns: dns.settings,
+    lastGoodPath,
+    preparedXds,
     initOnly: mode === 'init_only',
   });
 }
@@ -95,6 +100,14 @@ interface Parsed {
   readonly metrics: readonly Address[];
   readonly dns: DnsSettings | undefined;
   readonly initOnly: boolean;
+  readonly lastGoodPath: string;
+  readonly preparedXds: Worker | undefined;
+}
+
+/** Who has a last good configuration waits for little else. */
+async function prepareXds(): Promise<Worker> {
+  const { prepareXdsThread } = await import('../control/xds-thread.ts');
+  return prepareXdsThread();
 }
 
 async function serve(
@@ -114,6 +127,8 @@ async function serve(
       `${config.inert.length} settings have no effect; 'inox validate' lists them`,
     );
   }
+  const dynamic = usesDiscovery(config.bootstrap) || parsed.dns?.askControlPlane === true;
+  if (!dynamic) await parsed.preparedXds?.terminate();
   const control = new Plane(
     {
       config,
@@ -124,8 +139,9 @@ async function serve(
       drainAtOnce: flags.drainStrategy === 'immediate',
       shedLagMs: Number(flags.shedLagMs ?? 0),
       ...(parsed.dns === undefined ? {} : { dns: parsed.dns }),
-      dynamic: usesDiscovery(config.bootstrap) || parsed.dns?.askControlPlane === true,
-      lastGoodPath: flags.lastGoodConfig ?? process.env.INOX_LAST_GOOD_CONFIG ?? '',
+      dynamic,
+      lastGoodPath: parsed.lastGoodPath,
+      ...(parsed.preparedXds === undefined ? {} : { preparedXds: parsed.preparedXds }),
       rejectUnknownFields: flags.rejectUnknownDynamicFields === true,
       metricsAddresses: parsed.metrics,
       onAdminAddress: (address) => {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Worker } from 'node:worker_threads';
 import type { Registry } from 'prom-client';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
@@ -68,6 +69,8 @@ export interface ServeOptions {
   readonly dynamic?: boolean;
   /** `--last-good-config`: where what the control plane says is kept for the next start. */
   readonly lastGoodPath?: string;
+  /** The thread that talks to control planes, where it was started before there was a configuration. */
+  readonly preparedXds?: Worker;
   /** `--reject-unknown-dynamic-fields` */
   readonly rejectUnknownFields?: boolean;
   /** Captured DNS queries are answered. */

@@ -43,6 +43,6 @@ export function startXds(
       },
     },
   );
-  xds.start();
+  xds.start(options.preparedXds);
   return xds;
 }

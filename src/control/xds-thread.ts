@@ -40,6 +40,18 @@ export interface XdsEvents {
 const RESTART_MS = 1000;
 const STATUS_TIMEOUT_MS = 10_000;
 
+/** A thread that reads its code, and then waits for its orders; it does not keep the process. */
+export function prepareXdsThread(): Worker {
+  const worker = spawnThread('xds', {
+    name: 'xds',
+    resourceLimits: xdsHeapLimits(),
+    stdout: false,
+    stderr: false,
+  });
+  worker.unref();
+  return worker;
+}
+
 /** The thread that talks to control planes. What it brought stays in force when it dies, and it is started anew. */
 export class XdsThread {
   readonly #init: () => XdsInit;
@@ -55,15 +67,12 @@ export class XdsThread {
     this.#events = events;
   }
 
-  start(): void {
-    const worker = spawnThread('xds', {
-      workerData: this.#init(),
-      name: 'xds',
-      resourceLimits: xdsHeapLimits(),
-      stdout: false,
-      stderr: false,
-    });
+  /** `prepared` has read its code already; one that has died meanwhile is of no use. */
+  start(prepared?: Worker): void {
+    const worker = prepared === undefined || prepared.threadId < 0 ? prepareXdsThread() : prepared;
+    worker.ref();
     this.#worker = worker;
+    this.send({ type: 'init', init: this.#init() });
     const { threadId } = worker;
     let cause = '';
     worker.on('message', (message: FromXds) => this.#onMessage(worker, threadId, message));

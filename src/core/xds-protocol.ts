@@ -118,6 +118,8 @@ export interface LoadedCluster {
 }
 
 export type ToXds =
+  /** The first of all: what to do. */
+  | { readonly type: 'init'; readonly init: XdsInit }
   /** The step of that id is in force. */
   | { readonly type: 'applied'; readonly id: number; readonly outcome: UpdateOutcome }
   /** A cluster that an outcome had among the warming ones is in force. */

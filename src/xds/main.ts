@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { GrpcLog } from '../config/access-log.ts';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
@@ -7,11 +7,12 @@ import { formatProblems } from '../core/format-problems.ts';
 import { LevelLogger } from '../core/log.ts';
 import type { FromXds, ToXds, XdsInit } from '../core/xds-protocol.ts';
 import { envoyDecoder } from '../proto/bootstrap.ts';
+import { envoyRegistry, requireMessage } from '../proto/registry.ts';
 import { StatStore } from '../stats/store.ts';
 import { watchThread } from '../stats/thread-metrics.ts';
 import { AccessLogStreams } from './access-log-streams.ts';
 import { DryCompiler } from './model/dry-compile.ts';
-import { XdsModel } from './model/model.ts';
+import { TYPES, XdsModel } from './model/model.ts';
 import { Publisher } from './model/publisher.ts';
 import { Acceptance } from './model/resource.ts';
 import { Names } from './names.ts';
@@ -21,14 +22,17 @@ import { Reports } from './reports.ts';
 import { ResourceAnswers } from './resource-answers.ts';
 import { SavedConfig } from './saved-config.ts';
 
+const NEEDED = [
+  ...Object.values(TYPES),
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+  'envoy.extensions.filters.http.router.v3.Router',
+] as const;
+
 /**
  * The program of the xds thread: fetches, decodes, checks and orders what control planes send, so that neither the
  * control thread nor requests wait for it.
  */
-function main(): void {
-  const port = parentPort;
-  if (port === null) throw new Error('xds/main runs in a thread of its own only');
-  const init = workerData as XdsInit;
+function main(port: MessagePort, init: XdsInit): void {
   const bootstrap = init.bootstrap as Bootstrap;
   const send = (message: FromXds): void => port.postMessage(message);
   const log = new LevelLogger(init.logLevel, (level, component, message) => {
@@ -103,6 +107,9 @@ function main(): void {
   const reports = new Reports({ bootstrap, sources, stats: store.root, log, send });
   port.on('message', (message: ToXds) => {
     switch (message.type) {
+      case 'init':
+        // It was the first one.
+        return;
       case 'applied':
         applied.get(message.id)?.(message.outcome);
         applied.delete(message.id);
@@ -167,4 +174,15 @@ function main(): void {
   store.flush();
 }
 
-main();
+/** Reads what every start needs while the process may still wait for its bootstrap. */
+function prepare(): void {
+  const registry = envoyRegistry();
+  for (const type of NEEDED) requireMessage(registry, type);
+}
+
+const port = parentPort;
+if (port === null) throw new Error('xds/main runs in a thread of its own only');
+port.once('message', (message: ToXds) => {
+  if (message.type === 'init') main(port, message.init);
+});
+prepare();

@@ -6,6 +6,7 @@ export const clusterSupport: SupportTable = {
     alt_stat_name: 'implemented',
     type: 'implemented',
     eds_cluster_config: 'implemented',
+    lrs_server: inert('Envoy 1.40 sends nothing there either; load_stats_config of the bootstrap counts'),
     connect_timeout: 'implemented',
     per_connection_buffer_limit_bytes: 'implemented',
     lb_policy: only(

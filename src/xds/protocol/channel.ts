@@ -9,6 +9,7 @@ import { envoyRegistry } from '../../proto/registry.ts';
 import { createClusterDialer, type DialerParts, findServer, isCleartext } from './cluster-dialer.ts';
 import type { Dialer } from './dialer.ts';
 import { compileGoogleGrpc } from './google-grpc.ts';
+import { Sessions } from './sessions.ts';
 
 /** Where nothing is said; management servers end connections of clients that ping more often than they like. */
 const KEEPALIVE_MS = 30_000;
@@ -54,17 +55,21 @@ export function createChannel(config: GrpcService, parts: DialerParts): GrpcChan
   const target = config.googleGrpc === undefined ? envoyTarget(config, parts) : googleTarget(config, parts);
   const initial = (config.initialMetadata ?? []).map((one, i) => readHeader(one, `initial_metadata[${i}]`));
   const scheme = target.secure ? 'https' : 'http';
+  const baseUrl = `${scheme}://${hostOf(target.authority)}`;
+  const { intervalMs: pingIntervalMs, timeoutMs: pingTimeoutMs } = target.keepalive;
   const transport = createGrpcTransport({
-    baseUrl: `${scheme}://${hostOf(target.authority)}`,
-    nodeOptions: {
-      createConnection: () => target.dialer.connect(),
-      settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
-    },
+    baseUrl,
+    sessionManager: new Sessions(
+      baseUrl,
+      { pingIntervalMs, pingTimeoutMs },
+      {
+        createConnection: () => target.dialer.connect(),
+        settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
+      },
+    ),
     acceptCompression: [],
     readMaxBytes: target.maxMessageBytes,
     writeMaxBytes: MAX_MESSAGE_BYTES,
-    pingIntervalMs: target.keepalive.intervalMs,
-    pingTimeoutMs: target.keepalive.timeoutMs,
   });
   return openChannel(transport, target, initial);
 }
