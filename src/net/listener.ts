@@ -39,7 +39,7 @@ export interface Listener {
   readonly plan: Cell<AcceptPlan>;
   /** Where it listens: port 0 resolved. */
   readonly address: Address;
-  /** Stops accepting at once; connections live on. */
+  /** Accepts what the kernel holds for it already, then no more; connections live on. */
   close(): void;
 }
 
@@ -99,10 +99,15 @@ export function listen(options: ListenOptions): Promise<Listener> {
           return;
         }
         takeAccepted(server, arena, bufferLimitBytes, onAccepted);
-        resolve({ plan: cell, address: boundAddress(server, address), close: () => void server.close() });
+        resolve({ plan: cell, address: boundAddress(server, address), close: () => closeSoon(server) });
       },
     );
   });
+}
+
+/** The kernel resets what waits to be accepted when the socket closes: two turns of the loop leave it next to nothing. */
+function closeSoon(server: Server): void {
+  setImmediate(() => setImmediate(() => server.close()));
 }
 
 function makeTransparent(server: Server, address: Address): void {

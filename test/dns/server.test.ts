@@ -100,7 +100,7 @@ async function resolver(t: Teardown, options: Partial<DnsOptions>): Promise<Reso
   const raw = async (bytes: Buffer): Promise<Buffer | undefined> => {
     const socket = createSocket('udp4');
     try {
-      const answer = once(socket, 'message', { signal: AbortSignal.timeout(3000) });
+      const answer = once(socket, 'message', { signal: AbortSignal.timeout(15_000) });
       socket.send(bytes, port, '127.0.0.1');
       const [reply] = (await answer) as [Buffer];
       return reply;
