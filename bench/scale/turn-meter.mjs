@@ -6,13 +6,14 @@
 import { appendFileSync, existsSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { isMainThread, threadId, workerData } from 'node:worker_threads';
+import { isMainThread, threadId, threadName } from 'node:worker_threads';
 
 const NOTABLE_MS = 4;
 const folder = process.env.INOX_TURN_METER;
 
-if (folder !== undefined && (isMainThread || workerData !== undefined)) {
-  if (!isMainThread && workerData.index !== undefined) meterTurns(folder);
+const name = threadName ?? '';
+if (folder !== undefined && (isMainThread || name === 'xds' || name.startsWith('worker-'))) {
+  if (name.startsWith('worker-')) meterTurns(folder);
   setInterval(() => collectWhenAsked(folder), 100).unref();
 }
 
