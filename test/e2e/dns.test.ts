@@ -216,6 +216,8 @@ static_resources:
       ),
       '10.1.0.1',
     );
+    // Before the table was there.
+    nobody.asked.length = 0;
     for (const short of ['db', 'db.shop', 'db.shop.svc']) t.equal(await known(short), '10.1.0.1', short);
     t.equal(await known('mail.office.svc'), '10.1.0.2');
     t.equal(await known('mail'), '192.0.2.53', 'a short name of another namespace is not ours');
