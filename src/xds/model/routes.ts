@@ -9,11 +9,11 @@ import { HostDemands } from './host-demands.ts';
 import { FETCH_TIMEOUT_MS, type OpenSource, type ResourceHub } from './hub.ts';
 import type { Publisher } from './publisher.ts';
 import type { Acceptance, Held } from './resource.ts';
+import { ScopeSources, Scopes } from './scopes.ts';
 import { ResourceSet } from './set.ts';
 import type { ResourceStatus } from './status.ts';
 
 const VIRTUAL_HOST = 'envoy.config.route.v3.VirtualHost';
-const SCOPE = 'envoy.config.route.v3.ScopedRouteConfiguration';
 /** After an answer without virtual hosts of a route: others may come right behind it. */
 const ANSWERED_PATIENCE_MS = 200;
 
@@ -57,10 +57,12 @@ export class Routes {
   readonly #parts: RoutesParts;
   readonly #entries = new Map<string, Entry>();
   readonly #scopes = new Set<Scopes>();
+  readonly #scopeSources: ScopeSources;
   readonly #hostSets = new Map<string, HostSet>();
 
   constructor(parts: RoutesParts) {
     this.#parts = parts;
+    this.#scopeSources = new ScopeSources(parts.open, parts.acceptance, parts.checkScope);
   }
 
   /** `ready` is called once, when the routes are published or known not to exist. Returns what ends the interest. */
@@ -80,7 +82,11 @@ export class Routes {
 
   /** The same for all routes of a manager's `scoped_routes`. */
   useScopes(config: ScopedRoutes, ready: () => void): () => void {
-    const scopes = new Scopes(config, this, this.#parts, ready);
+    const scopes = new Scopes(
+      config,
+      { routes: this, publisher: this.#parts.publisher, ready },
+      this.#scopeSources,
+    );
     this.#scopes.add(scopes);
     return () => {
       this.#scopes.delete(scopes);
@@ -237,91 +243,4 @@ function hostsOf(entry: Entry): VirtualHost[] {
 
 function heldHosts({ name, hosts }: Entry): Held<VirtualHost>[] {
   return Array.from(hosts?.set.values() ?? []).filter((held) => routeOf(held.name) === name);
-}
-
-/** One manager's scopes; each leads to a route configuration of its own. */
-class Scopes {
-  readonly #config: ScopedRoutes;
-  readonly #routes: Routes;
-  readonly #parts: RoutesParts;
-  readonly #set: ResourceSet<ScopedRouteConfiguration> | null;
-  readonly #used = new Map<string, { readonly route: string; readonly end: () => void }>();
-  #ready: (() => void) | null;
-  #pending = 0;
-  #settled = false;
-
-  constructor(config: ScopedRoutes, routes: Routes, parts: RoutesParts, ready: () => void) {
-    this.#config = config;
-    this.#routes = routes;
-    this.#parts = parts;
-    this.#ready = ready;
-    const source = config.scopedRds?.scopedRdsConfigSource;
-    for (const scope of config.scopedRouteConfigurationsList?.scopedRouteConfigurations ?? [])
-      this.#use(scope);
-    this.#set = source === undefined ? null : this.#open(source);
-    if (source === undefined) this.#settle();
-  }
-
-  status(): ResourceStatus[] {
-    const group = this.#config.name ?? '';
-    return (this.#set?.status() ?? []).map((one) => ({ ...one, group }));
-  }
-
-  close(): void {
-    this.#set?.close();
-    for (const { end } of this.#used.values()) end();
-    this.#used.clear();
-  }
-
-  #open(source: ConfigSource): ResourceSet<ScopedRouteConfiguration> {
-    return new ResourceSet<ScopedRouteConfiguration>(
-      {
-        type: SCOPE,
-        name: '*',
-        statPrefix: `http.scoped_rds.${this.#config.name ?? ''}`,
-        check: this.#parts.checkScope,
-        onSet: (held) => this.#use(held.config),
-        onRemoved: (name) => {
-          this.#used.get(name)?.end();
-          this.#used.delete(name);
-        },
-        onSettled: () => this.#settle(),
-      },
-      source,
-      this.#parts.open,
-      this.#parts.acceptance,
-    );
-  }
-
-  #use(scope: ScopedRouteConfiguration): void {
-    const { name = '', routeConfigurationName: route = '' } = scope;
-    const before = this.#used.get(name);
-    const source = this.#config.rdsConfigSource;
-    if (before?.route === route) return;
-    if (route === '' || source === undefined) return;
-    this.#pending++;
-    const end = this.#routes.use(source, route, () => {
-      this.#pending--;
-      this.#check();
-    });
-    this.#used.set(name, { route, end });
-    before?.end();
-  }
-
-  #settle(): void {
-    this.#settled = true;
-    if (this.#set !== null) {
-      this.#parts.publisher.scopes(
-        this.#config.name ?? '',
-        Array.from(this.#set.values(), (held) => held.config),
-      );
-    }
-    this.#check();
-  }
-
-  #check(): void {
-    if (!this.#settled || this.#pending > 0) return;
-    this.#ready?.();
-    this.#ready = null;
-  }
 }

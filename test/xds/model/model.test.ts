@@ -285,26 +285,52 @@ t.test('virtual hosts by themselves join the route whose name they begin with', 
   t.match(steps.at(-1)?.routes, [{ name: 'r', vhds: {} }]);
 });
 
+const SCOPED_ROUTES = {
+  name: 's',
+  scopeKeyBuilder: { fragments: [{ headerValueExtractor: { name: 'x-scope', index: 0 } }] },
+  rdsConfigSource: ADS,
+  scopedRds: { scopedRdsConfigSource: ADS },
+};
+const scope = (name: string, routeConfigurationName: string) =>
+  rawResource(SCOPE, { name, routeConfigurationName, key: { fragments: [{ stringKey: name }] } });
+
 t.test('scopes wait for the routes they lead to', async (t) => {
   const { server, steps, settle } = createModel();
   await server.send([fixed('a')]);
   await settle();
-  const scopedRoutes = {
-    name: 's',
-    scopeKeyBuilder: { fragments: [{ headerValueExtractor: { name: 'x-scope', index: 0 } }] },
-    rdsConfigSource: ADS,
-    scopedRds: { scopedRdsConfigSource: ADS },
-  };
-  await server.send([listener('l', { scopedRoutes })]);
+  await server.send([listener('l', { scopedRoutes: SCOPED_ROUTES })]);
   await settle();
-  const scope = { name: 'one', routeConfigurationName: 'r1', key: { fragments: [{ stringKey: 'k' }] } };
-  await server.send([rawResource(SCOPE, scope)]);
+  await server.send([scope('one', 'r1')]);
   await settle();
   t.same(server.asked(TYPES.routes), ['r1']);
   t.equal(steps.at(-1)?.listeners, undefined);
   await server.send([route('r1', 'a')]);
   await settle();
   t.same(names(steps.at(-1)?.listeners), ['l']);
+});
+
+t.test('who asks later for scopes that a server has given gets them all the same', async (t) => {
+  const { server, steps, settle } = createModel();
+  await server.send([fixed('a')]);
+  await settle();
+  await server.send([listener('first', { scopedRoutes: SCOPED_ROUTES })]);
+  await settle();
+  await server.send([scope('one', 'r1')]);
+  await settle();
+  await server.send([route('r1', 'a')]);
+  await settle();
+  await server.send([listener('second', { scopedRoutes: SCOPED_ROUTES })]);
+  await settle();
+  t.same(names(steps.at(-1)?.listeners), ['second'], 'another listener');
+  await server.send([listener('first', { scopedRoutes: SCOPED_ROUTES, statPrefix: 'other' })]);
+  await settle();
+  t.same(names(steps.at(-1)?.listeners), ['first'], 'another version of a listener');
+  await server.send([scope('two', 'r2')]);
+  await settle();
+  t.same(server.asked(TYPES.routes), ['r1', 'r2']);
+  await server.send([], ['first', 'second'], TYPES.listener);
+  await settle();
+  t.equal(server.asked(SCOPE), null, 'nobody needs them any more');
 });
 
 t.test('routes inside a listener lead to clusters that came before it', async (t) => {
