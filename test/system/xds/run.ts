@@ -113,7 +113,7 @@ function startProxy(mode: Mode, ports: Ports, folder: string): Running {
 /** Batches may fail while an update is on its way; the last one after each must not. */
 function judge(code: number | null, server: string, proxy: string): string[] {
   const problems: string[] = [];
-  if (code !== 0) problems.push(`the integration program ended with ${code}: ${lastLines(server)}`);
+  if (code !== 0) problems.push(`the integration program ended with ${code}`);
   for (const update of server.split('update snapshot').slice(1)) {
     const failed = [...update.matchAll(/request batch \d+, ok \d+, failed (\d+)/g)].at(-1)?.[1] ?? 'all';
     if (failed !== '0') problems.push(`${failed} requests of the last batch after an update failed`);
@@ -122,10 +122,16 @@ function judge(code: number | null, server: string, proxy: string): string[] {
     .split('\n')
     .filter((line) => /refused an update|rejected:|cannot be opened/.test(line));
   problems.push(...refused.slice(0, 5).map((line) => `the proxy says: ${line}`));
-  if (problems.length > 0) problems.push(`the proxy's last words: ${lastLines(proxy)}`);
-  return problems;
+  if (problems.length === 0) return [];
+  // When the program ends, every stream is cut: what the proxy says of that is the same each time and tells nothing.
+  const words = proxy.split('\n').filter((line) => !/ended: .*tried again in/.test(line));
+  return [
+    ...problems,
+    `the program said: ${lastLines(server, 60)}`,
+    `the proxy said: ${lastLines(words.join('\n'), 60)}`,
+  ];
 }
 
-function lastLines(text: string): string {
-  return text.trimEnd().split('\n').slice(-6).join('\n    ');
+function lastLines(text: string, count: number): string {
+  return text.trimEnd().split('\n').slice(-count).join('\n    ');
 }
