@@ -9,7 +9,6 @@ import {
 } from './interception.ts';
 
 export type TableName = 'raw' | 'mangle' | 'nat';
-export type Hook = 'PREROUTING' | 'OUTPUT';
 
 export interface Match {
   readonly protocol?: 'tcp' | 'udp';

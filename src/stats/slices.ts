@@ -5,22 +5,41 @@ const SLICE_MS = 5;
 /** Pieces are gathered to chunks of about this many characters. */
 const CHUNK_LENGTH = 32_768;
 
+/** Gathers text to chunks, and lets other work of the thread through between them. */
+export class Gathered {
+  #text = '';
+  #since = performance.now();
+
+  get full(): boolean {
+    return this.#text.length >= CHUNK_LENGTH || this.#late;
+  }
+
+  get #late(): boolean {
+    return performance.now() - this.#since >= SLICE_MS;
+  }
+
+  add(text: string): void {
+    this.#text += text;
+  }
+
+  async *take(): AsyncGenerator<string> {
+    if (this.#text !== '') yield this.#text;
+    this.#text = '';
+    if (!this.#late) return;
+    await setImmediate();
+    this.#since = performance.now();
+  }
+}
+
 /**
  * Gathers pieces of text into chunks and yields to the event loop every 5 ms, so that a scrape of many thousand
  * series does not hold up the thread.
  */
 export async function* inSlices(pieces: Iterable<string>): AsyncGenerator<string> {
-  let chunk = '';
-  let started = performance.now();
+  const out = new Gathered();
   for (const piece of pieces) {
-    chunk += piece;
-    if (chunk.length >= CHUNK_LENGTH) {
-      yield chunk;
-      chunk = '';
-    }
-    if (performance.now() - started < SLICE_MS) continue;
-    await setImmediate();
-    started = performance.now();
+    out.add(piece);
+    if (out.full) yield* out.take();
   }
-  if (chunk !== '') yield chunk;
+  yield* out.take();
 }

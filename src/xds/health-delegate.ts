@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Message } from '@bufbuild/protobuf';
 import type { Cluster } from '#plain/envoy.config.cluster.v3.ts';
-import type { ApiConfigSource, HealthCheck } from '#plain/envoy.config.core.v3.ts';
+import type { HealthCheck } from '#plain/envoy.config.core.v3.ts';
 import type { ClusterLoadAssignment } from '#plain/envoy.config.endpoint.v3.ts';
 import type { ClusterHealthCheck, HealthCheckSpecifier } from '#plain/envoy.service.health.v3.ts';
 import { compileAssignment } from '../config/cluster-hosts.ts';
@@ -9,36 +9,21 @@ import { at } from '../config/context.ts';
 import { compileHealthCheck } from '../config/health-check.ts';
 import { ConfigError } from '../core/errors.ts';
 import { formatProblems } from '../core/format-problems.ts';
-import type { Logger } from '../core/log.ts';
 import type { DelegatedCluster, DelegatedStatus } from '../core/xds-protocol.ts';
 import { envoyDecoder } from '../proto/bootstrap.ts';
 import { requireMessage } from '../proto/registry.ts';
-import type { Counter, StatScope } from '../stats/scope.ts';
+import type { Counter } from '../stats/scope.ts';
 import { endpointHealthResponse, healthCheckRequest } from './health-messages.ts';
-import type { BackoffOptions } from './protocol/backoff.ts';
-import type { GrpcChannel } from './protocol/channel.ts';
-import { ServiceStream } from './service-stream.ts';
+import { MIN_INTERVAL_MS, moderateInterval, type ServiceParts, ServiceStream } from './service-stream.ts';
 
 const SPECIFIER = 'envoy.service.health.v3.HealthCheckSpecifier';
 /** Envoy's. */
 const BACKOFF = { baseMs: 1000, maxMs: 30_000 };
 const DEFAULT_INTERVAL_MS = 1000;
-/** A server that asks for more than that, of reports or of checks, gets that. */
-const MIN_INTERVAL_MS = 100;
-const MAX_INTERVAL_MS = 24 * 3600 * 1000;
 /** Checks times endpoints. */
 const MAX_PROBES = 10_000;
 
-export interface HealthDelegateParts {
-  readonly config: ApiConfigSource;
-  /** Throws a ConfigError. */
-  readonly channelOf: (api: ApiConfigSource) => GrpcChannel;
-  /** `envoy.config.core.v3.Node` as a message. */
-  readonly node: object;
-  readonly stats: StatScope;
-  readonly log: Logger;
-  /** Left out: patience that suits many proxies. */
-  readonly backoff?: BackoffOptions;
+export interface HealthDelegateParts extends ServiceParts {
   /** What is to be checked from now on. */
   readonly check: (clusters: readonly DelegatedCluster[]) => void;
   /** Asks how the endpoints are; `onHealth` gets the answer with the same id. */
@@ -130,7 +115,7 @@ export class HealthDelegate {
       this.#parts.check(clusters);
     }
     const asked = specifier.interval ?? DEFAULT_INTERVAL_MS;
-    const intervalMs = Math.min(MAX_INTERVAL_MS, Math.max(MIN_INTERVAL_MS, asked));
+    const intervalMs = moderateInterval(asked);
     const running = this.#intervalMs === intervalMs && this.#timer !== null;
     this.#intervalMs = intervalMs;
     if (!running) this.#arm();

@@ -1,32 +1,17 @@
-import type { ApiConfigSource } from '#plain/envoy.config.core.v3.ts';
-import type { Logger } from '../core/log.ts';
 import type { LoadedCluster } from '../core/xds-protocol.ts';
-import type { Counter, StatScope } from '../stats/scope.ts';
+import type { Counter } from '../stats/scope.ts';
 import type { ClusterLoad } from '../upstream/load.ts';
 import { LoadSums, loadStatsRequest } from './load-stats-request.ts';
-import type { BackoffOptions } from './protocol/backoff.ts';
-import type { GrpcChannel } from './protocol/channel.ts';
-import { ServiceStream } from './service-stream.ts';
+import { moderateInterval, type ServiceParts, ServiceStream } from './service-stream.ts';
 
 /** Envoy waits five seconds each time; here they become more, and are not the same for all proxies. */
 const BACKOFF = { baseMs: 5000, maxMs: 30_000 };
-/** A server that asks for more than that gets that. */
-const MIN_INTERVAL_MS = 100;
-const MAX_INTERVAL_MS = 24 * 3600 * 1000;
 const PATIENCE_MS = 1000;
 /** Names that a server can ask for; those behind them are left out. */
 const MAX_NAMES = 100_000;
 
-export interface LoadReportParts {
-  readonly config: ApiConfigSource;
-  /** Throws a ConfigError. */
-  readonly channelOf: (api: ApiConfigSource) => GrpcChannel;
-  /** `envoy.config.core.v3.Node` as a message, with `LOAD_FEATURES`. */
-  readonly node: object;
-  readonly stats: StatScope;
-  readonly log: Logger;
-  /** Left out: patience that suits many proxies. */
-  readonly backoff?: BackoffOptions;
+/** `node` has `LOAD_FEATURES`. */
+export interface LoadReportParts extends ServiceParts {
   /** How long workers have to answer; those that do not are in the next report. */
   readonly patienceMs?: number;
   /** Asks for loads; `onClusters` and then `onLoads` get the answers with the same id. */
@@ -202,8 +187,7 @@ export class LoadReports {
     if (this.#closed || this.#wanted === null) return;
     const { seconds = 0n, nanos = 0 } = this.#wanted.loadReportingInterval ?? {};
     const asked = Number(seconds) * 1000 + nanos / 1e6;
-    const intervalMs = Math.min(MAX_INTERVAL_MS, Math.max(MIN_INTERVAL_MS, asked));
-    this.#timer = setTimeout(() => this.#enqueue(() => this.#report()), intervalMs);
+    this.#timer = setTimeout(() => this.#enqueue(() => this.#report()), moderateInterval(asked));
   }
 
   /** Adds up what the workers did; resolves with the clusters that there are, null when nobody knows. */

@@ -1,7 +1,30 @@
+import type { ApiConfigSource } from '#plain/envoy.config.core.v3.ts';
 import type { Logger } from '../core/log.ts';
+import type { StatScope } from '../stats/scope.ts';
 import { Backoff, type BackoffOptions } from './protocol/backoff.ts';
 import type { GrpcChannel } from './protocol/channel.ts';
 import { RequestQueue } from './protocol/request-queue.ts';
+
+/** What a service needs that speaks to a management server on a stream of its own. */
+export interface ServiceParts {
+  readonly config: ApiConfigSource;
+  /** Throws a ConfigError. */
+  readonly channelOf: (api: ApiConfigSource) => GrpcChannel;
+  /** `envoy.config.core.v3.Node` as a message. */
+  readonly node: object;
+  readonly stats: StatScope;
+  readonly log: Logger;
+  /** Left out: patience that suits many proxies. */
+  readonly backoff?: BackoffOptions;
+}
+
+/** A server that asks for more than that, of reports or of checks, gets that. */
+export const MIN_INTERVAL_MS = 100;
+const MAX_INTERVAL_MS = 24 * 3600 * 1000;
+
+export function moderateInterval(askedMs: number): number {
+  return Math.min(MAX_INTERVAL_MS, Math.max(MIN_INTERVAL_MS, askedMs));
+}
 
 export interface ServiceStreamOptions {
   readonly channel: GrpcChannel;

@@ -2,22 +2,12 @@ import t from 'tap';
 import type { Http2ProtocolOptions } from '#plain/envoy.config.core.v3.ts';
 import { compileHttp2Client, compileHttp2Server } from '../../src/config/http2-options.ts';
 import { H2_SERVER_DEFAULTS } from '../../src/http/h2/options.ts';
-import type { StatScope } from '../../src/stats/scope.ts';
-
-const nothing = (): void => {};
-const stats: StatScope = {
-  counter: () => ({ inc: nothing, add: nothing }),
-  gauge: () => ({ inc: nothing, dec: nothing, add: nothing, set: nothing }),
-  histogram: () => ({ record: nothing }),
-  scope: () => stats,
-  retain: nothing,
-  release: nothing,
-};
+import { NOWHERE } from '../../src/stats/nowhere.ts';
 
 function server(config: Http2ProtocolOptions, runtime: Readonly<Record<string, unknown>> = {}) {
   return compileHttp2Server(config, {
-    stats,
-    httpScope: stats,
+    stats: NOWHERE,
+    httpScope: NOWHERE,
     envoyStrict: false,
     runtime: (key) => runtime[key],
   });
@@ -55,7 +45,7 @@ t.test(
   'who says what a malformed message ends: the options, the manager, the old field, the mode',
   async (t) => {
     const of = (config: Http2ProtocolOptions, manager: boolean | undefined, envoyStrict: boolean): boolean =>
-      compileHttp2Client(config, { stats, envoyStrict, streamErrorOnInvalidHttpMessage: manager })
+      compileHttp2Client(config, { stats: NOWHERE, envoyStrict, streamErrorOnInvalidHttpMessage: manager })
         .overrideStreamErrorOnInvalidHttpMessage;
     t.equal(of({}, undefined, false), true);
     t.equal(of({}, undefined, true), false);

@@ -2,15 +2,12 @@
 import { fromBinary, fromJson, type JsonValue, toBinary, toJson } from '@bufbuild/protobuf';
 import {
   type handleBidiStreamingCall,
-  Metadata,
   Server,
   ServerCredentials,
-  type ServerDuplexStream,
   type ServiceDefinition,
-  type StatusObject,
-  type status,
 } from '@grpc/grpc-js';
 import { envoyRegistry } from '../../src/proto/registry.ts';
+import { GrpcPeer } from './grpc-peer.ts';
 
 const SERVICES = [
   'envoy.service.load_stats.v3.LoadReportingService',
@@ -21,38 +18,7 @@ const SERVICES = [
 export type Json = Readonly<Record<string, unknown>>;
 
 /** One stream that a client has open. */
-export class ReportStream {
-  /** `/service/Method` */
-  readonly path: string;
-  ended = false;
-  readonly #call: ServerDuplexStream<Json, Json>;
-  readonly #requests: Json[] = [];
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(path: string, call: ServerDuplexStream<Json, Json>) {
-    this.path = path;
-    this.#call = call;
-    call.on('data', (request: Json) => {
-      this.#requests.push(request);
-      this.#wake();
-    });
-    const over = (): void => {
-      this.ended = true;
-      this.#wake();
-    };
-    for (const event of ['end', 'cancelled', 'error', 'close']) call.on(event, over);
-  }
-
-  /** The next request that was not read yet. */
-  async next(): Promise<Json> {
-    for (;;) {
-      const request = this.#requests.shift();
-      if (request !== undefined) return request;
-      if (this.ended) throw new Error('the client ended the stream');
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-  }
-
+export class ReportStream extends GrpcPeer<Json, Json> {
   /** Reads on until a request has what is asked for. */
   async until(test: (request: Json) => boolean): Promise<Json> {
     for (;;) {
@@ -61,25 +27,8 @@ export class ReportStream {
     }
   }
 
-  /** Requests that came and were not read. */
-  get unread(): number {
-    return this.#requests.length;
-  }
-
   send(response: Json): void {
-    this.#call.write(response);
-  }
-
-  end(): void {
-    this.#call.end();
-  }
-
-  fail(code: status, details: string): void {
-    this.#call.emit('error', { code, details, metadata: new Metadata() } satisfies StatusObject);
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.call.write(response);
   }
 }
 

@@ -4,15 +4,14 @@ import { type AddressInfo, createConnection, createServer, type Socket } from 'n
 import { create, type DescMessage, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   type handleBidiStreamingCall,
-  Metadata,
+  type Metadata,
   Server,
   ServerCredentials,
   type ServerDuplexStream,
   type ServiceDefinition,
-  type StatusObject,
-  type status,
 } from '@grpc/grpc-js';
 import { envoyRegistry, requireMessage } from '../../src/proto/registry.ts';
+import { GrpcPeer } from './grpc-peer.ts';
 
 const DISCOVERY = 'envoy.service.discovery.v3';
 
@@ -73,61 +72,22 @@ export function urlOf(type: string): string {
 }
 
 /** One stream that a client has open. */
-export class PeerStream {
-  /** `/service/Method` */
-  readonly path: string;
+export class PeerStream extends GrpcPeer<XdsRequest, object | Uint8Array> {
   readonly metadata: Metadata;
   readonly delta: boolean;
-  readonly requests: XdsRequest[] = [];
-  ended = false;
-  readonly #call: ServerDuplexStream<XdsRequest, object | Uint8Array>;
-  readonly #waiting: (() => void)[] = [];
-  #read = 0;
   #nonce = 0;
 
   constructor(path: string, call: ServerDuplexStream<XdsRequest, object | Uint8Array>) {
-    this.path = path;
+    super(path, call);
     this.metadata = call.metadata;
     this.delta = path.includes('/Delta');
-    this.#call = call;
-    call.on('data', (request: XdsRequest) => {
-      this.requests.push(request);
-      this.#wake();
-    });
-    const over = (): void => {
-      this.ended = true;
-      this.#wake();
-    };
-    for (const event of ['end', 'cancelled', 'error', 'close']) call.on(event, over);
-  }
-
-  /** The next request that was not read yet. */
-  async next(): Promise<XdsRequest> {
-    for (;;) {
-      const request = this.requests[this.#read];
-      if (request !== undefined) {
-        this.#read++;
-        return request;
-      }
-      if (this.ended) throw new Error('the client ended the stream');
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-  }
-
-  /** Requests that came and were not read. */
-  get unread(): readonly XdsRequest[] {
-    return this.requests.slice(this.#read);
-  }
-
-  async closed(): Promise<void> {
-    while (!this.ended) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   /** Sends a response of the stream's protocol; returns its nonce. */
   send(response: Record<string, unknown>): string {
     const nonce = `${response.nonce ?? `n${++this.#nonce}`}`;
     const type = this.delta ? 'DeltaDiscoveryResponse' : 'DiscoveryResponse';
-    this.#call.write(message(`${DISCOVERY}.${type}`, { nonce, ...response }));
+    this.call.write(message(`${DISCOVERY}.${type}`, { nonce, ...response }));
     return nonce;
   }
 
@@ -149,19 +109,7 @@ export class PeerStream {
 
   /** Bytes in place of a message. */
   sendBytes(bytes: Uint8Array): void {
-    this.#call.write(bytes);
-  }
-
-  end(): void {
-    this.#call.end();
-  }
-
-  fail(code: status, details: string): void {
-    this.#call.emit('error', { code, details, metadata: new Metadata() } satisfies StatusObject);
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.call.write(bytes);
   }
 }
 

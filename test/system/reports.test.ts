@@ -333,7 +333,7 @@ async function healthReports(test: TestOwner, kind: Kind): Promise<Json> {
     clusterHealthChecks: [{ clusterName: 'a', healthChecks: [{ timeout: '1s' }] }],
   });
   await until('the refusal', async () => (await proxy.stat('hds_delegate.errors')) === 1 || undefined);
-  while (stream.unread > 0) await stream.next();
+  while (stream.unread.length > 0) await stream.next();
   const after = plain(await stream.next());
   stream.send({ ...specifier, clusterHealthChecks: specifier.clusterHealthChecks.slice(0, 1) });
   const fewer = plain(await stream.until((request) => !JSON.stringify(request).includes('"b"')));

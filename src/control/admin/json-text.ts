@@ -1,9 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
+import { Gathered } from '../../stats/slices.ts';
 import type { Json, JsonObject } from './context.ts';
-
-/** How long the thread writes before it lets other work through. */
-const SLICE_MS = 5;
-const CHUNK_LENGTH = 32_768;
 
 /** A message of `configs`: its own fields, then its repeated ones, which come in slices. */
 export interface DumpSection {
@@ -82,30 +78,4 @@ export async function* slicesOf<T>(list: readonly T[], size = 100): AsyncGenerat
 export function jsonText(value: Json, depth: number): string {
   // A line break in a text is an escape: those that are there are the printer's.
   return JSON.stringify(value, undefined, 1).replaceAll('\n', `\n${' '.repeat(depth)}`);
-}
-
-/** Gathers text to chunks, and lets other work of the thread through between them. */
-class Gathered {
-  #text = '';
-  #since = performance.now();
-
-  get full(): boolean {
-    return this.#text.length >= CHUNK_LENGTH || this.#late;
-  }
-
-  get #late(): boolean {
-    return performance.now() - this.#since >= SLICE_MS;
-  }
-
-  add(text: string): void {
-    this.#text += text;
-  }
-
-  async *take(): AsyncGenerator<string> {
-    if (this.#text !== '') yield this.#text;
-    this.#text = '';
-    if (!this.#late) return;
-    await setImmediate();
-    this.#since = performance.now();
-  }
 }

@@ -1,6 +1,6 @@
 import type { Cluster } from '#plain/envoy.config.cluster.v3.ts';
 import type { UpdateOutcome } from '../../core/config-update.ts';
-import { managersOf } from './references.ts';
+import { clustersOf, managersOf } from './references.ts';
 
 /** Milliseconds. */
 export interface HoldLimits {
@@ -76,8 +76,7 @@ export class HoldBack {
    * version before it is in force.
    */
   mustWait(key: string, config: object, replaces: boolean): boolean {
-    const clusters = new Set<string>();
-    clustersLedTo(config, clusters);
+    const clusters = clustersOf(config);
     let limitMs = 0;
     for (const name of clusters) limitMs = Math.max(limitMs, this.#patienceWith(name, replaces));
     if (limitMs === 0) {
@@ -124,16 +123,4 @@ export class HoldBack {
 /** Names of route configurations that the connection managers of a listener ask for. */
 export function routesOf(listener: object): string[] {
   return managersOf(listener).flatMap(({ rds }) => rds?.routeConfigName ?? []);
-}
-
-/** Clusters that routes or a TCP proxy anywhere in `value` send to. */
-function clustersLedTo(value: unknown, found: Set<string>): void {
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return;
-  for (const [key, inner] of Object.entries(value)) {
-    if (key === 'cluster' && typeof inner === 'string') found.add(inner);
-    else if (key === 'weightedClusters') {
-      for (const { name } of (inner as { clusters?: { name?: string }[] }).clusters ?? [])
-        if (name !== undefined && name !== '') found.add(name);
-    } else if (typeof inner === 'object') clustersLedTo(inner, found);
-  }
 }

@@ -21,7 +21,7 @@ import { LocalityEndpoints } from './locality-endpoints.ts';
 import { OnDemand } from './on-demand.ts';
 import type { Publisher } from './publisher.ts';
 import {
-  clusterNamesIn,
+  clustersOf,
   extensionsOf,
   filterChainsOf,
   managersOf,
@@ -380,8 +380,9 @@ export class XdsModel {
     if (this.#named === null) {
       const named = new Set<string>();
       for (const { held } of this.#hubs.routes.status())
-        if (held !== null) clusterNamesIn(held.config, named);
-      for (const { config } of this.#lds?.values() ?? []) clusterNamesIn(config, named);
+        for (const name of clustersOf(held?.config)) named.add(name);
+      for (const { config } of this.#lds?.values() ?? [])
+        for (const name of clustersOf(config)) named.add(name);
       this.#named = named;
       setImmediate(() => {
         this.#named = null;

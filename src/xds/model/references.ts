@@ -86,11 +86,26 @@ export function withExtensions<T>(value: T, configs: ReadonlyMap<string, unknown
   ) as T;
 }
 
-/** Names that may be clusters: what stands under `cluster` and `name` anywhere in routes or a listener. */
-export function clusterNamesIn(value: unknown, found: Set<string>): void {
+const ledTo = new WeakMap<object, ReadonlySet<string>>();
+
+/** Clusters that routes or TCP proxies anywhere in a route configuration or listener send to; found once for each. */
+export function clustersOf(config: unknown): ReadonlySet<string> {
+  if (typeof config !== 'object' || config === null) return new Set();
+  const known = ledTo.get(config);
+  if (known !== undefined) return known;
+  const found = new Set<string>();
+  addClusters(config, found);
+  ledTo.set(config, found);
+  return found;
+}
+
+function addClusters(value: unknown, found: Set<string>): void {
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return;
   for (const [key, inner] of Object.entries(value)) {
-    if (typeof inner !== 'string') clusterNamesIn(inner, found);
-    else if (key === 'cluster' || key === 'name') found.add(inner);
+    if (key === 'cluster' && typeof inner === 'string') found.add(inner);
+    else if (key === 'weightedClusters') {
+      for (const { name } of (inner as { clusters?: { name?: string }[] }).clusters ?? [])
+        if (name !== undefined && name !== '') found.add(name);
+    } else if (typeof inner === 'object') addClusters(inner, found);
   }
 }
