@@ -5,6 +5,7 @@ import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import { ConfigError } from '../core/errors.ts';
 import { formatProblems } from '../core/format-problems.ts';
 import { LevelLogger } from '../core/log.ts';
+import { giveWay } from '../core/thread-priority.ts';
 import type { FromXds, ToXds, XdsInit } from '../core/xds-protocol.ts';
 import { envoyDecoder } from '../proto/bootstrap.ts';
 import { envoyRegistry, requireMessage } from '../proto/registry.ts';
@@ -91,7 +92,11 @@ function main(port: MessagePort, init: XdsInit): void {
     drainMs: init.drainMs,
     ...(saved === null ? {} : { saved }),
     onAnswer,
-    onLive: () => send({ type: 'live' }),
+    onLive: () => {
+      send({ type: 'live' });
+      // Until now there was nothing to serve: a start does not wait.
+      giveWay();
+    },
     onDemandSettled: (key) => send({ type: 'demand-settled', key }),
   });
   const answers = new ResourceAnswers(

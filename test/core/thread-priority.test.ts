@@ -1,0 +1,26 @@
+import { readdirSync } from 'node:fs';
+import { getPriority } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import t from 'tap';
+
+t.test('a thread gives way, and only that one', { skip: process.platform !== 'linux' }, async (t) => {
+  const module = join(import.meta.dirname, '../../src/core/thread-priority.ts');
+  const own = getPriority();
+  const worker = new Worker(
+    `import { giveWay } from ${JSON.stringify(module)};
+     import { parentPort } from 'node:worker_threads';
+     giveWay();
+     parentPort.once('message', () => {});
+     parentPort.postMessage('done');`,
+    { eval: true, execArgv: ['--input-type=module'] },
+  );
+  await new Promise((resolve) => worker.once('message', resolve));
+  const all = readdirSync('/proc/self/task').map((thread) => getPriority(Number(thread)));
+  t.equal(getPriority(), own);
+  t.same(
+    all.filter((priority) => priority !== own),
+    [Math.min(19, own + 5)],
+  );
+  await worker.terminate();
+});
