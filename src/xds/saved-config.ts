@@ -12,13 +12,15 @@ const DELAY_MS = 1000;
 /** What is secret never reaches the disk. */
 const SECRET = 'envoy.extensions.transport_sockets.tls.v3.Secret';
 
-interface File {
-  readonly format: string;
+interface Saved {
   /** Whose configuration it is: another node's is of no use. */
   readonly node: string;
+  /** Milliseconds since 1970. */
   readonly savedAt: number;
   readonly resources: readonly RawResource[];
 }
+
+type File = Saved & { readonly format: string };
 
 /**
  * The last good configuration on disk (`--last-good-config`): written whenever what is in force has changed, read when
@@ -94,14 +96,8 @@ export class SavedConfig {
       else resources.push({ name: held.name, version: held.version, type, bytes: held.bytes.slice() });
     }
     this.#complain(leftOut);
-    const file: File = { format: FORMAT, node: this.#node, savedAt: Date.now(), resources };
-    const staging = `${this.#path}.${process.pid}`;
     try {
-      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-      // Its name can be guessed: a link that somebody put there is removed, and not followed.
-      rmSync(staging, { force: true });
-      writeFileSync(staging, serialize(file), { mode: 0o600, flag: 'wx' });
-      renameSync(staging, this.#path);
+      writeSaved(this.#path, { node: this.#node, savedAt: Date.now(), resources });
     } catch (error) {
       this.#log.log('warning', 'config', `${this.#path} cannot be written: ${String(error)}`);
     }
@@ -123,6 +119,16 @@ export class SavedConfig {
     const which = `'${leftOut[0]}'${leftOut.length === 1 ? '' : ` and ${leftOut.length - 1} more`}`;
     this.#log.log('warning', 'config', `${which} with secrets inside: not kept in ${this.#path}`);
   }
+}
+
+/** Puts the file in its place in one step. Throws when it cannot be written. */
+export function writeSaved(path: string, saved: Saved): void {
+  const staging = `${path}.${process.pid}`;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  // Its name can be guessed: a link that somebody put there is removed, and not followed.
+  rmSync(staging, { force: true });
+  writeFileSync(staging, serialize({ format: FORMAT, ...saved } satisfies File), { mode: 0o600, flag: 'wx' });
+  renameSync(staging, path);
 }
 
 /** Throws when it is none. */
