@@ -6,7 +6,7 @@ import { systemClock } from '../core/clock.ts';
 import { ConfigError } from '../core/errors.ts';
 import { createRandom } from '../core/random.ts';
 import type { LoadedConfig } from '../proto/bootstrap.ts';
-import { StatStore } from '../stats/store.ts';
+import { NOWHERE } from '../stats/nowhere.ts';
 import { createDataPlane } from '../worker/data-plane.ts';
 import { checkServices } from '../xds/check-services.ts';
 import { nodeIdentity } from './node-identity.ts';
@@ -33,7 +33,7 @@ export function checkConfig(config: LoadedConfig): void {
       },
       {
         dry: true,
-        stats: new StatStore().root,
+        stats: NOWHERE,
         clock: systemClock,
         random: createRandom(1),
         log: { enabled: () => false, log: () => {} },

@@ -1,6 +1,12 @@
 import type { Distribution } from './distribution.ts';
 import { BLOCK_SLOTS } from './handles.ts';
-import type { StatBlock, StatDefinition, StatScopeDefinition, StatsMessage } from './messages.ts';
+import {
+  DEFINITION_LENGTH,
+  type StatBlock,
+  type StatScopeDefinition,
+  type StatShapeDefinition,
+  type StatsMessage,
+} from './messages.ts';
 import type { HistogramUnit, StatTags } from './scope.ts';
 import { type Series, type StatPlace, StatSeries, type StatShape } from './series.ts';
 
@@ -42,13 +48,15 @@ export class StatAggregator {
   attach(threadId: number, message: StatsMessage): void {
     let thread = this.#threads.get(threadId);
     if (thread === undefined) {
-      thread = { segments: [], places: new Map(), histograms: [] };
+      thread = { id: threadId, segments: [], places: new Map(), shapes: [], histograms: [] };
       this.#threads.set(threadId, thread);
     }
     for (const id of message.removed ?? []) this.#remove(threadId, thread, id);
     for (const segment of message.segments) thread.segments[segment.id] = new Float64Array(segment.buffer);
     for (const scope of message.scopes) thread.places.set(scope.id, this.#place(scope));
-    for (const definition of message.definitions) this.#define(threadId, thread, definition);
+    for (const shape of message.shapes) thread.shapes[shape.id] = this.#shape(shape);
+    const { definitions } = message;
+    for (let i = 0; i < definitions.length; i += DEFINITION_LENGTH) this.#define(thread, definitions, i);
     for (const block of message.blocks) attachBlock(threadId, thread, block);
   }
 
@@ -137,10 +145,12 @@ export class StatAggregator {
     return place;
   }
 
-  #define(threadId: number, thread: ThreadStats, definition: StatDefinition): void {
-    const place = thread.places.get(definition.scope);
-    if (place === undefined) throw new Error(`stat ${definition.name} names an unknown scope`);
-    const shape = this.#shape(definition);
+  #define(thread: ThreadStats, definitions: Int32Array, at: number): void {
+    const shape = thread.shapes[definitions[at + 1] ?? -1];
+    if (shape === undefined) throw new Error(`a stat has a shape that is unknown: ${definitions[at + 1]}`);
+    const slot = definitions[at + 2] ?? 0;
+    const place = thread.places.get(definitions[at] ?? -1);
+    if (place === undefined) throw new Error(`stat ${shape.name} names an unknown scope`);
     let series = place.series.get(shape.name);
     if (series === undefined) {
       series = this.#find(place.prefix + shape.name);
@@ -151,19 +161,19 @@ export class StatAggregator {
       place.series.set(shape.name, series);
       this.#sorted = undefined;
     }
-    if (definition.kind === 'histogram') {
-      thread.histograms[definition.slot] = series;
+    if (shape.kind === 'histogram') {
+      thread.histograms[slot] = series;
       return;
     }
     // All segments but the newest are full, so the first one's length is the length of each.
     const length = thread.segments[0]?.length ?? 1;
-    const slots = thread.segments[Math.trunc(definition.slot / length)];
+    const slots = thread.segments[Math.trunc(slot / length)];
     if (slots === undefined) throw new Error(`stat ${series.name} names an unknown segment`);
-    series.addSource({ threadId, slots, index: definition.slot % length });
+    series.addSource({ threadId: thread.id, slots, index: slot % length });
   }
 
-  /** The same stat of a hundred clusters shares one shape. */
-  #shape(definition: StatDefinition): StatShape {
+  /** One for all threads. */
+  #shape(definition: StatShapeDefinition): StatShape {
     const { kind, name, merge = 'sum', unit = 'none', tagged } = definition;
     const key = `${kind} ${merge} ${unit} ${name}${tagged === undefined ? '' : JSON.stringify(tagged)}`;
     let shape = this.#shapes.get(key);
@@ -184,8 +194,10 @@ interface Place extends StatPlace {
 }
 
 interface ThreadStats {
+  readonly id: number;
   readonly segments: Float64Array[];
   readonly places: Map<number, Place>;
+  readonly shapes: StatShape[];
   readonly histograms: StatSeries[];
 }
 

@@ -18,19 +18,24 @@ export interface StatScopeDefinition {
 
 export type StatKind = 'counter' | 'gauge' | 'histogram';
 
-/** One stat. `slot` is the number of its slot (counters and gauges) or of the histogram, per thread. */
-export interface StatDefinition {
+/** What the same stat of a hundred clusters has in common; definitions refer to it by `id`, which counts up from 0. */
+export interface StatShapeDefinition {
+  readonly id: number;
   readonly kind: StatKind;
-  readonly scope: number;
   readonly name: string;
-  readonly slot: number;
-  readonly merge?: GaugeMerge;
-  readonly unit?: HistogramUnit;
+  readonly merge?: GaugeMerge | undefined;
+  readonly unit?: HistogramUnit | undefined;
   /** Set when the tag-extracted name differs from `name` or when the stat has labels of its own. */
-  readonly tagged?: { readonly name: string; readonly tags: StatTags };
+  readonly tagged?: { readonly name: string; readonly tags: StatTags } | undefined;
 }
 
-/** Says that a histogram got its block (on its first record): `histogram` is the `slot` of its definition. */
+/**
+ * Numbers that a definition is packed into: its scope, its shape, and the number of its slot (counters and gauges) or of
+ * the histogram, per thread. A hundred clusters define ten thousand stats.
+ */
+export const DEFINITION_LENGTH = 3;
+
+/** Says that a histogram got its block (on its first record): `histogram` is the slot of its definition. */
 export interface StatBlock {
   readonly histogram: number;
   readonly buffer: SharedArrayBuffer;
@@ -48,6 +53,7 @@ export interface StatsMessage {
   readonly removed?: readonly number[];
   readonly segments: readonly StatSegment[];
   readonly scopes: readonly StatScopeDefinition[];
-  readonly definitions: readonly StatDefinition[];
+  readonly shapes: readonly StatShapeDefinition[];
+  readonly definitions: Int32Array;
   readonly blocks: readonly StatBlock[];
 }

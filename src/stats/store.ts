@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   BLOCK_BYTES,
   BLOCK_SLOTS,
@@ -10,10 +11,10 @@ import {
 } from './handles.ts';
 import type {
   StatBlock,
-  StatDefinition,
   StatKind,
   StatScopeDefinition,
   StatSegment,
+  StatShapeDefinition,
   StatsMessage,
 } from './messages.ts';
 import type {
@@ -62,6 +63,9 @@ export class StatStore implements BlockSource {
   readonly #segmentIds = new Map<Float64Array, number>();
   #slotsUsed = SEGMENT_SLOTS;
   #histogramCount = 0;
+  /** By name; a name has more than one only where scopes differ in what it means. */
+  readonly #shapes = new Map<string, StatShapeDefinition[]>();
+  #shapeCount = 0;
   /** Of removed stats, for the next ones. */
   readonly #freeSlots: number[] = [];
   readonly #freeHistograms: number[] = [];
@@ -87,7 +91,7 @@ export class StatStore implements BlockSource {
     const message = this.#pending;
     if (this.#report === undefined || isEmpty(message)) return;
     this.#pending = emptyMessage();
-    this.#report(message);
+    this.#report({ ...message, definitions: Int32Array.from(message.definitions) });
   }
 
   /** For `StatScope` only. */
@@ -154,13 +158,7 @@ export class StatStore implements BlockSource {
     if (scope.removed) return new CounterSlot(LOST_SLOTS, 0);
     const slot = this.#takeSlot();
     const handle = new CounterSlot(this.#slotsOf(slot), slot % SEGMENT_SLOTS);
-    this.#define(scope, handle, {
-      kind: 'counter',
-      scope: scope.definition.id,
-      name,
-      slot,
-      ...tagPart(tagged),
-    });
+    this.#define(scope, handle, slot, this.#shape('counter', name, undefined, undefined, tagged));
     return handle;
   }
 
@@ -172,14 +170,7 @@ export class StatStore implements BlockSource {
     if (scope.removed) return new GaugeSlot(LOST_SLOTS, 0);
     const slot = this.#takeSlot();
     const handle = new GaugeSlot(this.#slotsOf(slot), slot % SEGMENT_SLOTS);
-    this.#define(scope, handle, {
-      kind: 'gauge',
-      scope: scope.definition.id,
-      name,
-      slot,
-      merge,
-      ...tagPart(tagged),
-    });
+    this.#define(scope, handle, slot, this.#shape('gauge', name, merge, undefined, tagged));
     return handle;
   }
 
@@ -194,8 +185,7 @@ export class StatStore implements BlockSource {
       handle.block = LOST_BLOCK;
       return handle;
     }
-    const kind: StatKind = 'histogram';
-    this.#define(scope, handle, { kind, scope: scope.definition.id, name, slot, unit, ...tagPart(tagged) });
+    this.#define(scope, handle, slot, this.#shape('histogram', name, undefined, unit, tagged));
     return handle;
   }
 
@@ -239,13 +229,33 @@ export class StatStore implements BlockSource {
     return this.#segments[Math.trunc(slot / SEGMENT_SLOTS)] ?? LOST_SLOTS;
   }
 
-  #define(scope: ScopeData, handle: Handle, definition: StatDefinition): void {
-    if (scope.handles.has(definition.name)) {
-      throw new Error(`stat ${scope.definition.prefix}${definition.name} exists already with another type`);
+  #define(scope: ScopeData, handle: Handle, slot: number, { id, name }: StatShapeDefinition): void {
+    if (scope.handles.has(name)) {
+      throw new Error(`stat ${scope.definition.prefix}${name} exists already with another type`);
     }
-    scope.handles.set(definition.name, handle);
-    this.#pending.definitions.push(definition);
+    scope.handles.set(name, handle);
+    this.#pending.definitions.push(scope.definition.id, id, slot);
     this.#queueFlush();
+  }
+
+  #shape(
+    kind: StatKind,
+    name: string,
+    merge: GaugeMerge | undefined,
+    unit: HistogramUnit | undefined,
+    tagged: Tagged | undefined,
+  ): StatShapeDefinition {
+    const alike = this.#shapes.get(name) ?? [];
+    for (const shape of alike) {
+      const same = shape.kind === kind && shape.merge === merge && shape.unit === unit;
+      if (same && sameTags(shape.tagged, tagged)) return shape;
+    }
+    const own = tagged === undefined ? undefined : { name: tagged.name, tags: { ...tagged.tags } };
+    const shape: StatShapeDefinition = { id: this.#shapeCount++, kind, name, merge, unit, tagged: own };
+    if (alike.length === 0) this.#shapes.set(name, alike);
+    alike.push(shape);
+    this.#pending.shapes.push(shape);
+    return shape;
   }
 
   #queueFlush(): void {
@@ -295,22 +305,24 @@ class StoreScope implements StatScope {
   }
 }
 
-interface PendingMessage extends StatsMessage {
+interface PendingMessage extends Omit<StatsMessage, 'definitions'> {
   readonly removed: number[];
   readonly segments: StatSegment[];
   readonly scopes: StatScopeDefinition[];
-  readonly definitions: StatDefinition[];
+  readonly shapes: StatShapeDefinition[];
+  readonly definitions: number[];
   readonly blocks: StatBlock[];
 }
 
 function emptyMessage(): PendingMessage {
-  return { type: 'stats', removed: [], segments: [], scopes: [], definitions: [], blocks: [] };
+  return { type: 'stats', removed: [], segments: [], scopes: [], shapes: [], definitions: [], blocks: [] };
 }
 
 function isEmpty({ removed, definitions, blocks, scopes, segments }: PendingMessage): boolean {
   return removed.length + definitions.length + blocks.length + scopes.length + segments.length === 0;
 }
 
-function tagPart(tagged: Tagged | undefined): { tagged?: Tagged } {
-  return tagged === undefined ? {} : { tagged: { name: tagged.name, tags: { ...tagged.tags } } };
+function sameTags(a: Tagged | undefined, b: Tagged | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.name === b.name && isDeepStrictEqual(a.tags, b.tags);
 }

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { StatAggregator } from '../../src/stats/aggregator.ts';
-import type { StatsMessage } from '../../src/stats/messages.ts';
+import { DEFINITION_LENGTH, type StatsMessage } from '../../src/stats/messages.ts';
 import { SEGMENT_SLOTS, StatStore } from '../../src/stats/store.ts';
 
 function attached(): { store: StatStore; aggregator: StatAggregator; messages: StatsMessage[] } {
@@ -54,7 +54,7 @@ t.test('stats of one turn are reported in one message', async (t) => {
   for (let i = 0; i < SEGMENT_SLOTS + 10; i++) store.root.counter(`c${i}`).add(i);
   await Promise.resolve();
   t.equal(messages.length, 2);
-  t.equal(messages[1]?.definitions.length, SEGMENT_SLOTS + 10);
+  t.equal(messages[1]?.definitions.length, DEFINITION_LENGTH * (SEGMENT_SLOTS + 10));
   t.equal(messages[1]?.segments.length, 2);
 });
 
