@@ -5,6 +5,7 @@
 import { copyFileSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BuildOptions, build } from 'esbuild';
+import { PROGRAMS } from '../src/control/spawn-worker.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -30,12 +31,10 @@ export const asModule: BuildOptions = {
   banner: { js: "import{createRequire as $cr}from'node:module';const require=$cr(import.meta.url);" },
 };
 
-export const entries = {
+export const entries: Readonly<Record<string, string>> = {
   inox: 'src/cli/main.ts',
-  worker: 'src/worker/main.ts',
-  xds: 'src/xds/main.ts',
-  dns: 'src/dns/main.ts',
-} as const;
+  ...Object.fromEntries(Object.entries(PROGRAMS).map(([name, path]) => [name, `src/${path}`])),
+};
 
 if (import.meta.main) {
   const dist = join(root, 'dist');
@@ -43,7 +42,7 @@ if (import.meta.main) {
   mkdirSync(dist, { recursive: true });
   await build({ ...common, ...asModule, entryPoints: entries, outdir: dist });
   copyFileSync(join(root, 'gen', 'envoy.binpb'), join(dist, 'envoy.binpb'));
-  for (const name of ['inox.mjs', 'worker.mjs', 'xds.mjs', 'dns.mjs', 'envoy.binpb']) {
+  for (const name of [...Object.keys(entries).map((program) => `${program}.mjs`), 'envoy.binpb']) {
     process.stdout.write(
       `dist/${name.padEnd(12)} ${Math.round(statSync(join(dist, name)).size / 1024)} KB\n`,
     );

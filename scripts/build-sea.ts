@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { Script } from 'node:vm';
 import { build } from 'esbuild';
+import { LOAD_PROGRAM } from '../src/control/load-config.ts';
 import { runAsset } from '../src/control/spawn-worker.ts';
 import { common, entries } from './build-dist.ts';
 import { wrap } from './code-cache.ts';
@@ -16,7 +17,7 @@ const root = join(import.meta.dirname, '..');
 const staging = join(root, '.cache', `executable-${process.pid}`);
 const output = join(root, 'dist', 'inox');
 
-const PROGRAMS = ['inox', 'worker', 'xds', 'dns'] as const;
+const programs = Object.keys(entries);
 
 mkdirSync(staging, { recursive: true });
 mkdirSync(join(root, 'dist'), { recursive: true });
@@ -31,12 +32,15 @@ try {
     // Only spawn-worker.ts and the reader of Envoy's messages look where they are, and neither when inside.
     logOverride: { 'empty-import-meta': 'silent' },
   });
-  for (const program of PROGRAMS) prepare(program);
+  for (const program of programs) prepare(program);
   const warmed = spawnSync(process.execPath, [join(import.meta.dirname, 'code-cache.ts'), staging], {
     encoding: 'utf8',
   });
   if (warmed.status !== 0) throw new Error(`no code caches:\n${warmed.stderr}`);
-  writeFileSync(join(staging, 'main.cjs'), runAsset('inox'));
+  writeFileSync(
+    join(staging, 'main.cjs'),
+    `if (process.argv[2] === '${LOAD_PROGRAM}') {${runAsset('load')}\n} else {${runAsset('inox')}\n}`,
+  );
   const node = join(staging, 'node');
   writeFileSync(node, portableNode(readFileSync(process.execPath)), { mode: 0o755 });
   const config = join(staging, 'executable.json');
@@ -52,7 +56,7 @@ try {
       execArgvExtension: 'env',
       assets: {
         ...Object.fromEntries(
-          PROGRAMS.flatMap((program) =>
+          programs.flatMap((program) =>
             ['cjs', 'cache'].map((type) => [`${program}.${type}`, join(staging, `${program}.${type}`)]),
           ),
         ),
@@ -68,7 +72,7 @@ try {
 }
 
 /** Puts a program into a function, and beside it V8's code cache of one that was not run yet. */
-function prepare(program: (typeof PROGRAMS)[number]): void {
+function prepare(program: string): void {
   const file = join(staging, `${program}.cjs`);
   const source = wrap(readFileSync(file, 'utf8'));
   writeFileSync(file, source);

@@ -4,12 +4,14 @@
  *
  *     node scripts/code-cache.ts <folder with *.cjs>
  *
- * The program checks a configuration and starts with it, and with what a control plane said to an earlier run; its
- * control thread, its worker and its xds thread are run from the folder.
+ * The program loads a configuration and starts with it, and with what a control plane said to an earlier run; all its
+ * threads are run from the folder.
  */
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { serialize } from 'node:v8';
 import { constants, Script } from 'node:vm';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { fromJson, type JsonValue, toBinary } from '@bufbuild/protobuf';
@@ -79,11 +81,10 @@ function runPrograms(folder: string): void {
   writeFileSync(config, JSON.stringify(sample()));
   const saved = join(folder, 'saved');
   writeSaved(saved, { node: NODE, savedAt: Date.now(), resources: sampleResources() });
-  // In the executable this is the executable.
-  const loader = join(folder, 'load');
-  writeFileSync(loader, `#!/bin/sh\nexec "${process.execPath}" "${join(root, 'src/cli/main.ts')}" "$@"\n`);
-  chmodSync(loader, 0o755);
-  process.execPath = loader;
+  const loader = join(folder, 'load-and-leave-cache.cjs');
+  writeFileSync(loader, leaveCache(folder, 'load'));
+  const loaded = spawnSync(process.execPath, [loader], { input: serialize({ configPath: config }) });
+  if (loaded.status !== 0) throw new Error(`the configuration cannot be loaded: ${loaded.stderr}`);
   const exit = process.exit.bind(process);
   // Threads leave their caches first.
   process.exit = ((code) => {
@@ -95,7 +96,6 @@ function runPrograms(folder: string): void {
       throw new Error('V8 refuses its own code cache');
     writeFileSync(join(folder, 'inox.cache'), cache);
   });
-  run('validate', '-c', config);
   run('run', '--concurrency', '1', '--last-good-config', saved, '-c', config);
 }
 

@@ -1,5 +1,4 @@
 import { Command, CommanderError, Option } from 'commander';
-import { LOAD_COMMAND } from '../control/load-config.ts';
 import { VERSION_LINE } from '../control/version-line.ts';
 import { closest } from '../core/suggest.ts';
 import { addConfigCommand } from './config-command.ts';
@@ -110,10 +109,6 @@ function program(): Command {
   addCheckCommand(inox);
   addConfigCommand(inox);
   addLifeCommands(inox);
-  inox.command(LOAD_COMMAND, { hidden: true }).action(async () => {
-    const { answerLoadConfig } = await import('./load-config.ts');
-    await answerLoadConfig();
-  });
   return inox;
 }
 

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import type { DnsSettings } from '../control/dns-thread.ts';
-import { loadInChild, type ServableConfig } from '../control/load-config.ts';
+import type { ServableConfig } from '../control/load-config.ts';
 import { createLog } from '../control/log-output.ts';
 import type { ControlPlane } from '../control/serve.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -12,6 +12,7 @@ import { type LevelLogger, LOG_LEVELS, type LogLevel, parseLogLevel } from '../c
 import { formatAddress, ipAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import { usesDiscovery } from '../xds/model/bootstrap.ts';
+import { begin } from './begin.ts';
 import { BUILT_IN_METRICS, usesBuiltIn } from './built-in-bootstrap.ts';
 import { type DnsFlags, dnsSettings } from './dns-flags.ts';
 import { ENVOY_FLAGS, optionKey } from './envoy-flags.ts';
@@ -73,12 +74,12 @@ export async function run(flags: RunFlags): Promise<void> {
   if (fault !== undefined) return fail(fault);
   // Process 1 of a container is not ended by signals that it does not handle.
   for (const signal of STOP_SIGNALS) process.once(signal, stopWhileLoading);
-  // What serves is read and compiled while the child works.
   const lastGoodPath = flags.lastGoodConfig ?? process.env.INOX_LAST_GOOD_CONFIG ?? '';
-  const [loaded, { ControlPlane }, preparedXds] = await Promise.all([
-    orProblems(async () => withNode(await loadInChild(flags), flags)),
+  const begun = await begin(flags, concurrency, lastGoodPath !== '');
+  // What serves is read and compiled while the configuration is loaded.
+  const [loaded, { ControlPlane }] = await Promise.all([
+    orProblems(async () => withNode(await begun.config, flags)),
     import('../control/serve.ts'),
-    lastGoodPath === '' ? undefined : prepareXds(),
   ]);
   if (loaded === undefined) return;
   const dns = await orProblems(() => ({ settings: dnsSettings(flags, process.env, loaded.bootstrap) }));
@@ -89,7 +90,8 @@ export async function run(flags: RunFlags): Promise<void> {
     metrics,
     dns: dns.settings,
     lastGoodPath,
-    preparedXds,
+    preparedXds: begun.xds,
+    preparedWorkers: await begun.workers,
     initOnly: mode === 'init_only',
   });
 }
@@ -102,12 +104,7 @@ interface Parsed {
   readonly initOnly: boolean;
   readonly lastGoodPath: string;
   readonly preparedXds: Worker | undefined;
-}
-
-/** Who has a last good configuration waits for little else. */
-async function prepareXds(): Promise<Worker> {
-  const { prepareXdsThread } = await import('../control/xds-thread.ts');
-  return prepareXdsThread();
+  readonly preparedWorkers: readonly Worker[];
 }
 
 async function serve(
@@ -142,6 +139,7 @@ async function serve(
       dynamic,
       lastGoodPath: parsed.lastGoodPath,
       ...(parsed.preparedXds === undefined ? {} : { preparedXds: parsed.preparedXds }),
+      preparedWorkers: parsed.preparedWorkers,
       rejectUnknownFields: flags.rejectUnknownDynamicFields === true,
       metricsAddresses: parsed.metrics,
       onAdminAddress: (address) => {

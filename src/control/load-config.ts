@@ -1,12 +1,16 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { isSea } from 'node:sea';
 import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
+import type { Worker } from 'node:worker_threads';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import { ConfigError, type ConfigProblem } from '../core/errors.ts';
+import { programUrl } from './spawn-worker.ts';
 
-/** Name of the hidden command that answers `loadInChild`. */
-export const LOAD_COMMAND = 'load-config';
+/** First argument that has the single executable be src/cli/load-program.ts. */
+export const LOAD_PROGRAM = 'load-config';
 
 export interface ConfigSourceFlags {
   readonly configPath?: string | undefined;
@@ -23,6 +27,12 @@ export interface ServableConfig {
   readonly warnings: readonly ConfigProblem[];
 }
 
+/** What the xds thread is asked before it has a bootstrap; it answers with a `LoadOutcome`. */
+export interface LoadMessage {
+  readonly type: 'load';
+  readonly flags: ConfigSourceFlags;
+}
+
 /** What the child prints, serialized by V8. */
 export type LoadOutcome =
   | { readonly ok: true; readonly config: ServableConfig }
@@ -31,42 +41,67 @@ export type LoadOutcome =
 /**
  * Loads a configuration in a process of its own that ends afterwards. Envoy's descriptors and what decodes with
  * them take some 40 MB, which a sidecar would otherwise hold for as long as it lives (measured; freeing them
- * inside the process gives hardly anything back). Rejects with a ConfigError with every mistake.
+ * inside the process gives hardly anything back). Rejects with a ConfigError with every mistake. `onBegun`: it has read
+ * its code, and cores that it kept busy are free for other work.
  */
-export async function loadInChild(flags: ConfigSourceFlags): Promise<ServableConfig> {
-  const script = process.argv[1];
+export async function loadInChild(flags: ConfigSourceFlags, onBegun: () => void): Promise<ServableConfig> {
   // The single executable brings its flags for Node itself and would take them for its own.
-  const args = isSea() || script === undefined ? [] : [...process.execArgv, script];
-  const child = spawn(process.execPath, [...args, LOAD_COMMAND], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+  const args = isSea() ? [LOAD_PROGRAM] : [...process.execArgv, fileURLToPath(programUrl('load'))];
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   // A child that ended early says why itself, and by its exit code.
   child.stdin.on('error', () => {
     // Said by whoever waits for its outcome.
   });
   child.stdin.end(serialize(flags));
-  const outcome = deserialize(await wholeAnswer(child)) as LoadOutcome;
+  return configOf(deserialize(await wholeAnswer(child, onBegun)) as LoadOutcome);
+}
+
+/** The same in a thread that stays, because a control plane brings more configuration (`prepareXdsThread`). */
+export async function loadInThread(
+  thread: Worker,
+  flags: ConfigSourceFlags,
+  onBegun: () => void,
+): Promise<ServableConfig> {
+  thread.once('online', onBegun);
+  const answered = once(thread, 'message') as Promise<[LoadOutcome]>;
+  const ended = once(thread, 'exit').then(() => {
+    throw new Error('loading the configuration failed: its thread ended');
+  });
+  thread.postMessage({ type: 'load', flags } satisfies LoadMessage);
+  thread.ref();
+  const [outcome] = await Promise.race([answered, ended]);
+  thread.unref();
+  return configOf(outcome);
+}
+
+function configOf(outcome: LoadOutcome): ServableConfig {
   if (!outcome.ok) throw new ConfigError(outcome.problems);
   return outcome.config;
 }
 
-/** Bytes of the length in front of the answer. */
+/** Bytes in front of the answer: one that says that the child has begun, and the length of what follows. */
+export const BEGUN_BYTES = 1;
 export const LENGTH_BYTES = 8;
+const HEAD_BYTES = BEGUN_BYTES + LENGTH_BYTES;
 
 /** Does not wait for the child to clean up after itself, which is a twentieth of the start. */
-function wholeAnswer(child: ChildProcessByStdio<Writable, Readable, null>): Promise<Buffer> {
+function wholeAnswer(
+  child: ChildProcessByStdio<Writable, Readable, null>,
+  onBegun: () => void,
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let received = 0;
     let expected = Number.POSITIVE_INFINITY;
+    child.stdout.once('data', onBegun);
     child.stdout.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       received += chunk.length;
-      if (expected === Number.POSITIVE_INFINITY && received >= LENGTH_BYTES)
-        expected = LENGTH_BYTES + Number(Buffer.concat(chunks).readBigUInt64BE());
+      if (expected === Number.POSITIVE_INFINITY && received >= HEAD_BYTES)
+        expected = HEAD_BYTES + Number(Buffer.concat(chunks).readBigUInt64BE(BEGUN_BYTES));
       if (received < expected) return;
       child.kill('SIGKILL');
-      resolve(Buffer.concat(chunks).subarray(LENGTH_BYTES));
+      resolve(Buffer.concat(chunks).subarray(HEAD_BYTES));
     });
     child.once('error', reject);
     child.once('close', (code, signal) =>

@@ -71,6 +71,8 @@ export interface ServeOptions {
   readonly lastGoodPath?: string;
   /** The thread that talks to control planes, where it was started before there was a configuration. */
   readonly preparedXds?: Worker;
+  /** The same of the workers. */
+  readonly preparedWorkers?: readonly Worker[];
   /** `--reject-unknown-dynamic-fields` */
   readonly rejectUnknownFields?: boolean;
   /** Captured DNS queries are answered. */
@@ -251,7 +253,7 @@ export class ControlPlane {
     this.#closers.push(this.#watchSecrets());
     await this.health.start();
     await this.#dns?.start();
-    await this.supervisor.start(concurrency);
+    await this.supervisor.start(concurrency, this.options.preparedWorkers);
     this.#closers.push(startOverload(this));
     if (this.options.dynamic !== true) this.markLive();
   }

@@ -1,6 +1,14 @@
 import { isSea } from 'node:sea';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
+/** Programs beside the command line's: of threads, and of the process that loads a configuration. */
+export const PROGRAMS = {
+  worker: 'worker/main.ts',
+  xds: 'cli/xds-thread.ts',
+  dns: 'dns/main.ts',
+  load: 'cli/load-program.ts',
+} as const;
+
 /**
  * Inside the single executable, whose programs are CommonJS scripts in a function, with V8's code cache beside each: to hand
  * the program itself to `eval` would have Node look for TypeScript and for modules in it, and V8 compile it, in each thread
@@ -23,8 +31,15 @@ new Script(getAsset(name + '.cjs', 'utf8'), {
  * beside the bundle (dist/) or inside the single executable. There it is no module, so that file and what it imports use no
  * top-level await.
  */
-export function spawnThread(program: 'worker' | 'xds' | 'dns', options: WorkerOptions): Worker {
+export function spawnThread(program: keyof typeof PROGRAMS, options: WorkerOptions): Worker {
   if (isSea()) return new Worker(runAsset(program), { ...options, eval: true });
-  const path = import.meta.url.endsWith('.ts') ? `../${program}/main.ts` : `./${program}.mjs`;
-  return new Worker(new URL(path, import.meta.url), options);
+  return new Worker(programUrl(program), options);
+}
+
+/** Where a program is, in a checkout or beside the bundle. */
+export function programUrl(program: keyof typeof PROGRAMS): URL {
+  return new URL(
+    import.meta.url.endsWith('.ts') ? `../${PROGRAMS[program]}` : `./${program}.mjs`,
+    import.meta.url,
+  );
 }

@@ -3,6 +3,7 @@ import type { UpdateOutcome } from '../core/config-update.ts';
 import type { LogLevel } from '../core/log.ts';
 import type { Demand } from '../core/on-demand.ts';
 import type { FromWorker, ToWorker, WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
+import { workerHeapLimits } from './heap-limits.ts';
 import { spawnThread } from './spawn-worker.ts';
 
 /** Three deaths within ten seconds mean that starting again does not help. */
@@ -53,6 +54,20 @@ interface PendingUpdate {
   readonly resolve: (outcome: UpdateOutcome) => void;
 }
 
+/** Threads that read their code, and then wait to be told what to do; they do not keep the process. */
+export function prepareWorkers(count: number): Worker[] {
+  const limits = workerHeapLimits(count);
+  return Array.from({ length: count }, (_, index) => {
+    const worker = spawnWorker(index, limits);
+    worker.unref();
+    return worker;
+  });
+}
+
+function spawnWorker(index: number, resourceLimits: ResourceLimits): Worker {
+  return spawnThread('worker', { resourceLimits, name: `worker-${index}`, stdout: false, stderr: false });
+}
+
 /** Starts the workers, replaces those that die, and carries messages to and from them. */
 export class Supervisor {
   readonly #slots: Slot[] = [];
@@ -74,11 +89,14 @@ export class Supervisor {
     this.#events = events;
   }
 
-  /** Resolves when every worker accepts connections; rejects when a listener cannot be opened. */
-  start(count: number): Promise<void> {
+  /**
+   * Resolves when every worker accepts connections; rejects when a listener cannot be opened. `prepared` may have read
+   * their code already (`prepareWorkers`).
+   */
+  start(count: number, prepared: readonly Worker[] = []): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#onReady = { resolve, reject };
-      for (let index = 0; index < count; index++) this.#spawn(index);
+      for (let index = 0; index < count; index++) this.#spawn(index, prepared[index]);
     });
   }
 
@@ -148,14 +166,12 @@ export class Supervisor {
     await Promise.all(this.#slots.map((slot) => slot.worker.terminate()));
   }
 
-  #spawn(index: number): void {
-    const worker = spawnThread('worker', {
-      workerData: this.#seed(index),
-      resourceLimits: this.#limits,
-      name: `worker-${index}`,
-      stdout: false,
-      stderr: false,
-    });
+  #spawn(index: number, prepared?: Worker): void {
+    // One that has died meanwhile is of no use.
+    const worker =
+      prepared === undefined || prepared.threadId < 0 ? spawnWorker(index, this.#limits) : prepared;
+    worker.ref();
+    worker.postMessage({ type: 'init', init: this.#seed(index) } satisfies ToWorker);
     const slot: Slot = {
       index,
       worker,

@@ -66,6 +66,8 @@ export interface NodeIdentity {
 }
 
 export type ToWorker =
+  /** The first of all: what to do. */
+  | { readonly type: 'init'; readonly init: WorkerInit }
   /** Members of a cluster changed; `hosts` is a `ClusterHosts`. */
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: object }
   /** The health of some hosts of a cluster changed (`HostHealth[]`), or is known before they come. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { TurnClock } from '../core/clock.ts';
 import { collectGarbage, collectGarbageOnce } from '../core/collect-garbage.ts';
 import { LagWatch } from '../core/lag-watch.ts';
@@ -21,14 +21,11 @@ import { applyUpdate, SLICE_MS } from './update.ts';
 
 const TIDY_EVERY_MS = 1000;
 
-/** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
 /** So many clusters are told of in one message. */
 const PART_CLUSTERS = 100;
 
-function main(): void {
-  const port = parentPort;
-  if (port === null) throw new Error('worker/main runs in a worker thread only');
-  const init = workerData as WorkerInit;
+/** The program of a data thread: compiles the configuration it is given, listens, and obeys the control thread. */
+function main(port: MessagePort, init: WorkerInit): void {
   const send = (message: FromWorker): void => port.postMessage(message);
   const log = new LevelLogger(init.logLevel, (level, component, message) => {
     send({ type: 'log', level, component, message });
@@ -114,6 +111,9 @@ async function openListeners(
 
 function obey(message: ToWorker, { plane, listeners, log, send }: Parts): void {
   switch (message.type) {
+    case 'init':
+      // It was the first one.
+      return;
     case 'hosts':
       plane.resources.updateHosts(message.cluster, message.hosts as ClusterHosts);
       return;
@@ -222,4 +222,9 @@ function reportConnections(plane: DataPlane, send: (message: FromWorker) => void
   if (open > 0) setTimeout(() => reportConnections(plane, send), 50);
 }
 
-main();
+const port = parentPort;
+if (port === null) throw new Error('worker/main runs in a worker thread only');
+// Read and ready while the configuration is still loaded.
+port.once('message', (message: ToWorker) => {
+  if (message.type === 'init') main(port, message.init);
+});

@@ -1,4 +1,4 @@
-import { type MessagePort, parentPort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { GrpcLog } from '../config/access-log.ts';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
@@ -30,10 +30,10 @@ const NEEDED = [
 ] as const;
 
 /**
- * The program of the xds thread: fetches, decodes, checks and orders what control planes send, so that neither the
- * control thread nor requests wait for it.
+ * What the xds thread does: fetches, decodes, checks and orders what control planes send, so that neither the control
+ * thread nor requests wait for it.
  */
-function main(port: MessagePort, init: XdsInit): void {
+export function runXds(port: MessagePort, init: XdsInit): void {
   const bootstrap = init.bootstrap as Bootstrap;
   const send = (message: FromXds): void => port.postMessage(message);
   const log = new LevelLogger(init.logLevel, (level, component, message) => {
@@ -180,14 +180,7 @@ function main(port: MessagePort, init: XdsInit): void {
 }
 
 /** Reads what every start needs while the process may still wait for its bootstrap. */
-function prepare(): void {
+export function prepareXds(): void {
   const registry = envoyRegistry();
   for (const type of NEEDED) requireMessage(registry, type);
 }
-
-const port = parentPort;
-if (port === null) throw new Error('xds/main runs in a thread of its own only');
-port.once('message', (message: ToXds) => {
-  if (message.type === 'init') main(port, message.init);
-});
-prepare();
