@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import {
   type ConfigSourceFlags,
@@ -44,7 +44,9 @@ function mentionsDiscovery({
   const pattern = /dynamic_?resources/i;
   if (pattern.test(configYaml)) return true;
   try {
-    return configPath !== undefined && pattern.test(readFileSync(configPath, 'utf8'));
+    // What can be read but once is left to whoever loads it.
+    if (configPath === undefined || !statSync(configPath).isFile()) return false;
+    return pattern.test(readFileSync(configPath, 'utf8'));
   } catch {
     // Whoever loads it says what is wrong.
     return false;

@@ -9,6 +9,9 @@ t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 const config = join(folder, 'empty.yaml');
 writeFileSync(config, '{}');
 
+const discovery = join(folder, 'discovery.yaml');
+writeFileSync(discovery, 'dynamic_resources: {cds_configg: {}}');
+
 const MAIN = join(import.meta.dirname, '../../src/cli/main.ts');
 
 function inox(...args: string[]): { code: number | null; out: string; err: string } {
@@ -44,6 +47,7 @@ const REFUSED: readonly (readonly [name: string, args: readonly string[], says: 
     /^inox: --log-path '.*none\/log' cannot be written/,
   ],
   ['a missing file', ['-c', join(folder, 'none.yaml')], /none\.yaml: cannot be read: there is no such file/],
+  ['a mistake beside discovery', ['-c', discovery], /discovery\.yaml:1:21: .*did you mean "cds_config"/],
   ['an output format', ['validate', '-c', config, '-o', 'xml'], /Allowed choices are text, json/],
 ];
 
@@ -55,6 +59,16 @@ for (const [name, args, says] of REFUSED) {
     t.notMatch(err, /\n {4}at /, 'no stack');
   });
 }
+
+t.test('a configuration that can be read but once', async (t) => {
+  const pipe = join(folder, 'pipe');
+  const script = `mkfifo "$1" && { printf '{}' > "$1" & } && exec "$2" "$3" run -c "$1" --mode init_only`;
+  const ran = spawnSync('sh', ['-c', script, 'sh', pipe, process.execPath, MAIN], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  t.equal(ran.status, 0, ran.stderr);
+});
 
 t.test('help names the commands and where the flags are', async (t) => {
   const { code, out } = inox('--help');
