@@ -12,6 +12,7 @@ import type { Acceptance, Held } from './resource.ts';
 import { ScopeSources, Scopes } from './scopes.ts';
 import { ResourceSet } from './set.ts';
 import type { ResourceStatus } from './status.ts';
+import { Usage } from './usage.ts';
 
 const VIRTUAL_HOST = 'envoy.config.route.v3.VirtualHost';
 /** After an answer without virtual hosts of a route: others may come right behind it. */
@@ -47,7 +48,7 @@ interface HostSet {
   readonly source: ConfigSource;
   /** Those that requests ask for; null until one does. */
   demands: HostDemands | null;
-  users: number;
+  readonly usage: Usage;
   /** Routes whose hosts changed since they were published. */
   readonly changed: Set<string>;
 }
@@ -159,12 +160,14 @@ export class Routes {
   }
 
   #leaveHosts(entry: Entry): void {
-    const { hosts } = entry;
+    entry.hosts?.usage.leave();
     entry.hosts = null;
-    if (hosts === null || --hosts.users > 0) return;
-    hosts.set.close();
-    hosts.demands?.close();
-    this.#hostSets.delete(hosts.key);
+  }
+
+  #closeHosts({ key, set, demands }: HostSet): void {
+    set.close();
+    demands?.close();
+    this.#hostSets.delete(key);
   }
 
   #joinHosts(entry: Entry, key: string, source: ConfigSource): void {
@@ -172,10 +175,12 @@ export class Routes {
     if (hosts === undefined) {
       const changed = new Set<string>();
       const set = this.#openHosts(source, changed);
-      hosts = { key, set, source, demands: null, users: 0, changed };
+      const usage = new Usage(() => this.#closeHosts(opened));
+      const opened: HostSet = { key, set, source, demands: null, usage, changed };
+      hosts = opened;
       this.#hostSets.set(key, hosts);
     }
-    hosts.users++;
+    hosts.usage.join();
     entry.hosts = hosts;
   }
 

@@ -7,6 +7,7 @@ import type { Acceptance, Held } from './resource.ts';
 import type { Routes } from './routes.ts';
 import { ResourceSet } from './set.ts';
 import type { ResourceStatus } from './status.ts';
+import { Usage } from './usage.ts';
 
 const SCOPE = 'envoy.config.route.v3.ScopedRouteConfiguration';
 
@@ -132,11 +133,14 @@ interface ScopeHooks {
 class ScopeSource {
   readonly set: ResourceSet<ScopedRouteConfiguration>;
   readonly #users = new Set<Scopes>();
-  readonly #unused: () => void;
+  readonly #usage: Usage;
   #settled = false;
 
-  constructor(open: (hooks: ScopeHooks) => ResourceSet<ScopedRouteConfiguration>, unused: () => void) {
-    this.#unused = unused;
+  constructor(open: (hooks: ScopeHooks) => ResourceSet<ScopedRouteConfiguration>, onClosed: () => void) {
+    this.#usage = new Usage(() => {
+      this.set.close();
+      onClosed();
+    });
     this.set = open({
       onSet: ({ config }) => {
         for (const user of this.#users) user.onScope(config);
@@ -152,18 +156,13 @@ class ScopeSource {
   }
 
   join(user: Scopes): void {
+    this.#usage.join();
     this.#users.add(user);
     for (const { config } of this.set.values()) user.onScope(config);
     if (this.#settled) user.onSettled();
   }
 
   leave(user: Scopes): void {
-    this.#users.delete(user);
-    // Whoever takes over comes within the turn.
-    queueMicrotask(() => {
-      if (this.#users.size > 0) return;
-      this.set.close();
-      this.#unused();
-    });
+    if (this.#users.delete(user)) this.#usage.leave();
   }
 }

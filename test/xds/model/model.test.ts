@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import {
@@ -16,6 +16,7 @@ import { TYPES, XdsModel } from '../../../src/xds/model/model.ts';
 import { MAX_DEMANDS } from '../../../src/xds/model/on-demand.ts';
 import { Publisher } from '../../../src/xds/model/publisher.ts';
 import { Acceptance } from '../../../src/xds/model/resource.ts';
+import { LINGER_MS } from '../../../src/xds/model/usage.ts';
 import { FakeDiscovery, rawResource } from '../../support/fake-discovery.ts';
 
 const ADS = { ads: {} };
@@ -330,6 +331,14 @@ t.test('who asks later for scopes that a server has given gets them all the same
   t.same(server.asked(TYPES.routes), ['r1', 'r2']);
   await server.send([], ['first', 'second'], TYPES.listener);
   await settle();
+  await server.send([listener('third', { scopedRoutes: SCOPED_ROUTES })]);
+  await settle();
+  await server.send([route('r1', 'a'), route('r2', 'a')]);
+  await settle();
+  t.same(names(steps.at(-1)?.listeners), ['third'], 'right behind the last one');
+  await server.send([], ['third'], TYPES.listener);
+  await settle();
+  await sleep(LINGER_MS + 100);
   t.equal(server.asked(SCOPE), null, 'nobody needs them any more');
 });
 
