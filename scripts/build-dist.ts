@@ -1,6 +1,7 @@
 /**
- * Bundles what npm and the container image ship: dist/inox.mjs (command line and control thread), dist/worker.mjs
- * (data threads) and dist/envoy.binpb (Envoy's messages).
+ * Bundles what npm and the container image ship: dist/inox.mjs (command line and control thread), a program for each other
+ * thread and for the process that loads configuration (dist/worker.mjs and the like), and dist/envoy.binpb (Envoy's
+ * messages).
  */
 import { copyFileSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';

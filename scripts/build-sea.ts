@@ -35,6 +35,7 @@ try {
   for (const program of programs) prepare(program);
   const warmed = spawnSync(process.execPath, [join(import.meta.dirname, 'code-cache.ts'), staging], {
     encoding: 'utf8',
+    timeout: 60_000,
   });
   if (warmed.status !== 0) throw new Error(`no code caches:\n${warmed.stderr}`);
   writeFileSync(

@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
-import type { LoadMessage } from '../control/load-config.ts';
-import type { ToXds } from '../core/xds-protocol.ts';
+import type { LoadedMessage, LoadMessage } from '../control/load-config.ts';
+import type { FromXds, ToXds } from '../core/xds-protocol.ts';
 import { prepareXds, runXds } from '../xds/main.ts';
 import { loadOutcome } from './load-config.ts';
 
@@ -13,13 +13,14 @@ function main(): void {
   if (port === null) throw new Error('cli/xds-thread runs in a thread of its own only');
   const onMessage = (message: LoadMessage | ToXds): void => {
     if (message.type === 'load') {
-      port.postMessage(loadOutcome(message.flags));
+      port.postMessage({ type: 'loaded', outcome: loadOutcome(message.flags) } satisfies LoadedMessage);
       return;
     }
     port.off('message', onMessage);
     if (message.type === 'init') runXds(port, message.init);
   };
   port.on('message', onMessage);
+  port.postMessage({ type: 'begun' } satisfies FromXds);
   prepareXds();
 }
 

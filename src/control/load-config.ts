@@ -1,5 +1,4 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { isSea } from 'node:sea';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +6,7 @@ import { deserialize, serialize } from 'node:v8';
 import type { Worker } from 'node:worker_threads';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import { ConfigError, type ConfigProblem } from '../core/errors.ts';
+import type { FromXds } from '../core/xds-protocol.ts';
 import { programUrl } from './spawn-worker.ts';
 
 /** First argument that has the single executable be src/cli/load-program.ts. */
@@ -27,10 +27,15 @@ export interface ServableConfig {
   readonly warnings: readonly ConfigProblem[];
 }
 
-/** What the xds thread is asked before it has a bootstrap; it answers with a `LoadOutcome`. */
+/** What the xds thread is asked before it has a bootstrap; it answers with a `LoadedMessage`. */
 export interface LoadMessage {
   readonly type: 'load';
   readonly flags: ConfigSourceFlags;
+}
+
+export interface LoadedMessage {
+  readonly type: 'loaded';
+  readonly outcome: LoadOutcome;
 }
 
 /** What the child prints, serialized by V8. */
@@ -42,7 +47,7 @@ export type LoadOutcome =
  * Loads a configuration in a process of its own that ends afterwards. Envoy's descriptors and what decodes with
  * them take some 40 MB, which a sidecar would otherwise hold for as long as it lives (measured; freeing them
  * inside the process gives hardly anything back). Rejects with a ConfigError with every mistake. `onBegun`: it has read
- * its code, and cores that it kept busy are free for other work.
+ * its code, and other threads may read theirs.
  */
 export async function loadInChild(flags: ConfigSourceFlags, onBegun: () => void): Promise<ServableConfig> {
   // The single executable brings its flags for Node itself and would take them for its own.
@@ -62,16 +67,21 @@ export async function loadInThread(
   flags: ConfigSourceFlags,
   onBegun: () => void,
 ): Promise<ServableConfig> {
-  thread.once('online', onBegun);
-  const answered = once(thread, 'message') as Promise<[LoadOutcome]>;
-  const ended = once(thread, 'exit').then(() => {
-    throw new Error('loading the configuration failed: its thread ended');
-  });
+  const { promise, resolve, reject } = Promise.withResolvers<LoadOutcome>();
+  const onMessage = (message: FromXds | LoadedMessage): void => {
+    if (message.type === 'begun') onBegun();
+    else if (message.type === 'loaded') resolve(message.outcome);
+  };
+  const onExit = (): void => reject(new Error('loading the configuration failed: its thread ended'));
+  thread.on('message', onMessage).once('error', reject).once('exit', onExit);
   thread.postMessage({ type: 'load', flags } satisfies LoadMessage);
   thread.ref();
-  const [outcome] = await Promise.race([answered, ended]);
-  thread.unref();
-  return configOf(outcome);
+  try {
+    return configOf(await promise);
+  } finally {
+    thread.unref();
+    thread.off('message', onMessage).off('error', reject).off('exit', onExit);
+  }
 }
 
 function configOf(outcome: LoadOutcome): ServableConfig {

@@ -34,7 +34,6 @@ import { Discovery } from './discovery.ts';
 import { type DnsSettings, DnsThread } from './dns-thread.ts';
 import { drainListeners, drainProcess } from './drain.ts';
 import type { HealthManager } from './health/health-manager.ts';
-import { workerHeapLimits } from './heap-limits.ts';
 import { explainListenError } from './listen-check.ts';
 import type { LiveConfig } from './live-config.ts';
 import { createDiscovery, createHealth, createLiveConfig } from './live-parts.ts';
@@ -149,7 +148,7 @@ export class ControlPlane {
     this.#closers.push(() => this.#discovery.close());
     this.live = createLiveConfig(this, this.#discovery, this.#secrets);
     this.live.init(this.#startsWith);
-    this.supervisor = new Supervisor((index) => this.#seed(index), workerHeapLimits(concurrency), {
+    this.supervisor = new Supervisor((index) => this.#seed(index), {
       onStats: (threadId, message) => this.aggregator.attach(threadId, message as StatsMessage),
       onDeath: (index, threadId, cause) => this.#onWorkerDeath(index, threadId, cause),
       onGivenUp: (cause) => {

@@ -20,6 +20,7 @@ export function startXds(
       rejectUnknownFields: options.rejectUnknownFields === true,
       logLevel: log.level,
       drainMs: options.drainMs,
+      serving: control.state !== 'INITIALIZING',
       lastGoodPath: options.lastGoodPath ?? '',
       names: options.dns?.askControlPlane === true,
     }),

@@ -60,6 +60,9 @@ export function prepareWorkers(count: number): Worker[] {
   return Array.from({ length: count }, (_, index) => {
     const worker = spawnWorker(index, limits);
     worker.unref();
+    worker.on('error', () => {
+      // It is replaced when it is needed, and that one says what is wrong.
+    });
     return worker;
   });
 }
@@ -73,7 +76,7 @@ export class Supervisor {
   readonly #slots: Slot[] = [];
   readonly #events: SupervisorEvents;
   readonly #seed: (index: number) => WorkerInit;
-  readonly #limits: ResourceLimits;
+  #limits: ResourceLimits = {};
   readonly #queries = new Map<number, PendingQuery>();
   readonly #updates = new Map<number, PendingUpdate>();
   readonly #deaths: number[] = [];
@@ -83,9 +86,8 @@ export class Supervisor {
   #onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
 
   /** `seed` makes the start data of a worker from what is in force now; replacements are seeded by it too. */
-  constructor(seed: (index: number) => WorkerInit, limits: ResourceLimits, events: SupervisorEvents) {
+  constructor(seed: (index: number) => WorkerInit, events: SupervisorEvents) {
     this.#seed = seed;
-    this.#limits = limits;
     this.#events = events;
   }
 
@@ -96,6 +98,7 @@ export class Supervisor {
   start(count: number, prepared: readonly Worker[] = []): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#onReady = { resolve, reject };
+      this.#limits = workerHeapLimits(count);
       for (let index = 0; index < count; index++) this.#spawn(index, prepared[index]);
     });
   }

@@ -179,6 +179,9 @@ export class XdsThread {
         });
         return;
       }
+      case 'begun':
+        // Who loads a bootstrap with it has heard that.
+        return;
       case 'text':
         this.#events.onText(message.name, message.value);
         return;

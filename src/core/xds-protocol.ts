@@ -15,6 +15,8 @@ export interface XdsInit {
   readonly logLevel: LogLevel;
   /** How long a replaced listener drains, milliseconds. */
   readonly drainMs: number;
+  /** There are requests already: the thread replaces one that died. */
+  readonly serving: boolean;
   /** `--last-good-config`, '' for none. */
   readonly lastGoodPath: string;
   /** Names for DNS are asked for, too. */
@@ -174,6 +176,8 @@ export interface DelegatedCluster {
 export type DelegatedStatus = 'HEALTHY' | 'DEGRADED' | 'UNHEALTHY' | 'TIMEOUT';
 
 export type FromXds =
+  /** It has read its code, and now reads what every configuration needs. */
+  | { readonly type: 'begun' }
   | { readonly type: 'update'; readonly id: number; readonly update: ConfigUpdate }
   /** A statistic that is a text has that value now. */
   | { readonly type: 'text'; readonly name: string; readonly value: string }

@@ -36,6 +36,7 @@ const NEEDED = [
 export function runXds(port: MessagePort, init: XdsInit): void {
   const bootstrap = init.bootstrap as Bootstrap;
   const send = (message: FromXds): void => port.postMessage(message);
+  if (init.serving) giveWay();
   const log = new LevelLogger(init.logLevel, (level, component, message) => {
     send({ type: 'log', level, component, message });
   });
@@ -95,7 +96,7 @@ export function runXds(port: MessagePort, init: XdsInit): void {
     onLive: () => {
       send({ type: 'live' });
       // Until now there was nothing to serve: a start does not wait.
-      giveWay();
+      if (!init.serving) giveWay();
     },
     onDemandSettled: (key) => send({ type: 'demand-settled', key }),
   });
