@@ -86,19 +86,16 @@ export class ResourceHub<T> {
     const watched = entry;
     return () => {
       watched.watchers.delete(watcher);
-      // At the end of the turn: whoever replaces the watcher may come right behind it.
-      queueMicrotask(() => {
-        if (watched.watchers.size > 0 || feed.entries.get(name) !== watched) return;
-        feed.entries.delete(name);
-        this.#namesChanged(feed);
-      });
+      // When names are said the next time: whoever wants it again before finds it, and the server notices nothing.
+      if (watched.watchers.size === 0) this.#namesChanged(feed);
     };
   }
 
   status(): ResourceStatus[] {
     const all: ResourceStatus[] = [];
     for (const feed of this.#feeds.values()) {
-      for (const { name, held, refused, missing } of feed.entries.values()) {
+      for (const { name, watchers, held, refused, missing } of feed.entries.values()) {
+        if (watchers.size === 0) continue;
         const state = held !== null ? 'active' : missing ? 'missing' : 'requested';
         all.push({ type: this.#options.type, name, state, held, refused });
       }
@@ -153,6 +150,7 @@ export class ResourceHub<T> {
       for (const each of this.#feeds.values()) {
         if (!each.stale) continue;
         each.stale = false;
+        for (const [name, { watchers }] of each.entries) if (watchers.size === 0) each.entries.delete(name);
         each.subscription?.setNames(new Set(each.entries.keys()));
       }
     });
@@ -172,10 +170,14 @@ export class ResourceHub<T> {
       const entry = feed.entries.get(name);
       if (entry === undefined || (this.#options.keepRemoved && entry.held !== null)) continue;
       entry.held = null;
-      entry.missing = true;
-      for (const watcher of [...entry.watchers]) watcher.onResource(null);
+      this.#miss(entry);
     }
     return mistakes;
+  }
+
+  #miss(entry: Entry<T>): void {
+    entry.missing = true;
+    for (const watcher of [...entry.watchers]) watcher.onResource(null);
   }
 
   #take(entry: Entry<T>, raw: RawResource): string | undefined {
@@ -195,6 +197,8 @@ export class ResourceHub<T> {
       if (!(error instanceof ConfigError)) throw error;
       const message = explainRefusal(this.#options.type, raw.name, error);
       entry.refused = { version: raw.version, message, at: new Date(), bytes: raw.bytes };
+      // As in Envoy, nobody waits for one that is wrong.
+      if (held === null) this.#miss(entry);
       return message;
     }
     for (const watcher of [...entry.watchers]) watcher.onResource(entry.held);
@@ -204,9 +208,7 @@ export class ResourceHub<T> {
   #onMissing(feed: Feed<T>, names: readonly string[]): void {
     for (const name of names) {
       const entry = feed.entries.get(name);
-      if (entry === undefined || entry.held !== null) continue;
-      entry.missing = true;
-      for (const watcher of [...entry.watchers]) watcher.onResource(null);
+      if (entry !== undefined && entry.held === null) this.#miss(entry);
     }
   }
 }

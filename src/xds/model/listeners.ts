@@ -20,6 +20,8 @@ import { type Unready, Warming } from './warming.ts';
 interface Version {
   readonly held: Held<Listener>;
   readonly warming: Warming;
+  /** The start waits for it, and it is counted among those that warm. */
+  awaited: boolean;
   readonly unwatch: (() => void)[];
   /** Configurations of filters that come by name; null where none is needed. */
   readonly extensions: Map<string, unknown> | null;
@@ -76,7 +78,7 @@ export class Listeners {
   /** What the listeners that warm wait for, under Envoy's names. */
   unready(): Unready[] {
     return [...this.#entries.values()].flatMap(({ name, next }) => {
-      if (next === null) return [];
+      if (next === null || !next.awaited) return [];
       const hash = createHash('sha256').update(next.held.bytes).digest().readBigUInt64BE();
       const manager = `init manager Listener-local-init-manager ${name} ${hash}`;
       return [{ name: manager, targets: next.warming.missing }];
@@ -104,7 +106,7 @@ export class Listeners {
     }
     release(entry.active);
     release(entry.next);
-    if (entry.next !== null) this.#countWarming(-1);
+    if (entry.next !== null) this.#conclude(entry.next);
   }
 
   #warm(entry: Entry, held: Held<Listener>): void {
@@ -115,9 +117,11 @@ export class Listeners {
       unwatch: [],
       extensions: wanted.length === 0 ? null : new Map(),
       warming: new Warming(() => this.#activate(entry, version)),
+      awaited: true,
     };
     entry.next = version;
-    if (replaced === null) this.#countWarming(1);
+    this.#countWarming(1);
+    if (replaced !== null) this.#conclude(replaced);
     const { config } = held;
     for (const { rds, scopedRoutes } of managersOf(config)) {
       if (rds?.configSource !== undefined) {
@@ -160,13 +164,24 @@ export class Listeners {
   }
 
   #activate(entry: Entry, version: Version): void {
-    if (!this.#publish(version)) return;
+    if (entry.next !== version || this.#entries.get(entry.name) !== entry) return;
+    if (!this.#publish(version)) {
+      this.#conclude(version);
+      return;
+    }
     const before = entry.active;
     entry.active = version;
     entry.next = null;
     if (before !== null && !sameButForChains(before.held.config, version.held.config))
       this.#drain(before.held);
     release(before);
+    this.#conclude(version);
+  }
+
+  /** Nobody waits for it any more: it is in force, of no use as it is, replaced or gone. */
+  #conclude(version: Version): void {
+    if (!version.awaited) return;
+    version.awaited = false;
     this.#countWarming(-1);
   }
 

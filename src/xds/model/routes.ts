@@ -12,7 +12,6 @@ import type { Acceptance, Held } from './resource.ts';
 import { ScopeSources, Scopes } from './scopes.ts';
 import { ResourceSet } from './set.ts';
 import type { ResourceStatus } from './status.ts';
-import { Usage } from './usage.ts';
 
 const VIRTUAL_HOST = 'envoy.config.route.v3.VirtualHost';
 /** After an answer without virtual hosts of a route: others may come right behind it. */
@@ -41,14 +40,16 @@ interface Entry {
   unwatch: () => void;
 }
 
-/** All virtual hosts that a source has for us: each belongs to the route configuration that its name begins with. */
+/**
+ * All virtual hosts that a source has for us: each belongs to the route configuration that its name begins with. Never
+ * given up: a server that is asked for everything again on the same stream says nothing.
+ */
 interface HostSet {
   readonly key: string;
   readonly set: ResourceSet<VirtualHost>;
   readonly source: ConfigSource;
   /** Those that requests ask for; null until one does. */
   demands: HostDemands | null;
-  readonly usage: Usage;
   /** Routes whose hosts changed since they were published. */
   readonly changed: Set<string>;
 }
@@ -72,7 +73,11 @@ export class Routes {
     entry.users++;
     if (entry.settled) ready();
     else entry.waiting.push(ready);
+    let used = true;
     return () => {
+      if (!used) return;
+      used = false;
+      entry.waiting = entry.waiting.filter((one) => one !== ready);
       entry.users--;
       // Whoever takes over comes within the turn.
       queueMicrotask(() => {
@@ -160,14 +165,7 @@ export class Routes {
   }
 
   #leaveHosts(entry: Entry): void {
-    entry.hosts?.usage.leave();
     entry.hosts = null;
-  }
-
-  #closeHosts({ key, set, demands }: HostSet): void {
-    set.close();
-    demands?.close();
-    this.#hostSets.delete(key);
   }
 
   #joinHosts(entry: Entry, key: string, source: ConfigSource): void {
@@ -175,12 +173,9 @@ export class Routes {
     if (hosts === undefined) {
       const changed = new Set<string>();
       const set = this.#openHosts(source, changed);
-      const usage = new Usage(() => this.#closeHosts(opened));
-      const opened: HostSet = { key, set, source, demands: null, usage, changed };
-      hosts = opened;
+      hosts = { key, set, source, demands: null, changed };
       this.#hostSets.set(key, hosts);
     }
-    hosts.usage.join();
     entry.hosts = hosts;
   }
 

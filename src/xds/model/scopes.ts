@@ -7,7 +7,6 @@ import type { Acceptance, Held } from './resource.ts';
 import type { Routes } from './routes.ts';
 import { ResourceSet } from './set.ts';
 import type { ResourceStatus } from './status.ts';
-import { Usage } from './usage.ts';
 
 const SCOPE = 'envoy.config.route.v3.ScopedRouteConfiguration';
 
@@ -47,6 +46,7 @@ export class Scopes {
   }
 
   close(): void {
+    this.#ready = null;
     this.#source?.leave(this);
     for (const { end } of this.#used.values()) end();
     this.#used.clear();
@@ -60,10 +60,18 @@ export class Scopes {
     if (before?.route === route) return;
     if (route === '' || source === undefined) return;
     this.#pending++;
-    const end = this.#parts.routes.use(source, route, () => {
+    let pending = true;
+    const done = (): void => {
+      if (!pending) return;
+      pending = false;
       this.#pending--;
       this.#check();
-    });
+    };
+    const leave = this.#parts.routes.use(source, route, done);
+    const end = (): void => {
+      leave();
+      done();
+    };
     this.#used.set(name, { route, end });
     before?.end();
   }
@@ -90,7 +98,10 @@ export class Scopes {
   }
 }
 
-/** Where scopes come from: each source is asked once for all managers. */
+/**
+ * Where scopes come from. Each source is asked once for all managers, and never given up: a server that is asked for
+ * everything again on the same stream says nothing.
+ */
 export class ScopeSources {
   readonly #open: OpenSource;
   readonly #acceptance: Acceptance;
@@ -116,7 +127,7 @@ export class ScopeSources {
           this.#open,
           this.#acceptance,
         );
-      source = new ScopeSource(openSet, () => this.#sources.delete(key));
+      source = new ScopeSource(openSet);
       this.#sources.set(key, source);
     }
     return source;
@@ -133,14 +144,9 @@ interface ScopeHooks {
 class ScopeSource {
   readonly set: ResourceSet<ScopedRouteConfiguration>;
   readonly #users = new Set<Scopes>();
-  readonly #usage: Usage;
   #settled = false;
 
-  constructor(open: (hooks: ScopeHooks) => ResourceSet<ScopedRouteConfiguration>, onClosed: () => void) {
-    this.#usage = new Usage(() => {
-      this.set.close();
-      onClosed();
-    });
+  constructor(open: (hooks: ScopeHooks) => ResourceSet<ScopedRouteConfiguration>) {
     this.set = open({
       onSet: ({ config }) => {
         for (const user of this.#users) user.onScope(config);
@@ -156,13 +162,12 @@ class ScopeSource {
   }
 
   join(user: Scopes): void {
-    this.#usage.join();
     this.#users.add(user);
     for (const { config } of this.set.values()) user.onScope(config);
     if (this.#settled) user.onSettled();
   }
 
   leave(user: Scopes): void {
-    if (this.#users.delete(user)) this.#usage.leave();
+    this.#users.delete(user);
   }
 }

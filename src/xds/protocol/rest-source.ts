@@ -143,6 +143,8 @@ class Poll {
   async #fetch(): Promise<void> {
     const { client, cluster, responses, timeoutMs } = this.#shared;
     const { names } = this.state;
+    // What was given up meanwhile is not there any more.
+    this.#answered = new Set([...this.#answered].filter((name) => names.has(name)));
     let text: string;
     try {
       const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(timeoutMs)]);

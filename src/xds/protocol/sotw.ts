@@ -20,6 +20,8 @@ export class SotwProtocol implements StreamProtocol {
    * that new names go with the ACK.
    */
   readonly #busy = new Set<string>();
+  /** Types of which names were said: from then on no names mean nothing, and not everything. */
+  readonly #named = new Set<string>();
 
   request(state: TypeState): DiscoveryRequest | undefined {
     const { names } = state;
@@ -62,10 +64,11 @@ export class SotwProtocol implements StreamProtocol {
   ): DiscoveryRequest {
     this.#said.set(state.type, names);
     const onlyWildcard = names.size === 1 && names.has('*');
+    if (!onlyWildcard) this.#named.add(state.type);
     return {
       typeUrl: typeUrl(state.type),
       versionInfo: state.version,
-      resourceNames: onlyWildcard ? [] : [...names].sort(),
+      resourceNames: onlyWildcard && !this.#named.has(state.type) ? [] : [...names].sort(),
       responseNonce: nonce,
       ...(mistakes.length > 0
         ? { errorDetail: { code: INVALID_ARGUMENT, message: describeMistakes(mistakes) } }

@@ -17,6 +17,8 @@ const MAX_RESPONSES = 64;
 /** Beyond what rate limits keep waiting. */
 const MAX_REQUESTS = 1000;
 const LOOK_MS = 100;
+/** So long a server may leave them unread. */
+const UNREAD_MS = 30_000;
 /** Characters of names that a server gives and that logs and statistics show. */
 const MAX_NAME = 256;
 
@@ -243,7 +245,12 @@ class LiveStream {
         this.#onTaken = resolve;
       });
     }
-    while (this.#requests.length > MAX_REQUESTS && !this.#abort.signal.aborted) await sleep(LOOK_MS);
+    const since = performance.now();
+    while (this.#requests.length > MAX_REQUESTS && !this.#abort.signal.aborted) {
+      // A broken connection is noticed only by who reads.
+      if (performance.now() - since > UNREAD_MS) throw new Error('the server does not read');
+      await sleep(LOOK_MS);
+    }
   }
 
   #onResponse(response: object): void {

@@ -169,7 +169,9 @@ export class TypeState {
       setNames: (names) => {
         const added = [...names].filter((name) => !interest.names.has(name));
         for (const name of interest.names) if (!names.has(name)) interest.settle(name);
+        const before = interest.names;
         interest.names = new Set(names);
+        for (const name of before) if (!this.wants(name)) this.#forget(name);
         interest.expect(added);
         this.#onNames();
       },
@@ -224,11 +226,10 @@ export class TypeState {
     }
     this.updatedAt = new Date();
     this.lastError = describeMistakes(mistakes);
-    if (mistakes.length > 0) return mistakes;
-    this.version = update.version;
-    // Of an update with mistakes the server is asked again for everything.
+    if (mistakes.length === 0) this.version = update.version;
+    // Of an update with mistakes we have some, the next server must know, and should say all of it again.
     for (const { name, version, aliases } of resources)
-      if (this.wants(name, aliases)) this.versions.set(name, version);
+      if (this.wants(name, aliases)) this.versions.set(name, mistakes.length > 0 ? '' : version);
     return mistakes;
   }
 
@@ -332,6 +333,8 @@ export class TypeState {
   }
 
   async #expire(name: string): Promise<void> {
+    // An update that was waiting has given it time again.
+    if (this.#expiry.has(name)) return;
     for (const interest of [...this.#interests]) {
       if (!interest.wants(name)) continue;
       interest.held.delete(name);

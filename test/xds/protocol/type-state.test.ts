@@ -1,6 +1,7 @@
 import { mock } from 'node:test';
 import t, { type Test } from 'tap';
 import type { ReadResource } from '../../../src/xds/protocol/raw-resource.ts';
+import { SotwProtocol } from '../../../src/xds/protocol/sotw.ts';
 import { TypeState } from '../../../src/xds/protocol/type-state.ts';
 import { Events, PlainStats } from '../../support/xds-client.ts';
 
@@ -57,6 +58,40 @@ t.test('a resource lives as long as it is said to, from the last time it was sai
   t.same(all.all.at(-1), '2: -a');
   await pass(10_000);
   t.equal(all.all.length, 3, 'b has no end');
+});
+
+t.test('a time to live that ends while an update waits that renews it (12)', async (t) => {
+  const { state, watch, pass } = setUp(t);
+  const all = watch(['*']);
+  await state.take({ version: '1', resources: [read('a', '1', 100)], removed: [], whole: false });
+  const renewed = state.take({ version: '2', resources: [read('a', '2', 100)], removed: [], whole: false });
+  mock.timers.tick(100);
+  await renewed;
+  await pass(0);
+  t.same(all.all, ['1: a', '2: a']);
+});
+
+t.test('versions of names that nobody wants any more are forgotten, connected or not (10)', async (t) => {
+  const { state } = setUp(t);
+  const options = { type: TYPE, names: new Set(['a', 'b']), initialFetchTimeoutMs: 0, statPrefix: 's' };
+  const subscription = state.add(options, new Events());
+  await state.take({ version: '1', resources: [read('a', '1'), read('b', '1')], removed: [], whole: false });
+  subscription.setNames(new Set(['b']));
+  t.same([...state.versions], [['b', '1']]);
+});
+
+t.test('a whole state is asked for without names only until names were said', (t) => {
+  const { state } = setUp(t);
+  const protocol = new SotwProtocol();
+  const asked = (): readonly string[] | undefined => protocol.request(state)?.resourceNames;
+  const options = { type: TYPE, initialFetchTimeoutMs: 0, statPrefix: 's' };
+  state.add({ ...options, names: new Set(['*']) }, new Events());
+  t.same(asked(), []);
+  const onDemand = state.add({ ...options, names: new Set(['x']) }, new Events());
+  t.same(asked(), ['*', 'x']);
+  onDemand.close();
+  t.same(asked(), ['*']);
+  t.end();
 });
 
 t.test('a resource that comes without a time to live loses the one it had (12)', async (t) => {
