@@ -6,7 +6,7 @@
  *   node bench/xds-scale.ts [--clusters 10000] [--runs 3] [--peers envoy,inox] [--json FILE]
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent, createServer, get } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ import { adsBootstrap, cluster, endpoints, listener, virtualHosts } from '../tes
 import { ManagementServer, ProxyProcess, startHosts, until } from '../test/system/xds/world.ts';
 import { stopAllOnSignals } from './process.ts';
 import { median } from './report.ts';
+import { ask, type Seen, Watch } from './scale/watch.ts';
 
 const { values } = parseArgs({
   options: {
@@ -32,24 +33,17 @@ const HEALTH_INTERVAL_MS = 500;
 /** What a quiet proxy needs after the last change until its memory says something. */
 const SETTLE_MS = 5000;
 
-const agent = new Agent({ keepAlive: true });
-
 type Kind = 'envoy' | 'inox';
 
-interface Sample {
+interface Sample extends Seen {
   /** From the first byte that is sent until a request by the last route is answered and all clusters are active. */
   readonly appliedMs: number;
   /** From the change of one endpoint until a request reaches it, median of ten. */
   readonly endpointMs: number;
   /** CPU of the longest turn of a data thread; NaN for Envoy. */
   readonly turnMs: number;
-  /** The slowest answers of the admin listener meanwhile. */
-  readonly readyMs: number;
-  readonly statsMs: number;
   /** The longest time between two health checks of a host. */
   readonly healthGapMs: number;
-  /** The slowest request by a route that was there before. */
-  readonly requestMs: number;
   readonly kbPerCluster: number;
   readonly cpuSeconds: number;
 }
@@ -73,10 +67,11 @@ async function measure(kind: Kind): Promise<Sample> {
   delete process.env.NODE_OPTIONS;
   try {
     await proxy.ready();
-    await until('the first route', async () => (await ask(port, 0)).status === 200 || undefined);
+    await until('the first route', async () => (await ask(port, nameOf(0))).status === 200 || undefined);
     await sleep(2000);
     const before = await quietRss(proxy, kind, folder, 1);
-    const watch = new Watch(proxy, port);
+    const watch = new Watch({ admin, port });
+    await watch.begun;
     const cpuBefore = cpuSeconds(proxy.running.pid);
     health.gaps.length = 0;
     const fromMs = Date.now();
@@ -84,7 +79,7 @@ async function measure(kind: Kind): Promise<Sample> {
     const { began } = await server.set(...resources);
     await until(
       'the last route',
-      async () => (await ask(port, COUNT - 1)).status === 200 || undefined,
+      async () => (await ask(port, nameOf(COUNT - 1))).status === 200 || undefined,
       300_000,
     );
     await until(
@@ -131,8 +126,10 @@ function hostOf(i: number): (endpoint: number) => string {
   return (endpoint) => `127.${1 + (i >> 12)}.${(i >> 4) & 255}.${1 + ((i & 15) * ENDPOINTS + endpoint)}`;
 }
 
+const nameOf = (route: number): string => `h${route}.test`;
+
 function hostsAndClusters(count: number): [string, string][] {
-  return Array.from({ length: count }, (_, i) => [`h${i}.test`, `c${i}`]);
+  return Array.from({ length: count }, (_, i) => [nameOf(i), `c${i}`]);
 }
 
 function bootstrap(admin: number, xds: number, healthPort: number): object {
@@ -189,84 +186,15 @@ async function startHealthHost() {
   };
 }
 
-function ask(port: number, route: number): Promise<{ status: number; body: string; ms: number }> {
-  const began = performance.now();
-  return new Promise((resolve, reject) => {
-    const request = get(
-      { host: '127.0.0.1', port, agent, headers: { host: `h${route}.test` } },
-      (response) => {
-        let body = '';
-        response.setEncoding('utf8');
-        response.on('data', (chunk: string) => {
-          body += chunk;
-        });
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, body, ms: performance.now() - began }),
-        );
-      },
-    );
-    request.on('error', reject);
-  });
-}
-
-/** Asks the admin listener and an old route again and again, and keeps the slowest answers. */
-class Watch {
-  readonly #proxy: ProxyProcess;
-  readonly #port: number;
-  #readyMs = 0;
-  #statsMs = 0;
-  #requestMs = 0;
-  #over = false;
-  readonly #done: Promise<unknown>;
-
-  constructor(proxy: ProxyProcess, port: number) {
-    this.#proxy = proxy;
-    this.#port = port;
-    this.#done = Promise.all([this.#admin(), this.#requests()]);
-  }
-
-  async stop(): Promise<Pick<Sample, 'readyMs' | 'statsMs' | 'requestMs'>> {
-    this.#over = true;
-    await this.#done;
-    return { readyMs: this.#readyMs, statsMs: this.#statsMs, requestMs: this.#requestMs };
-  }
-
-  async #admin(): Promise<void> {
-    while (!this.#over) {
-      this.#readyMs = Math.max(this.#readyMs, await timed(() => this.#proxy.get('/ready')));
-      this.#statsMs = Math.max(
-        this.#statsMs,
-        await timed(() => this.#proxy.get('/stats?filter=^(server|cluster_manager|listener_manager)\\.')),
-      );
-      await sleep(50);
-    }
-  }
-
-  async #requests(): Promise<void> {
-    while (!this.#over) {
-      const { status, ms } = await ask(this.#port, 0);
-      if (status !== 200) throw new Error(`a route that was there before was answered with ${status}`);
-      this.#requestMs = Math.max(this.#requestMs, ms);
-      await sleep(2);
-    }
-  }
-}
-
-async function timed(run: () => Promise<unknown>): Promise<number> {
-  const began = performance.now();
-  await run();
-  return performance.now() - began;
-}
-
 async function changeEndpoints(server: ManagementServer, port: number): Promise<number> {
   const took: number[] = [];
   for (let i = 0; i < 10; i++) {
     const which = 100 + i;
-    await ask(port, which);
+    await ask(port, nameOf(which));
     const { began } = await server.set(endpoints(`c${which}`, [SECOND]));
     await until(
       'the new endpoint',
-      async () => (await ask(port, which)).body === String(SECOND) || undefined,
+      async () => (await ask(port, nameOf(which))).body === String(SECOND) || undefined,
       10_000,
       1,
     );

@@ -50,6 +50,8 @@ interface HostSet {
   readonly source: ConfigSource;
   /** Those that requests ask for; null until one does. */
   demands: HostDemands | null;
+  /** The source has said what it has, or kept silent for long enough. */
+  answered: boolean;
   /** Routes whose hosts changed since they were published. */
   readonly changed: Set<string>;
 }
@@ -159,7 +161,8 @@ export class Routes {
     }
     if (entry.hosts === null || entry.settled || hostsOf(entry).length > 0) this.#publish(entry);
     else {
-      const waitMs = vhds?.initialFetchTimeout ?? FETCH_TIMEOUT_MS;
+      const fetchMs = vhds?.initialFetchTimeout ?? FETCH_TIMEOUT_MS;
+      const waitMs = entry.hosts.answered ? ANSWERED_PATIENCE_MS : fetchMs;
       if (waitMs > 0) entry.patience ??= setTimeout(() => this.#publish(entry), waitMs);
     }
   }
@@ -173,7 +176,7 @@ export class Routes {
     if (hosts === undefined) {
       const changed = new Set<string>();
       const set = this.#openHosts(source, changed);
-      hosts = { key, set, source, demands: null, changed };
+      hosts = { key, set, source, demands: null, answered: false, changed };
       this.#hostSets.set(key, hosts);
     }
     entry.hosts = hosts;
@@ -206,6 +209,7 @@ export class Routes {
 
   /** A server that gives virtual hosts one by one has none for whoever asks for all. */
   #hurry(changed: Set<string>): void {
+    for (const hosts of this.#hostSets.values()) if (hosts.changed === changed) hosts.answered = true;
     for (const entry of this.#entries.values()) {
       if (entry.settled || entry.held === null || entry.hosts?.changed !== changed) continue;
       if (entry.patience !== null) clearTimeout(entry.patience);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { TYPES } from '../../../src/xds/model/model.ts';
 import { rawResource } from '../../support/fake-discovery.ts';
@@ -12,6 +13,7 @@ import {
   route,
   SCOPED_ROUTES,
   scope,
+  VIRTUAL_HOST,
 } from '../../support/xds-model.ts';
 
 /** Nothing waits for ever, and nothing comes that nobody waits for: orders of events that servers can bring about. */
@@ -129,4 +131,24 @@ t.test('a scope that changes while its routes are waited for', async (t) => {
   await server.send([route('r2', 'a')]);
   await settle();
   t.same(names(steps.at(-1)?.listeners), ['l']);
+});
+
+t.test('virtual hosts that were asked for before are not waited for as long again', async (t) => {
+  const { server, steps, settle } = await withCluster();
+  const vhds = (name: string) => rawResource(TYPES.routes, { name, vhds: { configSource: ADS } });
+  await server.send([listener('first', rds('r1'))]);
+  await settle();
+  await server.send([vhds('r1')]);
+  await settle();
+  await server.send([rawResource(VIRTUAL_HOST, { name: 'r1/h', domains: ['h'] })]);
+  await settle();
+  await server.send([listener('second', rds('r2'))]);
+  await settle();
+  await server.send([vhds('r2')]);
+  const began = performance.now();
+  while (!steps.some(({ listeners }) => names(listeners).includes('second'))) {
+    if (performance.now() - began > 10_000) break;
+    await sleep(20);
+  }
+  t.ok(steps.some(({ listeners }) => names(listeners).includes('second')));
 });
