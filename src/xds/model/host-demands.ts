@@ -50,12 +50,6 @@ export class HostDemands {
     this.#tell();
   }
 
-  close(): void {
-    this.#subscription.close();
-    for (const answered of this.#waiting.values()) answered();
-    this.#waiting.clear();
-  }
-
   #answer(name: string): void {
     const answered = this.#waiting.get(name);
     this.#waiting.delete(name);

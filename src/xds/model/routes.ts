@@ -146,7 +146,7 @@ export class Routes {
   #drop(entry: Entry): void {
     this.#entries.delete(entry.name);
     entry.unwatch();
-    this.#leaveHosts(entry);
+    entry.hosts = null;
     if (entry.patience !== null) clearTimeout(entry.patience);
     if (entry.published) this.#parts.publisher.removeRoute(entry.name);
   }
@@ -156,7 +156,7 @@ export class Routes {
     const vhds = entry.held?.config.vhds?.configSource;
     const wanted = vhds === undefined ? undefined : this.#parts.open(vhds).key;
     if (wanted !== entry.hosts?.key) {
-      this.#leaveHosts(entry);
+      entry.hosts = null;
       if (vhds !== undefined && wanted !== undefined) this.#joinHosts(entry, wanted, vhds);
     }
     if (entry.hosts === null || entry.settled || hostsOf(entry).length > 0) this.#publish(entry);
@@ -165,10 +165,6 @@ export class Routes {
       const waitMs = entry.hosts.answered ? ANSWERED_PATIENCE_MS : fetchMs;
       if (waitMs > 0) entry.patience ??= setTimeout(() => this.#publish(entry), waitMs);
     }
-  }
-
-  #leaveHosts(entry: Entry): void {
-    entry.hosts = null;
   }
 
   #joinHosts(entry: Entry, key: string, source: ConfigSource): void {

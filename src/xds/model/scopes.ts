@@ -3,9 +3,9 @@ import type { ScopedRouteConfiguration } from '#plain/envoy.config.route.v3.ts';
 import type { ScopedRoutes } from '#plain/envoy.extensions.filters.network.http_connection_manager.v3.ts';
 import type { OpenSource } from './hub.ts';
 import type { Publisher } from './publisher.ts';
-import type { Acceptance, Held } from './resource.ts';
+import type { Acceptance } from './resource.ts';
 import type { Routes } from './routes.ts';
-import { ResourceSet } from './set.ts';
+import { ResourceSet, type SetOptions } from './set.ts';
 import type { ResourceStatus } from './status.ts';
 
 const SCOPE = 'envoy.config.route.v3.ScopedRouteConfiguration';
@@ -120,25 +120,22 @@ export class ScopeSources {
     const { key } = this.#open(config);
     let source = this.#sources.get(key);
     if (source === undefined) {
-      const openSet = (hooks: ScopeHooks): ResourceSet<ScopedRouteConfiguration> =>
-        new ResourceSet<ScopedRouteConfiguration>(
-          { type: SCOPE, name: '*', statPrefix: `http.scoped_rds.${group}`, check: this.#check, ...hooks },
-          config,
-          this.#open,
-          this.#acceptance,
-        );
-      source = new ScopeSource(openSet);
+      source = new ScopeSource(
+        (hooks) =>
+          new ResourceSet(
+            { type: SCOPE, name: '*', statPrefix: `http.scoped_rds.${group}`, check: this.#check, ...hooks },
+            config,
+            this.#open,
+            this.#acceptance,
+          ),
+      );
       this.#sources.set(key, source);
     }
     return source;
   }
 }
 
-interface ScopeHooks {
-  onSet(held: Held<ScopedRouteConfiguration>): void;
-  onRemoved(name: string): void;
-  onSettled(): void;
-}
+type ScopeHooks = Pick<SetOptions<ScopedRouteConfiguration>, 'onSet' | 'onRemoved' | 'onSettled'>;
 
 /** All scopes of one source: a server answers the question for everything once, so whoever comes later asks here. */
 class ScopeSource {
