@@ -45,14 +45,17 @@ function normaliseHeader([name, value]: readonly [string, string]): string {
   const lower = name.toLowerCase();
   if (lower === 'date') return `${name}: <date>`;
   if (lower === 'x-envoy-upstream-service-time') return `${name}: <ms>`;
-  // What is left of a round time when an attempt begins.
-  if (
-    lower === 'x-envoy-expected-rq-timeout-ms' &&
-    Number(value) % (Number(value) > 1000 ? 1000 : 100) !== 0
-  ) {
-    return `${name}: <left>`;
-  }
+  if (lower === 'x-envoy-expected-rq-timeout-ms') return `${name}: ${timeLeft(Number(value))}`;
   return `${name}: ${shorten(mask(value))}`;
+}
+
+/**
+ * What is left of a timeout when an attempt begins, in milliseconds, less what the attempts before took: rounded up,
+ * so that 200 and 199 are one. Whole timeouts of cases stay what they are.
+ */
+function timeLeft(ms: number): number {
+  const step = ms > 1000 ? 1000 : 100;
+  return Math.ceil(ms / step) * step;
 }
 
 /** Replaces what differs from run to run: generated ids. */
