@@ -50,12 +50,12 @@ function normaliseHeader([name, value]: readonly [string, string]): string {
 }
 
 /**
- * What is left of a timeout when an attempt begins, in milliseconds, less what the attempts before took: rounded up,
- * so that 200 and 199 are one. Whole timeouts of cases stay what they are.
+ * What is left of a timeout when an attempt begins, in milliseconds, less what the attempts before took: rounded,
+ * so that 201 and 199 are one. Whole timeouts of cases stay what they are.
  */
 function timeLeft(ms: number): number {
   const step = ms > 1000 ? 1000 : 100;
-  return Math.ceil(ms / step) * step;
+  return Math.round(ms / step) * step;
 }
 
 /** Replaces what differs from run to run: generated ids. */

@@ -17,12 +17,17 @@ function timeout(name: string, action: string, replies: readonly Reply[], more: 
   };
 }
 
+/** Connecting hangs, and goes on hanging while the counters are read. */
+const UNREACHED: Partial<Case> = {
+  backends: { backend: { kind: 'silent' } },
+  cluster: 'connect_timeout: 60s',
+};
 const BACK = 'retry_back_off: {base_interval: 0.001s}';
 
 const routes: readonly Case[] = [
   timeout('route', 'timeout: 0.1s', [LATE]),
   timeout('route, after the response began', 'timeout: 0.1s', [STUCK]),
-  timeout('route, without a connection', 'timeout: 0.1s', [], { backends: { backend: { kind: 'silent' } } }),
+  timeout('route, without a connection', 'timeout: 0.1s', [], UNREACHED),
   timeout(
     'route, while a retry waits',
     `timeout: 0.1s, retry_policy: {retry_on: 5xx, retry_back_off: {base_interval: 20s}}`,
@@ -63,9 +68,7 @@ const routes: readonly Case[] = [
     'per try, without a connection',
     'timeout: 0.6s, retry_policy: {retry_on: 5xx, per_try_timeout: 0.1s}',
     [],
-    {
-      backends: { backend: { kind: 'silent' } },
-    },
+    UNREACHED,
   ),
   timeout(
     'per try, only from the end of the request',
