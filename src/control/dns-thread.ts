@@ -4,6 +4,7 @@ import type { LevelLogger, LogLevel } from '../core/log.ts';
 import { formatAddress, ipAddress } from '../net/address.ts';
 import type { StatAggregator } from '../stats/aggregator.ts';
 import type { StatsMessage } from '../stats/messages.ts';
+import { SMALL_HEAP } from './heap-limits.ts';
 import { spawnThread } from './spawn-worker.ts';
 
 export interface DnsSettings extends Omit<DnsInit, 'names' | 'logLevel'> {
@@ -61,7 +62,13 @@ export class DnsThread {
     const log = this.#log;
     const { askControlPlane: _, ...settings } = this.#settings;
     const workerData: DnsInit = { ...settings, names: this.#names, logLevel: log.level };
-    const worker = spawnThread('dns', { workerData, name: 'dns', stdout: false, stderr: false });
+    const worker = spawnThread('dns', {
+      workerData,
+      resourceLimits: SMALL_HEAP,
+      name: 'dns',
+      stdout: false,
+      stderr: false,
+    });
     this.#worker = worker;
     const { threadId } = worker;
     let cause = '';

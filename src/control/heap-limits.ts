@@ -21,14 +21,15 @@ export function memoryLimitBytes(): number {
 }
 
 /**
- * Heap limits of one worker. 60 % of the memory is shared by all isolates (buffers live outside the heaps);
- * the young generation is kept small enough for a sidecar and large enough that a scavenge finds little alive.
+ * Heap limits of one worker. 60 % of the memory is shared by all isolates (buffers live outside the heaps). The young
+ * generation begins small and grows under load: at its largest it holds what some 500 requests leave behind, so that
+ * little of it is alive, and little of that grows old only to be marked later (in a stop of 5 ms).
  */
 export function workerHeapLimits(workers: number, limitBytes: number = memoryLimitBytes()): ResourceLimits {
   const share = (limitBytes * 0.6) / (workers + 1) / MB;
   return {
     maxOldGenerationSizeMb: Math.max(64, Math.min(4096, Math.floor(share))),
-    maxYoungGenerationSizeMb: share > 256 ? 32 : 16,
+    maxYoungGenerationSizeMb: share > 256 ? 24 : 6,
   };
 }
 
@@ -39,3 +40,6 @@ export function workerHeapLimits(workers: number, limitBytes: number = memoryLim
 export function xdsHeapLimits(limitBytes: number = memoryLimitBytes()): ResourceLimits {
   return limitBytes >= 1024 * MB ? { maxYoungGenerationSizeMb: 96 } : {};
 }
+
+/** Of threads that make little garbage. */
+export const SMALL_HEAP: ResourceLimits = { maxYoungGenerationSizeMb: 3 };

@@ -1,4 +1,5 @@
 import { isSea } from 'node:sea';
+import { setFlagsFromString } from 'node:v8';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
 /** Programs beside the command line's: of threads, and of the process that loads a configuration. */
@@ -32,6 +33,8 @@ new Script(getAsset(name + '.cjs', 'utf8'), {
  * top-level await.
  */
 export function spawnThread(program: keyof typeof PROGRAMS, options: WorkerOptions): Worker {
+  // The launcher's, for the control thread: it would win over the limits that threads have of their own.
+  setFlagsFromString('--max-semi-space-size=0');
   if (isSea()) return new Worker(runAsset(program), { ...options, eval: true });
   return new Worker(programUrl(program), options);
 }

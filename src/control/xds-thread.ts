@@ -1,4 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
 import type { Worker } from 'node:worker_threads';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import type { NameTable } from '../core/dns-protocol.ts';
@@ -43,15 +42,12 @@ const STATUS_TIMEOUT_MS = 10_000;
 
 /** A thread that reads its code, and then waits for its orders; it does not keep the process. */
 export function prepareXdsThread(): Worker {
-  // The flag of the process, which keeps a data thread small, would win over the limits of the thread.
-  setFlagsFromString('--max-semi-space-size=0');
   const worker = spawnThread('xds', {
     name: 'xds',
     resourceLimits: xdsHeapLimits(),
     stdout: false,
     stderr: false,
   });
-  worker.once('online', () => setFlagsFromString('--max-semi-space-size=1'));
   worker.unref();
   return worker;
 }

@@ -1,7 +1,9 @@
 /** A control plane, hosts and clients in processes of their own (programs/world), for tests of dynamic configuration. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
 import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { goSources } from '../../../scripts/go-program.ts';
 import { freePort } from '../../support/ports.ts';
@@ -97,6 +99,7 @@ export class ManagementServer {
   readonly port: number;
   readonly running: Running;
   readonly #control: string;
+  readonly #connections = new Agent({ keepAlive: true });
 
   private constructor(port: number, control: string, running: Running) {
     this.port = port;
@@ -161,10 +164,18 @@ export class ManagementServer {
     return (await response.json()) as Said;
   }
 
-  async #post(path: string, body = ''): Promise<unknown> {
-    const response = await fetch(this.#control + path, { method: 'POST', body });
-    if (!response.ok) throw new Error(`${path}: ${await response.text()}`);
-    return response.json();
+  #post(path: string, body = ''): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      // Not fetch: a hundred a second of those take a tenth of a core from what is measured.
+      const sent = request(this.#control + path, { method: 'POST', agent: this.#connections }, (response) => {
+        text(response).then((answer) => {
+          if (response.statusCode === 200) resolve(JSON.parse(answer));
+          else reject(new Error(`${path}: ${answer}`));
+        }, reject);
+      });
+      sent.on('error', reject);
+      sent.end(body);
+    });
   }
 }
 
