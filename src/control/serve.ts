@@ -13,6 +13,7 @@ import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import type { LevelLogger, LogLevel } from '../core/log.ts';
 import { demandKey } from '../core/on-demand.ts';
 import { connectionSlot, createSignals, DIRECTION, HEALTH, SIGNAL } from '../core/signals.ts';
+import { helpersGiveWay } from '../core/thread-priority.ts';
 import { inoxVersion } from '../core/version.ts';
 import type { WorkerInit } from '../core/worker-protocol.ts';
 import { formatAddress } from '../net/address.ts';
@@ -223,6 +224,7 @@ export class ControlPlane {
     const tidying = setTimeout(() => {
       collectGarbageOnce();
       releaseStartupMemory();
+      helpersGiveWay();
     }, TIDY_AFTER_MS);
     this.#closers.push(() => clearTimeout(tidying));
     this.serverStats.initialized(performance.now() - this.#beganMs);

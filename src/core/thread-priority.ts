@@ -1,9 +1,12 @@
-import { readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 
 /** A third of a full share when every core is busy, all that it wants otherwise. */
 const STEPS = 5;
 const LOWEST = 19;
+
+/** What Node calls the threads on which V8 compiles and collects for all others. */
+const HELPER = 'node-V8Worker';
 
 /**
  * From now on the calling thread gives way to those of the process that serve requests, where there are fewer cores
@@ -11,9 +14,23 @@ const LOWEST = 19;
  */
 export function giveWay(): void {
   try {
-    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
-    setPriority(thread, Math.min(LOWEST, getPriority(thread) + STEPS));
+    lower(Number(readlinkSync('/proc/thread-self').split('/').at(-1)));
   } catch {
     // Without /proc, or where the system call is forbidden: as before.
   }
+}
+
+/** The same for V8's helpers: what they compile and mark is for later, a request is for now. */
+export function helpersGiveWay(): void {
+  try {
+    for (const thread of readdirSync('/proc/self/task')) {
+      if (readFileSync(`/proc/self/task/${thread}/comm`, 'utf8').trim() === HELPER) lower(Number(thread));
+    }
+  } catch {
+    // As above.
+  }
+}
+
+function lower(thread: number): void {
+  setPriority(thread, Math.min(LOWEST, getPriority(thread) + STEPS));
 }

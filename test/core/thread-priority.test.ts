@@ -1,8 +1,9 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
+import { helpersGiveWay } from '../../src/core/thread-priority.ts';
 
 t.test('a thread gives way, and only that one', { skip: process.platform !== 'linux' }, async (t) => {
   const module = join(import.meta.dirname, '../../src/core/thread-priority.ts');
@@ -24,3 +25,22 @@ t.test('a thread gives way, and only that one', { skip: process.platform !== 'li
   );
   await worker.terminate();
 });
+
+t.test("V8's helpers give way, and nobody else", { skip: process.platform !== 'linux' }, (t) => {
+  const own = getPriority();
+  const before = helpers().map(getPriority);
+  t.ok(before.length > 0, 'Node calls them as it did');
+  helpersGiveWay();
+  t.same(
+    helpers().map(getPriority),
+    before.map((priority) => Math.min(19, priority + 5)),
+  );
+  t.equal(getPriority(), own);
+  t.end();
+});
+
+function helpers(): number[] {
+  return readdirSync('/proc/self/task')
+    .filter((thread) => readFileSync(`/proc/self/task/${thread}/comm`, 'utf8').startsWith('node-V8Worker'))
+    .map(Number);
+}
