@@ -3,12 +3,23 @@
  * thread and for the process that loads configuration (dist/worker.mjs and the like), and dist/envoy.binpb (Envoy's
  * messages).
  */
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type BuildOptions, build } from 'esbuild';
 import { PROGRAMS } from '../src/control/spawn-worker.ts';
 
-const root = join(import.meta.dirname, '..');
+const root = resolve(import.meta.dirname, '..');
+
+/** The commit and whether files differ from it, as `--version` prints them; nothing outside a checkout. */
+function builtFrom(): Record<string, string> {
+  const git = (...args: string[]) => spawnSync('git', args, { cwd: root, encoding: 'utf8' });
+  const commit = git('rev-parse', 'HEAD');
+  const top = git('rev-parse', '--show-toplevel');
+  if (commit.status !== 0 || top.stdout.trim() !== root) return {};
+  const changed = git('status', '--porcelain').stdout !== '';
+  return { INOX_BUILT_FROM: JSON.stringify(`${commit.stdout.trim()}/${changed ? 'Modified' : 'Clean'}`) };
+}
 
 /** What every bundle has in common; `require` is for CommonJS packages that ask for Node's own modules. */
 export const common: BuildOptions = {
@@ -21,6 +32,7 @@ export const common: BuildOptions = {
   keepNames: false,
   legalComments: 'external',
   logLevel: 'warning',
+  define: builtFrom(),
 };
 
 export const asModule: BuildOptions = {

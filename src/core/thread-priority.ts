@@ -14,7 +14,8 @@ const HELPER = 'node-V8Worker';
  */
 export function giveWay(): void {
   try {
-    lower(Number(readlinkSync('/proc/thread-self').split('/').at(-1)));
+    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+    setPriority(thread, lowered(getPriority(thread)));
   } catch {
     // Without /proc, or where the system call is forbidden: as before.
   }
@@ -23,14 +24,16 @@ export function giveWay(): void {
 /** The same for V8's helpers: what they compile and mark is for later, a request is for now. */
 export function helpersGiveWay(): void {
   try {
+    const priority = lowered(getPriority());
     for (const thread of readdirSync('/proc/self/task')) {
-      if (readFileSync(`/proc/self/task/${thread}/comm`, 'utf8').trim() === HELPER) lower(Number(thread));
+      if (readFileSync(`/proc/self/task/${thread}/comm`, 'utf8').trim() === HELPER)
+        setPriority(Number(thread), priority);
     }
   } catch {
     // As above.
   }
 }
 
-function lower(thread: number): void {
-  setPriority(thread, Math.min(LOWEST, getPriority(thread) + STEPS));
+function lowered(priority: number): number {
+  return Math.min(LOWEST, priority + STEPS);
 }

@@ -164,9 +164,11 @@ export function discoverySourceConformance(
     const { world, client, watch } = await setUp(t);
     world.put(ENDPOINTS, '1', entries(ENDPOINTS, 'a'));
     const some = watch(ENDPOINTS, ['a', 'late'], 100);
-    t.equal(await some.events.next(), '1: a');
-    for (let event = ''; event !== 'missing late'; ) event = await some.events.next();
-    if (traits.complete !== true) t.equal(client.stats.get('test.sub.init_fetch_timeout'), 1);
+    // A slow machine may not have connected in time: then 'a' is missing at first, too.
+    const seen: string[] = [];
+    while (!seen.includes('1: a') || !seen.includes('missing late')) seen.push(await some.events.next());
+    const missing = seen.filter((event) => event.startsWith('missing')).length;
+    if (traits.complete !== true) t.equal(client.stats.get('test.sub.init_fetch_timeout'), missing);
     world.put(ENDPOINTS, '2', entries(ENDPOINTS, 'a', 'late'));
     for (let event = ''; event !== '2: a late'; ) event = await some.events.next();
   });

@@ -26,7 +26,7 @@ t.test('a DNS thread that dies is started again, with the names of the control p
   await thread.start();
   t.teardown(() => thread.close());
   t.same(lines, [`DNS on 127.0.0.1:${port}`]);
-  const resolver = new Resolver({ timeout: 200, tries: 1 });
+  const resolver = new Resolver({ timeout: 1000, tries: 10 });
   resolver.setServers([`127.0.0.1:${port}`]);
   t.same(await resolver.resolve4('web.test'), ['10.0.0.1']);
 

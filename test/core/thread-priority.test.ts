@@ -28,13 +28,11 @@ t.test('a thread gives way, and only that one', { skip: process.platform !== 'li
 
 t.test("V8's helpers give way, and nobody else", { skip: process.platform !== 'linux' }, (t) => {
   const own = getPriority();
-  const before = helpers().map(getPriority);
-  t.ok(before.length > 0, 'Node calls them as it did');
-  helpersGiveWay();
-  t.same(
-    helpers().map(getPriority),
-    before.map((priority) => Math.min(19, priority + 5)),
-  );
+  t.ok(helpers().length > 0, 'Node calls them as it did');
+  for (let i = 0; i < 2; i++) {
+    helpersGiveWay();
+    t.same(new Set(helpers().map(getPriority)), new Set([Math.min(19, own + 5)]), 'once is enough');
+  }
   t.equal(getPriority(), own);
   t.end();
 });

@@ -91,7 +91,7 @@ async function resolver(t: Teardown, options: Partial<DnsOptions>): Promise<Reso
     addresses: [{ ip: '127.0.0.1', port: 0 }],
     table: EMPTY_TABLE,
     upstreams: [],
-    timeoutMs: 100,
+    timeoutMs: 5000,
     ...options,
     stats: store.root,
   });
@@ -225,7 +225,7 @@ t.test('a server that is silent, or fails, or talks nonsense: the next one is as
   for (const bad of ['silent', 'garbage', { flags: RCODE.servfail }] as const) {
     const first = await upstream(t, () => bad);
     const second = await upstream(t, (name) => ({ answers: [a(name, '192.0.2.8')] }));
-    const dns = await resolver(t, { upstreams: [first, second] });
+    const dns = await resolver(t, { upstreams: [first, second], timeoutMs: 500 });
     t.match((await dns.ask('web.test')).answers, [{ data: '192.0.2.8' }]);
     t.same([first.asked.length, second.asked.length], [1, 1]);
   }
@@ -342,7 +342,7 @@ t.test('who is asked by itself gives up, and asks once', async (t) => {
 
 t.test('questions beyond those that may wait are refused at once', async (t) => {
   const server = await upstream(t, () => 'silent');
-  const dns = await resolver(t, { upstreams: [server], timeoutMs: 1000 });
+  const dns = await resolver(t, { upstreams: [server], timeoutMs: 3000 });
   const answers = Array.from({ length: 256 }, (_, i) => dns.ask(`n${i}.test`));
   await until(() => server.asked.length >= 256);
   t.equal(rcodeOf(await dns.ask('one.more.test')), 'SERVFAIL');

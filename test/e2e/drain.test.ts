@@ -107,7 +107,7 @@ t.test('SIGTERM under load fails no request of a client that honours connection:
 });
 
 t.test('HTTP/2 clients are told by GOAWAY, and what they have sent is answered', async (t) => {
-  const backend = await slowBackend(t, 600);
+  const backend = await slowBackend(t, 3000);
   const { inox, output } = await start(t, backend, ['--lame-duck-time-s', '0']);
   const session = connectHttp2(`http://127.0.0.1:${inox.port}`);
   t.teardown(() => session.destroy());

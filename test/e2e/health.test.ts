@@ -91,7 +91,7 @@ t.test('consecutive_5xx: 5 ejects after five failures in total, with four worker
   const mesh = await start(
     t,
     host.port,
-    `outlier_detection: {max_ejection_percent: 100, interval: 0.1s, base_ejection_time: 2s}\n    ${NO_PANIC}`,
+    `outlier_detection: {max_ejection_percent: 100, interval: 0.1s, base_ejection_time: 6s}\n    ${NO_PANIC}`,
   );
   host.state.status = 500;
   const statuses: number[] = [];
@@ -172,7 +172,7 @@ t.test('a response may take its host out at once', async (t) => {
 t.test('failure accrual: one probe for all workers decides', async (t) => {
   const host = await startHost(t);
   const monitor =
-    '{name: accrual, typed_config: {"@type": type.googleapis.com/inox.outlier_detection_monitors.failure_accrual.v1.FailureAccrual, max_failures: 3, min_penalty: 0.3s, max_penalty: 5s, jitter_ratio: 0}}';
+    '{name: accrual, typed_config: {"@type": type.googleapis.com/inox.outlier_detection_monitors.failure_accrual.v1.FailureAccrual, max_failures: 3, min_penalty: 2s, max_penalty: 2s, jitter_ratio: 0}}';
   const mesh = await start(
     t,
     host.port,

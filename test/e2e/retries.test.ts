@@ -161,14 +161,14 @@ const ROWS: readonly Row[] = [
   },
   {
     name: 'per-try timeout',
-    policy: 'retry_on: 5xx, per_try_timeout: 0.05s',
+    policy: 'retry_on: 5xx, per_try_timeout: 0.5s',
     ways: [hangs, says(OK)],
     status: 200,
     attempts: 2,
   },
   {
     name: 'per-try idle timeout',
-    policy: 'retry_on: 5xx, per_try_idle_timeout: 0.05s',
+    policy: 'retry_on: 5xx, per_try_idle_timeout: 0.5s',
     ways: [hangs, says(OK)],
     status: 200,
     attempts: 2,
@@ -179,7 +179,7 @@ const ROWS: readonly Row[] = [
     ways: [hangs, says(OK)],
     status: 200,
     attempts: 2,
-    cluster: 'common_http_protocol_options: {max_stream_duration: 0.05s}',
+    cluster: 'common_http_protocol_options: {max_stream_duration: 0.5s}',
   },
 ];
 
@@ -256,7 +256,7 @@ t.test('attempts are counted in both directions', async (t) => {
 t.test('hedging: the slower of two attempts is cut off', async (t) => {
   const { backend, client, proxy } = await httpSetting(t, {
     routes: route(
-      'retry_policy: {retry_on: 5xx, per_try_timeout: 0.05s, retry_back_off: {base_interval: 0.001s}}, hedge_policy: {hedge_on_per_try_timeout: true}',
+      'retry_policy: {retry_on: 5xx, per_try_timeout: 0.5s, retry_back_off: {base_interval: 0.001s}}, hedge_policy: {hedge_on_per_try_timeout: true}',
     ),
   });
   client.send(GET);
@@ -270,7 +270,7 @@ t.test('hedging: the slower of two attempts is cut off', async (t) => {
 });
 
 t.test('route timeout after the response began: the client sees that it is cut short', async (t) => {
-  const { backend, client, proxy } = await httpSetting(t, { routes: route('timeout: 0.1s') });
+  const { backend, client, proxy } = await httpSetting(t, { routes: route('timeout: 0.5s') });
   client.send(GET);
   const upstream = await backend.accept();
   await upstream.message();

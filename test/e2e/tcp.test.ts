@@ -164,15 +164,15 @@ t.test('idle timeout ends both sides', async (t) => {
 });
 
 t.test('traffic keeps a connection from being idle', async (t) => {
-  const { backend, client } = await setUp(t, 'idle_timeout: 0.2s');
+  const { backend, client } = await setUp(t, 'idle_timeout: 2s');
   const upstream = await backend.accept();
-  for (let i = 0; i < 6; i++) {
+  for (let i = 0; i < 30; i++) {
     await settle(80);
     if (i % 2 === 0) client.send('x');
     else upstream.send('y');
   }
-  t.equal((await upstream.bytes(3)).toString(), 'xxx');
-  t.equal((await client.bytes(3)).toString(), 'yyy');
+  t.equal((await upstream.bytes(15)).toString(), 'x'.repeat(15));
+  t.equal((await client.bytes(15)).toString(), 'y'.repeat(15));
   t.equal(client.ending, 'open');
 });
 

@@ -87,8 +87,6 @@ async function exchange(
   return { received, tail };
 }
 
-t.setTimeout(60_000);
-
 for (const http2 of [true, false]) {
   t.test(`over HTTP/${http2 ? 2 : 1}`, async (t) => {
     const echo = await startEcho();

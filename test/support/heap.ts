@@ -12,7 +12,7 @@ export async function heldBytes(control: ControlPlane): Promise<number> {
     while (collections() === before) await pause(50);
   }
   // Threads look at their heaps every five seconds.
-  await pause(5200);
+  await pause(8000);
   return aggregator.value('server.memory_allocated') ?? 0;
 }
 

@@ -42,7 +42,7 @@ export const settle = (ms = 20): Promise<void> => new Promise((resolve) => setTi
 export async function eventually(
   what: string,
   look: () => boolean | Promise<boolean>,
-  timeoutMs = 3000,
+  timeoutMs = 20_000,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await look())) {

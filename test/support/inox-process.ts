@@ -42,7 +42,7 @@ export class InoxProcess {
     };
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);
-    for (let i = 0; i < 400; i++) {
+    for (const end = performance.now() + 60_000; performance.now() < end; ) {
       if (child.exitCode !== null) break;
       await sleep(25);
       const admin = read(adminFile);

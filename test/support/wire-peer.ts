@@ -77,7 +77,7 @@ export class WirePeer {
   }
 
   /** Resolves with the first value of `look` that is not undefined; it is asked again whenever something comes. */
-  async until<T>(what: string, look: () => T | undefined, timeoutMs = 5000): Promise<T> {
+  async until<T>(what: string, look: () => T | undefined, timeoutMs = 20_000): Promise<T> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const found = look();
@@ -92,7 +92,7 @@ export class WirePeer {
     }
   }
 
-  async bytes(count: number, timeoutMs = 5000): Promise<Buffer> {
+  async bytes(count: number, timeoutMs = 20_000): Promise<Buffer> {
     await this.until(`${count} bytes`, () => (this.length >= count ? true : undefined), timeoutMs);
     return this.#take(count);
   }
@@ -119,7 +119,7 @@ export class WirePeer {
   }
 
   /** Resolves with how the other side ended the connection. */
-  async ended(timeoutMs = 5000): Promise<Ending> {
+  async ended(timeoutMs = 20_000): Promise<Ending> {
     const deadline = performance.now() + timeoutMs;
     while (this.ending === 'open' && !this.closed) {
       const leftMs = deadline - performance.now();
@@ -202,7 +202,7 @@ export async function startWireBackend(
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     connections,
-    accept: async (timeoutMs = 5000) => {
+    accept: async (timeoutMs = 20_000) => {
       const deadline = performance.now() + timeoutMs;
       for (;;) {
         const peer = waiting.shift();

@@ -15,8 +15,6 @@ const program = (name: string): string[] => [
   fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url)),
 ];
 
-t.setTimeout(120_000);
-
 const cable = new Cable('d');
 const client = cable.pod('client');
 const server = cable.pod('server');

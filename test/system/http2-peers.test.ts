@@ -98,8 +98,6 @@ async function run(command: string, ...args: string[]): Promise<string> {
   return stdout + stderr;
 }
 
-t.setTimeout(120_000);
-
 t.test('curl', { skip: missing('curl', 'curl') }, async (t) => {
   for (const [name, url, flags] of WAYS) {
     const page = await run('curl', '-s', ...flags, '-w', '\n%{http_version} %{http_code}', `${url}/`);

@@ -24,7 +24,6 @@ import { createNamespace, type Namespace, needRootAnd } from '../support/netns.t
 needRootAnd('ip', 'iptables', 'curl', 'setpriv', 'buildah');
 
 // What builds it waits for compressors on two cores.
-t.setTimeout(120_000);
 
 const MAX_COMPRESSED = 60e6;
 const MAX_UNPACKED = 150e6;

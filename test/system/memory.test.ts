@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +36,7 @@ t.test('an idle process with a hundred clusters fits into 90 MB, scraped or not'
   });
   t.teardown(() => child.kill('SIGKILL'));
   const exit = once(child, 'exit');
+  while (!existsSync(addressFile) && child.exitCode === null) await pause(50);
   await pause(SETTLE_MS);
   const idle = residentMb(child.pid);
   const metrics = await fetchText(`http://${readFileSync(addressFile, 'utf8')}/stats/prometheus`);

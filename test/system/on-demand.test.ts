@@ -21,8 +21,6 @@ import {
 import { hasEnvoy } from './envoy-beside.ts';
 import { ProxyProcess } from './xds/world.ts';
 
-t.setTimeout(120_000);
-
 const API = 'type.googleapis.com/envoy.';
 const ADS = { ads: {}, resourceApiVersion: 'V3' };
 const HTTP2 = {
@@ -118,7 +116,7 @@ async function run(test: TestOwner, kind: 'inox' | 'envoy'): Promise<string[]> {
   };
   const onDemand = {
     '@type': `${API}extensions.filters.http.on_demand.v3.OnDemand`,
-    odcds: { timeout: '0.5s', source: { resource_api_version: 'V3', api_config_source: service } },
+    odcds: { timeout: '2s', source: { resource_api_version: 'V3', api_config_source: service } },
   };
   const manager = {
     '@type': `${API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,

@@ -2,7 +2,7 @@
  * The ways in which inox reaches a machine: checkout, npm package, single executable. Each starts two workers,
  * becomes ready, proxies and stops. Needs no root; builds dist/ first, which takes about 15 s.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -52,6 +52,15 @@ const ways: readonly [name: string, command: string][] = [
   ['an installed package', install()],
   ['the single executable', extract()],
 ];
+
+const git = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8' });
+t.test('what was built says of which commit', { skip: git.status !== 0 && 'no checkout' }, (t) => {
+  for (const [name, command] of ways.slice(1)) {
+    const said = execFileSync(command, ['--version'], { encoding: 'utf8', env: { PATH: '/usr/bin:/bin' } });
+    t.match(said, new RegExp(`version: ${git.stdout.trim()}/`), name);
+  }
+  t.end();
+});
 
 for (const [name, command] of ways) {
   t.test(`${name} starts two workers, proxies and stops`, async (t) => {

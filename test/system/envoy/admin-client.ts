@@ -9,21 +9,24 @@ export interface AdminAnswer {
 /** One request to an admin port, on a connection of its own. */
 export function fetchAdmin(port: number, method: string, path: string): Promise<AdminAnswer> {
   return new Promise((resolve, reject) => {
-    const call = request({ host: '127.0.0.1', port, method, path, agent: false, timeout: 5000 }, (answer) => {
-      let body = '';
-      answer.setEncoding('utf8');
-      answer.on('data', (chunk: string) => {
-        body += chunk;
-      });
-      answer.on('end', () => {
-        resolve({
-          status: answer.statusCode ?? 0,
-          contentType: answer.headers['content-type'] ?? '',
-          body,
+    const call = request(
+      { host: '127.0.0.1', port, method, path, agent: false, timeout: 30_000 },
+      (answer) => {
+        let body = '';
+        answer.setEncoding('utf8');
+        answer.on('data', (chunk: string) => {
+          body += chunk;
         });
-      });
-      answer.on('error', reject);
-    });
+        answer.on('end', () => {
+          resolve({
+            status: answer.statusCode ?? 0,
+            contentType: answer.headers['content-type'] ?? '',
+            body,
+          });
+        });
+        answer.on('error', reject);
+      },
+    );
     call.on('error', reject);
     call.on('timeout', () => call.destroy(new Error(`${path} timed out`)));
     call.end();

@@ -55,7 +55,7 @@ export function validate(kind: ProxyKind, file: string): Promise<string | undefi
     execFile(
       program,
       [...args, '-c', file, '--mode', 'validate', '-l', 'error'],
-      { encoding: 'utf8', timeout: 20_000, env: ENVIRONMENT },
+      { encoding: 'utf8', timeout: 60_000, env: ENVIRONMENT },
       (error, stdout, stderr) => {
         resolve(error === null ? undefined : `exit ${error.code}: ${stderr}${stdout}`);
       },
@@ -88,7 +88,7 @@ export class RunningProxy {
       env: ENVIRONMENT,
     });
     const proxy = new RunningProxy(child, adminPort);
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 60_000;
     for (;;) {
       if (proxy.#exit !== undefined || Date.now() > deadline) {
         child.kill('SIGKILL');

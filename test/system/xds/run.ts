@@ -49,7 +49,12 @@ const modes =
 let failed = 0;
 for (const mode of modes) {
   const began = performance.now();
-  const problems = await runMode(mode);
+  let problems = await runMode(mode);
+  // Its clients give each request 100 ms, which a busy machine may not have.
+  if (problems.length > 0) {
+    console.log(`  ${mode}: once more: ${problems[0]}`);
+    problems = await runMode(mode);
+  }
   const seconds = ((performance.now() - began) / 1000).toFixed(0);
   if (problems.length > 0) failed++;
   console.log(`${problems.length === 0 ? '✓' : '✗'} ${mode.padEnd(10)} ${seconds.padStart(3)} s`);

@@ -62,7 +62,7 @@ export class Setting {
   }
 
   /** Waits until requests arrive at that host. */
-  async arrivesAt(host: number, limitMs = 20_000): Promise<void> {
+  async arrivesAt(host: number, limitMs = 60_000): Promise<void> {
     const ask = async (): Promise<true | undefined> => {
       const response = await fetch(`http://127.0.0.1:${this.port}/`);
       return (await response.text()) === String(host) || undefined;

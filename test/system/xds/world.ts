@@ -281,7 +281,7 @@ export class ProxyProcess {
     return Number(/: (\d+)/.exec(body)?.[1] ?? 0);
   }
 
-  async ready(limitMs = 20_000): Promise<void> {
+  async ready(limitMs = 60_000): Promise<void> {
     await until(
       'the proxy to be ready',
       async () => {
@@ -297,7 +297,7 @@ export class ProxyProcess {
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined>,
-  limitMs = 20_000,
+  limitMs = 60_000,
   everyMs = 20,
 ): Promise<T> {
   const deadline = performance.now() + limitMs;

@@ -53,7 +53,11 @@ const SLOW = {
   kind: 'http',
   replies: [{ send: [300, 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'] }],
 } as const;
-const MANY: Connection = { acts: Array.from({ length: 300 }, () => request('GET', '/')), responses: 300 };
+const MANY: Connection = {
+  acts: Array.from({ length: 300 }, () => request('GET', '/')),
+  responses: 300,
+  timeoutMs: 60_000,
+};
 const POLICIES = 'type.googleapis.com/envoy.extensions.load_balancing_policies';
 const policy = (name: string, more = ''): string =>
   `load_balancing_policy: {policies: [{typed_extension_config: {name: p, typed_config: {"@type": ${POLICIES}.${name}${more}}}}]}`;

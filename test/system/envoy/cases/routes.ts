@@ -265,7 +265,9 @@ const destinations: readonly Case[] = [
       '[{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: "{{id}}_one", weight: 25}, {name: "{{id}}_two", weight: 75}]}}}]',
     backends: TWO,
     clusters: TWO_CLUSTERS,
-    connections: [{ acts: Array.from({ length: 400 }, () => [request('GET', '/')]).flat(), responses: 400 }],
+    connections: [
+      { acts: Array.from({ length: 400 }, () => request('GET', '/')), responses: 400, timeoutMs: 60_000 },
+    ],
     sharesWithinPercent: 25,
   },
   {
