@@ -22,14 +22,14 @@ export function memoryLimitBytes(): number {
 
 /**
  * Heap limits of one worker. 60 % of the memory is shared by all isolates (buffers live outside the heaps). The young
- * generation begins small and grows under load: at its largest it holds what some 500 requests leave behind, so that
+ * generation begins small and grows under load: at its largest it holds what some 250 requests leave behind, so that
  * little of it is alive, and little of that grows old only to be marked later (in a stop of 5 ms).
  */
 export function workerHeapLimits(workers: number, limitBytes: number = memoryLimitBytes()): ResourceLimits {
   const share = (limitBytes * 0.6) / (workers + 1) / MB;
   return {
     maxOldGenerationSizeMb: Math.max(64, Math.min(4096, Math.floor(share))),
-    maxYoungGenerationSizeMb: share > 256 ? 24 : 6,
+    maxYoungGenerationSizeMb: share > 256 ? 12 : 6,
   };
 }
 
