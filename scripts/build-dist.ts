@@ -5,11 +5,11 @@
  */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, rmSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type BuildOptions, build } from 'esbuild';
 import { PROGRAMS } from '../src/control/spawn-worker.ts';
 
-const root = resolve(import.meta.dirname, '..');
+const root = join(import.meta.dirname, '..');
 
 /** The commit and whether files differ from it, as `--version` prints them; nothing outside a checkout. */
 function builtFrom(): Record<string, string> {

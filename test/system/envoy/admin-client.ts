@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
 
 export interface AdminAnswer {
   readonly status: number;
@@ -12,19 +13,9 @@ export function fetchAdmin(port: number, method: string, path: string): Promise<
     const call = request(
       { host: '127.0.0.1', port, method, path, agent: false, timeout: 30_000 },
       (answer) => {
-        let body = '';
-        answer.setEncoding('utf8');
-        answer.on('data', (chunk: string) => {
-          body += chunk;
-        });
-        answer.on('end', () => {
-          resolve({
-            status: answer.statusCode ?? 0,
-            contentType: answer.headers['content-type'] ?? '',
-            body,
-          });
-        });
-        answer.on('error', reject);
+        const { statusCode: status = 0, headers } = answer;
+        const contentType = headers['content-type'] ?? '';
+        text(answer).then((body) => resolve({ status, contentType, body }), reject);
       },
     );
     call.on('error', reject);

@@ -131,6 +131,18 @@ export function get(target: string, ...headers: string[]): Connection {
   return { acts: [request('GET', target, headers)] };
 }
 
+/** So many requests on one connection that nobody waits between. */
+export function pipelined(count: number, requestOf: (i: number) => string): Connection {
+  return { acts: Array.from({ length: count }, (_, i) => requestOf(i)), responses: count };
+}
+
+/** For hundreds of requests: a busy machine needs a while. */
+export const MANY_TIMEOUT_MS = 60_000;
+
+/** A connection manager whose router adds no `x-envoy-*` header to requests and responses. */
+export const SUPPRESS_ENVOY_HEADERS =
+  'http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}]';
+
 /** A canned response with a content-length. */
 export function respond(status: string, headers: readonly string[] = [], body = ''): Reply {
   return {

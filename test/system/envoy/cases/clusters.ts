@@ -1,4 +1,13 @@
-import { type Case, type Connection, type Group, get, request, respond } from '../case.ts';
+import {
+  type Case,
+  type Connection,
+  type Group,
+  get,
+  MANY_TIMEOUT_MS,
+  pipelined,
+  request,
+  respond,
+} from '../case.ts';
 
 const COUNTERS = [
   'upstream_cx_total',
@@ -53,11 +62,7 @@ const SLOW = {
   kind: 'http',
   replies: [{ send: [300, 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'] }],
 } as const;
-const MANY: Connection = {
-  acts: Array.from({ length: 300 }, () => request('GET', '/')),
-  responses: 300,
-  timeoutMs: 60_000,
-};
+const MANY: Connection = { ...pipelined(300, () => request('GET', '/')), timeoutMs: MANY_TIMEOUT_MS };
 const POLICIES = 'type.googleapis.com/envoy.extensions.load_balancing_policies';
 const policy = (name: string, more = ''): string =>
   `load_balancing_policy: {policies: [{typed_extension_config: {name: p, typed_config: {"@type": ${POLICIES}.${name}${more}}}}]}`;

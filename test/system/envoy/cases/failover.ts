@@ -1,4 +1,14 @@
-import { type Backend, type Case, type Connection, type Group, get, request } from '../case.ts';
+import {
+  type Backend,
+  type Case,
+  type Connection,
+  type Group,
+  get,
+  MANY_TIMEOUT_MS,
+  pipelined,
+  request,
+  SUPPRESS_ENVOY_HEADERS,
+} from '../case.ts';
 
 /** A host of a case: its backend, and what else is said about it. */
 interface Member {
@@ -61,9 +71,8 @@ const SUBSET_COUNTERS = [
   'lb_subsets_removed',
 ];
 const many = (path: string, n = 400): Connection => ({
-  acts: Array.from({ length: n }, () => request('GET', path)),
-  responses: n,
-  timeoutMs: 60_000,
+  ...pipelined(n, () => request('GET', path)),
+  timeoutMs: MANY_TIMEOUT_MS,
 });
 /** Refusals: the proxy may close after some. */
 const ONE_BY_ONE: readonly Connection[] = [{ ...get('/'), repeat: 12 }];
@@ -719,7 +728,7 @@ const breakers: readonly Case[] = [
     parallel(),
   ),
   breaker('suppressed x-envoy headers', 'thresholds: [{max_pending_requests: 0}]', [get('/')], {
-    hcm: 'http_filters: [{name: envoy.filters.http.router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}]',
+    hcm: SUPPRESS_ENVOY_HEADERS,
   }),
   breaker('HTTP/2 hosts', 'thresholds: [{max_requests: 0}]', [get('/'), get('/high')], {
     cluster:
@@ -810,12 +819,11 @@ const hashedBy = (policies: string): string =>
 function hashed(name: string, policy: string, by: string, line: string, more: Partial<Case> = {}): Case {
   const path = line.startsWith('/') ? line : '/';
   const headers = line.startsWith('/') ? [] : [line];
-  const acts = Array.from({ length: 40 }, () => request('GET', path, headers));
   return {
     name: `hash: ${name}`,
     cluster: `${policy}\n${hosts([{ members: named('a') }])}`,
     routes: hashedBy(by),
-    connections: [{ acts, responses: 40 }],
+    connections: [pipelined(40, () => request('GET', path, headers))],
     backends: { a: { kind: 'http' } },
     counters: counters(...COUNTERS),
     ...more,
@@ -833,13 +841,7 @@ const many3 = (
   name: `hash: ${name}`,
   cluster: `${policy}\n${HASHED}`,
   routes: hashedBy(by),
-  connections: [
-    {
-      acts: Array.from({ length: 600 }, (_, i) => request('GET', '/', [line(i)])),
-      responses: 600,
-      timeoutMs: 60_000,
-    },
-  ],
+  connections: [{ ...pipelined(600, (i) => request('GET', '/', [line(i)])), timeoutMs: MANY_TIMEOUT_MS }],
   backends: backendsOf(HASHED),
   sharesWithinPercent: step,
   counters: counters(...COUNTERS),

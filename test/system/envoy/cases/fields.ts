@@ -1,4 +1,4 @@
-import { type Case, type Group, get, request, respond } from '../case.ts';
+import { type Case, type Group, get, pipelined, request, respond } from '../case.ts';
 
 const DNS =
   '{"@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig';
@@ -37,7 +37,7 @@ const locality = (name: string, more: string, health = 'HEALTHY'): string =>
   `{${more}lb_endpoints: [{health_status: ${health}, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{${name}}}}}}}]}`;
 const TWO = { one: { kind: 'http' }, two: { kind: 'http' } } as const;
 /** Enough for the shares of a random choice to settle. */
-const FORTY = [{ acts: Array.from({ length: 40 }, () => request('GET', '/')), responses: 40 }];
+const FORTY = [pipelined(40, () => request('GET', '/'))];
 const CLOSING = { backend: { kind: 'http', replies: [respond('200 OK', ['a: 1', 'b: 2'], 'ok')] } } as const;
 
 const clusters: readonly Case[] = [

@@ -1,4 +1,4 @@
-import { type Case, type Group, get, request, respond } from '../case.ts';
+import { type Case, type Group, get, request, respond, SUPPRESS_ENVOY_HEADERS } from '../case.ts';
 
 const COUNTERS = [
   'http.{{id}}.downstream_rq_total',
@@ -222,7 +222,7 @@ const naming: readonly Case[] = [
     { acts: ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'] },
   ]),
   setting('suppress_envoy_headers', '{}', [get('/')], {
-    hcm: 'http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}]',
+    hcm: SUPPRESS_ENVOY_HEADERS,
   }),
   setting('respect_expected_rq_timeout', '{}', [get('/', 'X-Envoy-Expected-Rq-Timeout-Ms: 100'), get('/')], {
     hcm: 'http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, respect_expected_rq_timeout: true}}]',

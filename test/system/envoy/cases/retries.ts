@@ -1,4 +1,13 @@
-import { type Case, type Group, get, type Reply, request, respond } from '../case.ts';
+import {
+  type Case,
+  type Group,
+  get,
+  pipelined,
+  type Reply,
+  request,
+  respond,
+  SUPPRESS_ENVOY_HEADERS,
+} from '../case.ts';
 import { THIS } from '../h2-backend.ts';
 import { data, type Fields, headers as frames, rst } from '../h2-frames.ts';
 
@@ -161,7 +170,7 @@ const PAIR = {
 const PREDICATES = 'type.googleapis.com/envoy.extensions.retry.host';
 const predicate = (text: string): string =>
   `retry_on: 5xx, host_selection_retry_max_attempts: 30, retry_host_predicate: [{name: p, typed_config: {"@type": ${PREDICATES}.${text}}}]`;
-const TEN = [{ acts: Array.from({ length: 10 }, () => request('GET', '/')), responses: 10 }];
+const TEN = [pipelined(10, () => request('GET', '/'))];
 
 const limits: Case[] = [
   retry('num_retries is 1 by default', 'retry_on: 5xx', [FAIL]),
@@ -378,7 +387,7 @@ const headers: readonly Case[] = [
     ],
   }),
   asking('suppress_envoy_headers', [], [FAIL, OK], {
-    hcm: 'http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}]',
+    hcm: SUPPRESS_ENVOY_HEADERS,
     routes: routesWith('timeout: 0s, retry_policy: {retry_on: 5xx}'),
     vhost: 'include_request_attempt_count: true',
   }),

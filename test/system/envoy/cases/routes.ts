@@ -1,4 +1,4 @@
-import { type Case, type Group, get, request } from '../case.ts';
+import { type Case, type Group, get, MANY_TIMEOUT_MS, pipelined, request } from '../case.ts';
 
 const COUNTERS = [
   'http.{{id}}.no_route',
@@ -265,9 +265,7 @@ const destinations: readonly Case[] = [
       '[{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: "{{id}}_one", weight: 25}, {name: "{{id}}_two", weight: 75}]}}}]',
     backends: TWO,
     clusters: TWO_CLUSTERS,
-    connections: [
-      { acts: Array.from({ length: 400 }, () => request('GET', '/')), responses: 400, timeoutMs: 60_000 },
-    ],
+    connections: [{ ...pipelined(400, () => request('GET', '/')), timeoutMs: MANY_TIMEOUT_MS }],
     sharesWithinPercent: 25,
   },
   {
