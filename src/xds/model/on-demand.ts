@@ -47,10 +47,9 @@ export class OnDemand {
   }
 
   #askCluster(key: string, name: string, source: ConfigSource): void {
-    const { clusters, hub, publisher } = this.#parts;
+    const { clusters, hub } = this.#parts;
     if (clusters.has(name)) {
-      // While it warms, here or behind, its coming is the answer.
-      if (clusters.readiness(name) === 'ready') this.#settle(key, () => !publisher.warms(name));
+      this.#settleCluster(key, name);
       return;
     }
     if (this.#clusters.has(name)) return;
@@ -63,10 +62,11 @@ export class OnDemand {
     this.#pending++;
     const end = hub.watch(source, name, {
       onResource: (held) => {
+        const awaited = this.#isAwaited(name);
         if (!entry.known) this.#pending--;
         entry.known = true;
-        if (held === null) this.#missing(key, name);
-        else this.#take(held);
+        if (held !== null) this.#take(held);
+        else this.#missing(key, name, awaited);
       },
     });
     if (this.#clusters.get(name) === entry) entry.end = end;
@@ -81,11 +81,19 @@ export class OnDemand {
     if (before == null || !sameBytes(before.bytes, held.bytes)) clusters.set(held);
   }
 
-  #missing(key: string, name: string): void {
+  #missing(key: string, name: string, awaited: boolean): void {
     this.#clusters.get(name)?.end();
     this.#clusters.delete(name);
     this.#parts.clusters.remove(name);
-    this.#settle(key);
+    // Of one that was in force nobody waits, and who finds it gone asks anew: that question must not be answered here.
+    if (awaited) this.#settleCluster(key, name);
+  }
+
+  /** Whether requests that ask for it wait for something that is yet to come: an answer, or its warming. */
+  #isAwaited(name: string): boolean {
+    if (this.#clusters.get(name)?.known === false) return true;
+    const { clusters, publisher } = this.#parts;
+    return clusters.has(name) && (clusters.readiness(name) !== 'ready' || publisher.warms(name));
   }
 
   #askHost(key: string, route: string, host: string): void {
@@ -104,10 +112,11 @@ export class OnDemand {
     });
   }
 
-  /** When all that came is in force. */
-  #settle(key: string, holds: () => boolean = () => true): void {
-    void this.#parts.publisher.settled().then(() => {
-      if (holds()) this.#parts.onSettled(key);
+  /** When all that came is in force; unless it is awaited then, and what comes is the answer. */
+  #settleCluster(key: string, name: string): void {
+    const { publisher, onSettled } = this.#parts;
+    void publisher.settled().then(() => {
+      if (!this.#isAwaited(name)) onSettled(key);
     });
   }
 }

@@ -442,6 +442,13 @@ t.test(
     t.same(settled.splice(0), ['cluster gone']);
     t.same(server.asked(TYPES.cluster), ['*', 'a'], 'what does not exist is forgotten');
 
+    await server.send([], ['a'], TYPES.cluster);
+    await settle();
+    t.same(settled.splice(0), [], 'nobody waits for what was there; who finds it gone asks anew');
+    ask('a');
+    await settle();
+    t.same(server.asked(TYPES.cluster), ['*', 'a']);
+
     ask('slow');
     await settle();
     await server.send([
