@@ -114,16 +114,21 @@ function compileMirrors<C>(
   level: RouteLevel,
   ctx: ForwardContext<C>,
 ): readonly MirrorPolicy<C>[] | null {
-  const lists = [
-    { mirrors: config.requestMirrorPolicies, path: `${level.path}.route` },
-    { mirrors: level.virtualHostConfig.requestMirrorPolicies, path: 'virtual host' },
-    { mirrors: level.tableConfig.requestMirrorPolicies, path: '' },
-  ];
-  for (const { mirrors, path } of lists) {
-    if (mirrors === undefined || mirrors.length === 0) continue;
-    return mirrors.map((one, i) => compileMirror(one, `${path}.request_mirror_policies[${i}]`, level, ctx));
-  }
-  return null;
+  return (
+    compileMirrorList(config, `${level.path}.route`, level, ctx) ??
+    compileMirrorList(level.virtualHostConfig, 'virtual host', level, ctx) ??
+    compileMirrorList(level.tableConfig, '', level, ctx)
+  );
+}
+
+function compileMirrorList<C>(
+  { requestMirrorPolicies: mirrors = [] }: Pick<RouteAction, 'requestMirrorPolicies'>,
+  path: string,
+  level: RouteLevel,
+  ctx: ForwardContext<C>,
+): readonly MirrorPolicy<C>[] | null {
+  if (mirrors.length === 0) return null;
+  return mirrors.map((one, i) => compileMirror(one, `${path}.request_mirror_policies[${i}]`, level, ctx));
 }
 
 function compileMirror<C>(

@@ -1,9 +1,12 @@
 import type { RouteConfiguration, ScopedRouteConfiguration } from '#plain/envoy.config.route.v3.ts';
 import type { Scope } from '../core/scope.ts';
+import type { Table } from './follow-routes.ts';
 import type { LateRoutes } from './late-routes.ts';
 
 /** The route configurations and scopes that came by themselves, for the connection managers that name them. */
 export interface RouteDirectory {
+  /** Those whose routes leave the filters of their managers alone, compiled once for all of them. */
+  readonly tables: WeakMap<RouteConfiguration | LateRoutes, Table>;
   /** Calls back at once with what there is (undefined: nothing), and for each change until `scope` closes. */
   subscribe(
     name: string,
@@ -46,6 +49,7 @@ class Subscriptions<T> {
 }
 
 export class LiveRoutes implements RouteDirectory {
+  readonly tables = new WeakMap<RouteConfiguration | LateRoutes, Table>();
   readonly #routes = new Subscriptions<RouteConfiguration | LateRoutes>();
   readonly #scopes = new Subscriptions<readonly ScopedRouteConfiguration[]>();
 

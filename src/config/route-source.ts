@@ -19,16 +19,28 @@ export function compileRouteSource(
   const compile =
     (validate: boolean): CompileTable =>
     (routes) => {
-      const checked = 'hosts' in routes ? false : (routes.validateClusters ?? validate);
-      return compileRouteTable<Cluster>(routes, {
+      const { tables } = ctx.routes;
+      const known = tables.get(routes);
+      if (known !== undefined) return known;
+      // Whether virtual hosts that are compiled later configure filters will be seen then.
+      const late = 'hosts' in routes;
+      const checked = late ? false : (routes.validateClusters ?? validate);
+      let configuresFilters = late;
+      const table = compileRouteTable<Cluster>(routes, {
         cluster: ctx.cluster,
         ...(checked ? { clusterExists: ctx.clusterExists } : {}),
         onLate: ctx.onException,
         runtimeFractions: runtimeFractions(ctx),
-        routeFilters,
+        routeFilters: (levels) => {
+          const filters = routeFilters(levels);
+          if (filters !== null) configuresFilters = true;
+          return filters;
+        },
         retryExtensions: ctx.extensions,
         random: ctx.random,
       });
+      if (!configuresFilters) tables.set(routes, table);
+      return table;
     };
   if (scopedRoutes !== undefined) {
     return at('scoped_routes', () => compileScopedRoutes(scopedRoutes, compile(false), ctx));

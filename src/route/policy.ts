@@ -25,6 +25,7 @@ export function compileHeaderMutations(
   path: string,
   kind: 'request' | 'response',
 ): HeaderMutations | undefined {
+  if (toAdd === undefined && toRemove === undefined) return undefined;
   const remove = (toRemove ?? []).map((name, i) => checkName(name, `${path}${kind}_headers_to_remove[${i}]`));
   const overwrite: HeaderAddition[] = [];
   const add: HeaderAddition[] = [];

@@ -173,3 +173,24 @@ t.test('everything replaced many times, in use', async (t) => {
   t.equal(end.series, atFirst, 'statistics that belong to nothing that comes and goes');
   plane.wheel.close();
 });
+
+t.test('managers share the table of a route configuration that leaves their filters alone', async (t) => {
+  const backend = await namedBackend(t, 'ok');
+  const { plane, apply, exceptions } = createWorker();
+  const tables = (): number => {
+    collectGarbage();
+    return queryObjects(RouteTable, { format: 'count' });
+  };
+  const listeners = ['a', 'b'].map((name) =>
+    listenerOf(name, [chainOf({ ...RDS('routes'), statPrefix: name })]),
+  );
+  await apply({ clusters: [clusterOf('c', backend)], hosts: {}, routes: [routesTo('c')], listeners });
+  t.equal(tables(), 1);
+  const off = { type: 'envoy.config.route.v3.FilterConfig', value: { disabled: true } };
+  await apply({ routes: [{ ...routesTo('c'), typedPerFilterConfig: { router: off } }] });
+  t.equal(tables(), 2, 'each with the filters of its manager');
+  t.same(exceptions, []);
+  await apply({ removedListeners: ['a', 'b'], removedClusters: ['c'], removedRoutes: ['routes'] });
+  plane.scope.close();
+  plane.wheel.close();
+});
