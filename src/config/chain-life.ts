@@ -40,6 +40,8 @@ export class ChainLife {
   readonly scope = new Scope();
   readonly connections: ConnectionGroup;
   readonly #ctx: Pick<CompileContext, 'clock' | 'random'>;
+  /** Those of versions before that were just so, and still have connections: what becomes of this one becomes of them. */
+  #elders: readonly ChainLife[] = [];
   #drainSinceMs = 0;
   #drainMs = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -64,8 +66,16 @@ export class ChainLife {
     };
   }
 
+  /** Takes the place of a version before that is just so. */
+  succeed(elder: ChainLife): void {
+    this.#elders = [...elder.#elders, elder].filter(({ connections }) => connections.size > 0);
+    elder.#elders = [];
+  }
+
   /** Nothing new comes. Connections live on when `drainMs` is undefined, else they are let go within that time. */
   retire(drainMs: number | undefined): void {
+    this.scope.retire();
+    for (const elder of this.#elders) elder.retire(drainMs);
     if (this.connections.size === 0) {
       this.scope.close();
       return;
@@ -100,8 +110,11 @@ export function retireChains(
   drainMs: number,
 ): void {
   for (const life of old) {
-    const kept = sameListener && next.some((other) => isDeepStrictEqual(other.config, life.config));
-    life.retire(kept ? undefined : drainMs);
+    const heir = sameListener
+      ? next.find((other) => isDeepStrictEqual(other.config, life.config))
+      : undefined;
+    heir?.succeed(life);
+    life.retire(heir === undefined ? drainMs : undefined);
   }
 }
 

@@ -17,10 +17,17 @@ export interface RouteSource {
 /** Compiles a RouteConfiguration for one manager, whose filters its routes may configure. */
 export type CompileTable = (routes: RouteConfiguration | LateRoutes) => Table;
 
-/** The table of a route configuration that comes by its name, as it is at each moment. */
-export function followRoutes(name: string, compile: CompileTable, ctx: CompileContext): Cell<Table> {
+/** The table of a route configuration that comes by its name, as it is at each moment until `life` ends. */
+export function followRoutes(
+  name: string,
+  compile: CompileTable,
+  ctx: CompileContext,
+  life = ctx.scope,
+): Cell<Table> {
   const cell = new Cell<Table>();
-  ctx.routes.subscribe(name, ctx.scope, (routes) => {
+  ctx.routes.subscribe(name, life, (routes) => {
+    // It goes when no listener names it any more; connections of the last one that did may still be draining.
+    if (routes === undefined && ctx.scope.retired) return;
     try {
       cell.value = routes === undefined ? undefined : compile(routes);
     } catch (error) {

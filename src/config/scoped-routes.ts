@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ScopedRouteConfiguration } from '#plain/envoy.config.route.v3.ts';
 import type {
   ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor as Extractor,
@@ -42,7 +43,7 @@ export function compileScopedRoutes(
     for (const scope of scopes) {
       const key = (scope.key?.fragments ?? []).map((fragment) => fragment.stringKey ?? '').join(SEPARATOR);
       const known = before.get(key);
-      if (known?.config.routeConfigurationName === scope.routeConfigurationName && known !== undefined) {
+      if (known !== undefined && leadsAlike(known.config, scope)) {
         before.delete(key);
         byKey.set(key, known);
       } else byKey.set(key, follow(scope, compile, ctx));
@@ -52,7 +53,11 @@ export function compileScopedRoutes(
   ctx.scope.own(() => replace([]));
   const inline = config.scopedRouteConfigurationsList?.scopedRouteConfigurations;
   if (inline !== undefined) replace(inline);
-  else ctx.routes.subscribeScopes(config.name ?? '', ctx.scope, replace);
+  else {
+    ctx.routes.subscribeScopes(config.name ?? '', ctx.scope, (scopes) => {
+      if (scopes.length > 0 || !ctx.scope.retired) replace(scopes);
+    });
+  }
   return {
     pick: (request) => {
       let key = '';
@@ -66,12 +71,19 @@ export function compileScopedRoutes(
   };
 }
 
+/** To a configuration of the same name, whose table follows it by itself, or to the same one within. */
+function leadsAlike(a: ScopedRouteConfiguration, b: ScopedRouteConfiguration): boolean {
+  return (
+    a.routeConfigurationName === b.routeConfigurationName &&
+    isDeepStrictEqual(a.routeConfiguration, b.routeConfiguration)
+  );
+}
+
 function follow(config: ScopedRouteConfiguration, compile: CompileTable, ctx: CompileContext): LiveScope {
   const life = new Scope();
-  const scoped: CompileContext = { ...ctx, scope: life };
   const { routeConfiguration: inline, routeConfigurationName: name = '' } = config;
   if (inline !== undefined && name === '') return { config, life, table: { value: compile(inline) } };
-  return { config, life, table: followRoutes(name, compile, scoped) };
+  return { config, life, table: followRoutes(name, compile, ctx, life) };
 }
 
 function compileExtractor({ name = '', elementSeparator = '', index, element }: Extractor): Fragment {

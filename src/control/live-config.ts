@@ -6,10 +6,13 @@ import { changedChains, sameButForChains } from '../config/chain-life.ts';
 import { compileAssignment } from '../config/cluster-hosts.ts';
 import { connectionCounts } from '../config/connection-counts.ts';
 import { mayBeDormant, type PackedCluster, packCluster } from '../config/dormant.ts';
+import { bindsToPort, listenAddress } from '../config/listener.ts';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import { createCountMemory } from '../core/shared-count.ts';
 import type { WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
+import { formatAddress } from '../net/address.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
+import type { HostHealth } from '../upstream/health-view.ts';
 import { HoldingsMemory } from '../upstream/holdings.ts';
 import type { ClusterScopes } from './cluster-scopes.ts';
 import type { ConfigStats } from './config-stats.ts';
@@ -28,6 +31,7 @@ export interface LiveConfigParts {
   /** Sends a step to all workers; resolves when it is in force. */
   readonly update: (update: WorkerUpdate) => Promise<UpdateOutcome>;
   readonly broadcastHosts: (cluster: string, hosts: ClusterHosts) => void;
+  readonly broadcastHealth: (cluster: string, news: readonly HostHealth[]) => void;
   readonly onProblem: (message: string) => void;
   /** A cluster that waited for DNS or a first health check is in force, or nobody waits for it any more. */
   readonly onWarmed: (cluster: string) => void;
@@ -57,8 +61,12 @@ export class LiveConfig {
   readonly #warming = new Map<string, Warming>();
   /** Clusters on their way to the workers: what is found out of them meanwhile follows behind. */
   readonly #onTheWay = new Set<string>();
+  /** Of them, those of whose hosts something was found out. */
+  readonly #unsaid = new Set<string>();
   /** Listeners as they were asked for: port 0 may have become another. */
   readonly #asked = new Map<string, ListenerConfig>();
+  /** Ports on which this process has ever listened. */
+  readonly #ports = new Set<number>();
   #queue: Promise<unknown> = Promise.resolve();
   #live = false;
 
@@ -85,6 +93,7 @@ export class LiveConfig {
       const key = claimed.name || `listener ${i}`;
       this.listeners.set(key, claimed);
       this.#asked.set(key, listeners[i] ?? claimed);
+      this.#ports.add(claimed.address?.socketAddress?.portValue ?? 0);
       this.#parts.stats.listenerAdded.inc();
       this.#parts.stats.listenerCreateSuccess.add(this.#parts.concurrency);
     }
@@ -109,7 +118,7 @@ export class LiveConfig {
 
   seed(): Pick<
     WorkerInit,
-    'clusters' | 'dormant' | 'listeners' | 'routes' | 'scopes' | 'hosts' | 'holdings' | 'counts'
+    'clusters' | 'dormant' | 'listeners' | 'routes' | 'scopes' | 'hosts' | 'health' | 'holdings' | 'counts'
   > {
     const packed: PackedCluster[] = [];
     const clusters: ClusterConfig[] = [];
@@ -130,6 +139,13 @@ export class LiveConfig {
       routes: [...this.routes.values()],
       scopes: Array.from(this.scopes, ([name, scopes]) => ({ name, scopes })),
       hosts,
+      // Of one that warms it is not about the version that serves.
+      health: Object.fromEntries(
+        this.#parts
+          .health()
+          .seed()
+          .filter(([name]) => !this.#warming.has(name)),
+      ),
       holdings: Object.fromEntries(this.holdings),
       counts: Object.fromEntries(this.counts),
     };
@@ -145,6 +161,12 @@ export class LiveConfig {
     this.hosts.set(cluster, hosts);
     if (!this.#onTheWay.has(cluster) && this.clusters.has(cluster) && !this.#warming.has(cluster))
       this.#parts.broadcastHosts(cluster, hosts);
+  }
+
+  /** What checks and ejections found out; the workers learn of it once they have the version that it is about. */
+  publishHealth(cluster: string, news: readonly HostHealth[]): void {
+    if (this.#onTheWay.has(cluster)) this.#unsaid.add(cluster);
+    else this.#parts.broadcastHealth(cluster, news);
   }
 
   #enqueue<T>(run: () => Promise<T>): Promise<T> {
@@ -190,10 +212,12 @@ export class LiveConfig {
     }
     for (const [name, assignment] of assignments) this.#setEndpoints(name, assignment);
     if (this.#live) for (const one of slow) void this.#join(one);
-    else
-      ready.push(...(await Promise.all(slow.map((one) => this.#finish(one)))).filter((one) => one !== null));
+    else {
+      await Promise.all(slow.map(({ done }) => done));
+      ready.push(...slow.filter((one) => this.#warmed(one)).map(({ config }) => config));
+    }
     const before = new Map(this.listeners);
-    const { failed, claimed } = await this.#claim((update.listeners ?? []) as readonly ListenerConfig[]);
+    const { failed, claimed } = await this.#claim(update);
     for (const name of update.removedClusters ?? []) {
       if (this.clusters.has(name) || this.#warming.has(name)) stats.clusterRemoved.inc();
       this.#warming.delete(name);
@@ -202,11 +226,15 @@ export class LiveConfig {
       discovery.remove(name);
       this.#parts.clusterScopes.letGo(name);
     }
-    const outcome = await this.#send(ready, {
+    const step: ConfigUpdate = {
       ...update,
-      ...(claimed.length > 0 ? { listeners: claimed } : { listeners: [] }),
-    });
-    this.#keep(update);
+      listeners: claimed,
+      // A version that serves on needs its routes.
+      removedRoutes: failed.length > 0 ? [] : (update.removedRoutes ?? []),
+    };
+    // A worker that is replaced meanwhile gets nothing of the step but what is kept here.
+    this.#keep(step);
+    const outcome = await this.#send(ready, step);
     for (const { name } of outcome.failedListeners) this.#restore(name, before.get(name));
     this.#countListeners(claimed, before, outcome);
     stats.listenerCreateFailure.add(failed.length + outcome.failedListeners.length);
@@ -259,6 +287,8 @@ export class LiveConfig {
       this.#onTheWay.delete(name);
       const now = this.hosts.get(name);
       if (now !== undefined && now !== sent.get(name)) this.#parts.broadcastHosts(name, now);
+      const checked = this.#unsaid.delete(name) ? health.snapshot(name) : undefined;
+      if (checked !== undefined) this.#parts.broadcastHealth(name, checked);
     }
     return outcome;
   }
@@ -336,30 +366,36 @@ export class LiveConfig {
     return warming;
   }
 
-  /** The cluster, once it has its first answers; null when it was replaced or removed meanwhile. */
-  async #finish(warming: Warming): Promise<ClusterConfig | null> {
-    await warming.done;
+  /** It has its first answers; false when it was replaced or removed meanwhile. */
+  #warmed(warming: Warming): boolean {
     const name = warming.config.name ?? '';
-    if (this.#warming.get(name) !== warming) return null;
+    if (this.#warming.get(name) !== warming) return false;
     this.#warming.delete(name);
-    return warming.config;
+    return true;
   }
 
   /** A cluster that warms holds nothing up: it joins a later step. What it replaces serves until then. */
   async #join(warming: Warming): Promise<void> {
-    const config = await this.#finish(warming);
-    if (config !== null) await this.#enqueue(() => this.#send([config], {}));
-    const name = warming.config.name ?? '';
+    const { config, done } = warming;
+    await done;
+    // Steps before this one may still replace or remove it.
+    await this.#enqueue(async () => {
+      if (this.#warmed(warming)) await this.#send([config], {});
+    });
+    const name = config.name ?? '';
     if (!this.#warming.has(name)) this.#parts.onWarmed(name);
     this.#count();
   }
 
-  async #claim(configs: readonly ListenerConfig[]): Promise<{
+  async #claim(update: ConfigUpdate): Promise<{
     readonly failed: { readonly name: string; readonly message: string }[];
     readonly claimed: ListenerConfig[];
   }> {
+    const configs = (update.listeners ?? []) as readonly ListenerConfig[];
     const failed: { name: string; message: string }[] = [];
     const claimed: ListenerConfig[] = [];
+    const moved = new Map(configs.map((config) => [config.name ?? '', config] as const));
+    for (const name of update.removedListeners ?? []) moved.set(name, {});
     for (const config of configs) {
       const name = config.name ?? '';
       const before = this.listeners.get(name);
@@ -367,11 +403,10 @@ export class LiveConfig {
       if (before !== undefined && isDeepStrictEqual(asked, config)) continue;
       try {
         const keeps = before !== undefined && isDeepStrictEqual(asked?.address, config.address);
-        const [next] =
+        const next =
           keeps && before.address !== undefined
-            ? [{ ...config, address: before.address }]
-            : await claimAddresses([config]);
-        if (next === undefined) continue;
+            ? { ...config, address: before.address }
+            : await this.#claimAddress(config, moved);
         this.#asked.set(name, config);
         this.listeners.set(name, next);
         claimed.push(next);
@@ -380,6 +415,28 @@ export class LiveConfig {
       }
     }
     return { failed, claimed };
+  }
+
+  /** `moved`: listeners as they will be, of those that change or go in the same step. */
+  async #claimAddress(
+    config: ListenerConfig,
+    moved: ReadonlyMap<string, ListenerConfig>,
+  ): Promise<ListenerConfig> {
+    const port = config.address?.socketAddress?.portValue ?? 0;
+    if (port === 0 || !this.#ports.has(port) || !bindsToPort(config)) {
+      const [claimed = config] = await claimAddresses([config]);
+      this.#ports.add(claimed.address?.socketAddress?.portValue ?? 0);
+      return claimed;
+    }
+    // The process itself listens there, or did a moment ago: the workers will find out who else does.
+    for (const [name, other] of this.listeners) {
+      const { address } = moved.get(name) ?? other;
+      if (name === config.name || !bindsToPort(other) || !isDeepStrictEqual(address, config.address))
+        continue;
+      const where = formatAddress(listenAddress(config.address));
+      throw new Error(`listener '${config.name ?? ''}' on ${where}: listener '${name}' has this address`);
+    }
+    return config;
   }
 
   #count(): void {

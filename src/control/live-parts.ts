@@ -57,6 +57,7 @@ export function createLiveConfig(
       const members = hosts.hosts.map((host) => formatAddress(host.address)).join(', ');
       log.log('debug', 'upstream', `cluster '${cluster}' has ${hosts.hosts.length} hosts: ${members}`);
     },
+    broadcastHealth: (cluster, hosts) => control.supervisor.broadcast({ type: 'health', cluster, hosts }),
     onProblem: (message) => log.log('warning', 'config', message),
     onWarmed: (cluster) => control.xds?.clusterWarmed(cluster),
   });
@@ -68,7 +69,7 @@ export function createHealth(
   tls: Pick<ClientTransportContext, 'secrets' | 'ticketSecret'>,
 ): HealthManager {
   const { log, concurrency } = control.options;
-  const { aggregator, store, supervisor } = control;
+  const { aggregator, store } = control;
   return new HealthManager(clusters, {
     workers: concurrency,
     runtime: (key) => control.runtime[key],
@@ -90,7 +91,7 @@ export function createHealth(
     stats: store.root,
     hasTraffic: (cluster) => (aggregator.value(`cluster.${cluster}.upstream_cx_total`) ?? 0) > 0,
     publishHosts: (cluster, hosts) => control.live.publishHosts(cluster, hosts),
-    publishHealth: (cluster, hosts) => supervisor.broadcast({ type: 'health', cluster, hosts }),
+    publishHealth: (cluster, hosts) => control.live.publishHealth(cluster, hosts),
     onProblem: (message) => log.log('warning', 'config', message),
     onFileError: (path, error) => log.log('error', 'upstream', `event log ${path}: ${error.message}`),
   });

@@ -339,7 +339,6 @@ export class ControlPlane {
       node: nodeIdentity(bootstrap),
       runtime: this.runtime,
       ...this.live.seed(),
-      health: this.health.seed(),
       signals: this.signals,
       secrets: this.#secrets.snapshot(),
       ticketSecret: this.#ticketSecret,

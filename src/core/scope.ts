@@ -4,6 +4,7 @@ export type Stop = () => void;
 export class Scope {
   readonly #stops = new Set<Stop>();
   #closed = false;
+  #retired = false;
 
   /** Registers `stop`; when the scope is closed already, it is called at once. */
   own(stop: Stop): void {
@@ -18,6 +19,15 @@ export class Scope {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Something else takes its place; what is left serves to its end with what it has. */
+  retire(): void {
+    this.#retired = true;
+  }
+
+  get retired(): boolean {
+    return this.#retired;
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 /** Steps of the configuration of a running process: what changes, what lives on, and that no request meets a gap. */
-import { Agent, get } from 'node:http';
+import { Agent, createServer, get, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import type { ControlPlane } from '../../src/control/serve.ts';
 import type { ConfigUpdate } from '../../src/core/config-update.ts';
@@ -151,7 +152,6 @@ t.test('connections of unchanged chains live on, those of changed ones are let g
     kept.socket.destroy();
     changed.socket.destroy();
   });
-  const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
   for (const peer of [kept, changed]) {
     peer.send(GET);
     t.equal((await peer.message()).body.toString(), 'ok');
@@ -165,18 +165,117 @@ t.test('connections of unchanged chains live on, those of changed ones are let g
   t.equal(control.aggregator.value('listener_manager.listener_in_place_updated'), 1);
 });
 
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+
+t.test('a connection that outlived one change of its listener is let go by the next', async (t) => {
+  const backend = await namedBackend(t, 'ok');
+  const control = await startControl(t, EMPTY);
+  const chain = (statPrefix: string, address: string): object =>
+    chainOf(
+      { routeConfig: routesTo('web'), statPrefix, drainTimeout: 100 },
+      { name: address, filterChainMatch: { prefixRanges: [{ addressPrefix: address, prefixLen: 32 }] } },
+    );
+  const everywhere = { address: { socketAddress: { address: '0.0.0.0', portValue: 0 } } };
+  const listener = (one: string, two: string): object =>
+    listenerOf('in', [chain(one, '127.0.0.1'), chain(two, '127.0.0.2')], everywhere);
+  await apply(control, { clusters: [clusterOf('web', backend)], listeners: [listener('one', 'two')] });
+  const peer = await dialWire(portOf(control, 'in'));
+  t.teardown(() => peer.socket.destroy());
+  for (const other of ['changed', 'once more']) {
+    peer.send(GET);
+    t.equal((await peer.message()).body.toString(), 'ok');
+    await apply(control, { listeners: [listener('one', other)] });
+  }
+  peer.send(GET);
+  t.equal((await peer.message()).body.toString(), 'ok', 'its chain is as it was');
+  await apply(control, { listeners: [listener('new', 'once more')] });
+  t.equal(await peer.ended(), 'end', 'after the drain time');
+});
+
+t.test('connections that drain keep the routes of their listener', async (t) => {
+  const backend = await namedBackend(t, 'ok');
+  const control = await startControl(t, EMPTY, { drainMs: 60_000 });
+  const scopedRoutes = {
+    name: 'scopes',
+    scopeKeyBuilder: { fragments: [{ headerValueExtractor: { name: 'host', index: 0 } }] },
+    rdsConfigSource: { ads: {} },
+    scopedRds: { scopedRdsConfigSource: { ads: {} } },
+  };
+  const scope = { name: 'a', routeConfigurationName: 'scoped', key: { fragments: [{ stringKey: 'a' }] } };
+  await apply(control, {
+    clusters: [clusterOf('web', backend)],
+    routes: [routesTo('web', 'r1'), routesTo('web', 'scoped')],
+    scopes: [{ name: 'scopes', scopes: [scope] }],
+    listeners: [
+      listenerOf('changes', [chainOf(RDS('r1'))]),
+      listenerOf('goes', [chainOf(RDS('r1'))]),
+      listenerOf('scoped', [chainOf({ scopedRoutes })]),
+    ],
+  });
+  const port = portOf(control, 'changes');
+  const peers = await Promise.all(
+    ['changes', 'goes', 'scoped'].map((name) => dialWire(portOf(control, name))),
+  );
+  t.teardown(() => {
+    for (const peer of peers) peer.socket.destroy();
+  });
+  for (const peer of peers) {
+    peer.send(GET);
+    t.equal((await peer.message()).body.toString(), 'ok');
+  }
+  await apply(control, {
+    routes: [routesTo('elsewhere', 'r2')],
+    listeners: [listenerOf('changes', [chainOf(RDS('r2'))])],
+    removedListeners: ['goes', 'scoped'],
+    removedRoutes: ['r1', 'scoped'],
+  });
+  await apply(control, { scopes: [{ name: 'scopes', scopes: [] }] });
+  t.equal((await ask(port)).status, 503, 'new connections have the new routes');
+  for (const peer of peers) {
+    peer.send(GET);
+    t.equal((await peer.message()).body.toString(), 'ok');
+  }
+});
+
+t.test('a listener takes an address that another one gives up in the same step', async (t) => {
+  const [one, two] = [await namedBackend(t, 'one'), await namedBackend(t, 'two')];
+  const control = await startControl(t, EMPTY);
+  const [p, q] = [await freePort(), await freePort()];
+  const at = (name: string, cluster: string, portValue: number, address = '127.0.0.1'): object =>
+    listenerOf(name, [chainOf({ routeConfig: routesTo(cluster) })], {
+      address: { socketAddress: { address, portValue } },
+    });
+  const answers = (port: number, body: string): Promise<void> =>
+    eventually(`${body} on ${port}`, async () => (await ask(port)).body === body);
+  await apply(control, {
+    clusters: [clusterOf('one', one), clusterOf('two', two)],
+    listeners: [at('a', 'one', p), at('b', 'two', q)],
+  });
+  await apply(control, { listeners: [at('a', 'one', q), at('b', 'two', p)] });
+  await answers(p, 'two');
+  await answers(q, 'one');
+  await apply(control, { listeners: [at('renamed', 'one', p)], removedListeners: ['b'] });
+  await answers(p, 'one');
+  await apply(control, { listeners: [at('a', 'two', q, '0.0.0.0')] });
+  await answers(q, 'two');
+  const { failedListeners } = await control.apply({ listeners: [at('third', 'two', p)] });
+  t.match(failedListeners, [{ name: 'third', message: /listener 'renamed' has this address/ }]);
+  t.equal((await ask(p)).body, 'one');
+});
+
 t.test('a listener that cannot have its address is reported, and its old version serves on', async (t) => {
   const [one, two] = [await namedBackend(t, 'one'), await namedBackend(t, 'two')];
   const control = await startControl(t, EMPTY);
   const clusters = [clusterOf('one', one), clusterOf('two', two)];
   await apply(control, {
     clusters,
-    listeners: [listenerOf('in', [chainOf({ routeConfig: routesTo('one') })])],
+    routes: [routesTo('one')],
+    listeners: [listenerOf('in', [chainOf(RDS('routes'))])],
   });
   const port = portOf(control, 'in');
   const taken = { address: { socketAddress: { address: '127.0.0.1', portValue: two } } };
   const moved = listenerOf('in', [chainOf({ routeConfig: routesTo('two') })], taken);
-  const { failedListeners } = await control.apply({ listeners: [moved] });
+  const { failedListeners } = await control.apply({ listeners: [moved], removedRoutes: ['routes'] });
   t.match(failedListeners, [{ name: 'in', message: /in use|EADDRINUSE/ }]);
   t.same(await ask(port), { status: 200, body: 'one' });
   t.equal(portOf(control, 'in'), port);
@@ -220,6 +319,14 @@ t.test('scopes come, change and go', async (t) => {
   t.equal(await of('b'), 'two');
   await apply(control, { scopes: [{ name: 'scopes', scopes: [scope('b', 'r1')] }] });
   t.equal((await ask(port, { 'x-tenant': 'a' })).status, 404);
+  for (const [cluster, body] of [
+    ['one', 'one'],
+    ['two', 'two'],
+  ] as const) {
+    const inline = { ...scope('c', ''), routeConfiguration: routesTo(cluster) };
+    await apply(control, { scopes: [{ name: 'scopes', scopes: [inline] }] });
+    t.equal(await of('c'), body, 'with routes of its own');
+  }
 });
 
 t.test('a worker that takes the place of a dead one has what is in force', async (t) => {
@@ -244,4 +351,112 @@ t.test('a worker that takes the place of a dead one has what is in force', async
   );
   await apply(control, { routes: [routesTo('none')] });
   t.equal((await ask(port)).status, 503);
+});
+
+/** Answers health checks once it is told to, and everything else at once. */
+async function checkedBackend(
+  test: TestOwner,
+): Promise<{ port: number; checks: ServerResponse[]; let(): void }> {
+  const checks: ServerResponse[] = [];
+  const server = createServer((request, response) => {
+    if (request.url === '/healthz') checks.push(response);
+    else response.end('ok');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  test.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const letThrough = (): void => {
+    for (const response of checks.splice(0)) response.end();
+  };
+  return { port: (server.address() as AddressInfo).port, checks, let: letThrough };
+}
+
+const checked = (port: number, connectTimeout: number): object =>
+  clusterOf('web', port, {
+    connectTimeout,
+    commonLbConfig: { healthyPanicThreshold: { value: 0 } },
+    healthChecks: [
+      {
+        timeout: 60_000,
+        interval: 60_000,
+        unhealthyThreshold: 1,
+        healthyThreshold: 1,
+        httpHealthCheck: { path: '/healthz' },
+      },
+    ],
+  });
+
+t.test('the version that serves keeps its health while the next one is checked', async (t) => {
+  const backend = await checkedBackend(t);
+  const control = await startControl(t, EMPTY);
+  const wanted = (): Promise<void> => eventually('a check', () => backend.checks.length === 1);
+  await apply(control, {
+    clusters: [checked(backend.port, 1000)],
+    routes: [routesTo('web')],
+    listeners: [listenerOf('in', [chainOf(RDS('routes'))])],
+  });
+  const port = portOf(control, 'in');
+  await wanted();
+  backend.let();
+  await eventually('the first version', async () => (await ask(port)).status === 200);
+  await apply(control, { clusters: [checked(backend.port, 2000)] });
+  await wanted();
+  for (let i = 0; i < 20; i++) {
+    t.equal((await ask(port)).status, 200);
+    await settle(5);
+  }
+  t.notOk('web' in control.live.seed().health, 'nor does a new worker hear of it');
+  t.equal(control.live.isWarming('web'), true);
+  backend.let();
+  await eventually('the second version', () => !control.live.isWarming('web'));
+  t.equal((await ask(port)).status, 200);
+});
+
+t.test('a cluster that is removed when its first check is over stays away', async (t) => {
+  const backend = await checkedBackend(t);
+  const control = await startControl(t, EMPTY);
+  await apply(control, { clusters: [checked(backend.port, 1000)] });
+  await eventually('a check', () => backend.checks.length === 1);
+  let go = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  const { supervisor } = control;
+  const update = supervisor.update.bind(supervisor);
+  supervisor.update = (step) => held.then(() => update(step));
+  const steps = [apply(control, { routes: [routesTo('web')] }), apply(control, { removedClusters: ['web'] })];
+  backend.let();
+  const passed = (): boolean => control.aggregator.value('cluster.web.health_check.success') === 1;
+  await eventually('the check', passed);
+  await settle();
+  go();
+  await Promise.all(steps);
+  // Whatever it put behind these steps is done before this one.
+  await apply(control, {});
+  t.notOk(control.live.clusters.has('web'));
+});
+
+t.test('a worker that takes the place of a dead one in the midst of a step has that step', async (t) => {
+  const backend = await namedBackend(t, 'ok');
+  const control = await startControl(t, EMPTY);
+  const listeners = [
+    listenerOf('stays', [chainOf(RDS('routes'))]),
+    listenerOf('goes', [chainOf(RDS('routes'))]),
+  ];
+  await apply(control, { clusters: [clusterOf('web', backend)], routes: [routesTo('none')], listeners });
+  const { supervisor } = control;
+  const update = supervisor.update.bind(supervisor);
+  const seeds: ReturnType<typeof control.live.seed>[] = [];
+  supervisor.update = (step) => {
+    seeds.push(control.live.seed());
+    return update(step);
+  };
+  await apply(control, { routes: [routesTo('web')], removedListeners: ['goes'] });
+  t.match(seeds, [{ routes: [routesTo('web')] }]);
+  t.same(
+    seeds[0]?.listeners.map((one) => (one as { name?: string }).name),
+    ['stays'],
+  );
 });

@@ -98,9 +98,9 @@ export class HealthManager {
     await Promise.all([...this.#clusters.values()].map((cluster) => cluster.start()));
   }
 
-  /** What a worker needs to start. */
-  seed(): Record<string, readonly HostHealth[]> {
-    return Object.fromEntries([...this.#clusters].map(([name, cluster]) => [name, cluster.snapshot()]));
+  /** What a worker needs to start, by cluster. */
+  seed(): [string, readonly HostHealth[]][] {
+    return Array.from(this.#clusters, ([name, cluster]) => [name, cluster.snapshot()]);
   }
 
   /** The same for one cluster; undefined when nobody watches it. */

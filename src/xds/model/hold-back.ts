@@ -55,10 +55,12 @@ export class HoldBack {
     return this.#warmingThere.has(cluster);
   }
 
-  /** They are there. */
-  sent(configs: Iterable<object>, { warming = [] }: UpdateOutcome): void {
+  /** They are there. True when some of them did not warm after all: what leads to them need not wait. */
+  sent(configs: Iterable<object>, { warming = [] }: UpdateOutcome): boolean {
+    let came = false;
     for (const { name = '' } of configs as Iterable<Cluster>)
-      if (!warming.includes(name)) this.#warmingThere.delete(name);
+      if (!warming.includes(name) && this.#warmingThere.delete(name)) came = true;
+    return came;
   }
 
   removed(cluster: string): void {

@@ -183,10 +183,17 @@ export class Publisher {
         this.#changed = false;
         const waiting = this.#waiting;
         this.#waiting = [];
+        let freed = false;
         for (const update of toUpdates(this.#takeReady())) {
           const outcome = await this.#send(update);
-          this.#holdBack.sent(update.clusters ?? [], outcome);
+          if (this.#holdBack.sent(update.clusters ?? [], outcome)) freed = true;
           this.#onOutcome(outcome);
+        }
+        if (freed) {
+          // What waited for these clusters belongs to this step still.
+          this.#changed = true;
+          this.#waiting.push(...waiting);
+          continue;
         }
         for (const resolve of waiting) resolve();
         this.#endRouteWaits();
