@@ -8,13 +8,13 @@ export const MAX_WAITING = 1000;
 export class Wait implements TimerOwner {
   readonly over: Promise<void>;
   readonly #demands: Demands;
-  readonly #key: string;
+  readonly #demand: Demand;
   readonly #timer = new WheelTimer(this);
   #end: (() => void) | null = null;
 
-  constructor(demands: Demands, key: string, timeoutMs: number) {
+  constructor(demands: Demands, demand: Demand, timeoutMs: number) {
     this.#demands = demands;
-    this.#key = key;
+    this.#demand = demand;
     this.over = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -23,6 +23,7 @@ export class Wait implements TimerOwner {
 
   onTimer(): void {
     this.end();
+    this.#demands.askAgain(this.#demand);
   }
 
   end(): void {
@@ -30,7 +31,7 @@ export class Wait implements TimerOwner {
     if (end === null) return;
     this.#end = null;
     this.#demands.timers.cancel(this.#timer);
-    this.#demands.forget(this.#key, this);
+    this.#demands.forget(demandKey(this.#demand), this);
     end();
   }
 }
@@ -62,7 +63,7 @@ export class Demands {
       waits = new Set();
       this.#waiting.set(key, waits);
     }
-    const wait = new Wait(this, key, timeoutMs);
+    const wait = new Wait(this, demand, timeoutMs);
     waits.add(wait);
     this.#count++;
     if (first) this.#send(demand);
@@ -77,6 +78,11 @@ export class Demands {
   /** There is a cluster of that name now. */
   clusterCame(name: string): void {
     if (this.#count > 0) this.settled(clusterKey(name));
+  }
+
+  /** @internal Nothing came in time: what was asked may have been lost, and others wait for it. */
+  askAgain(demand: Demand): void {
+    if (this.#waiting.has(demandKey(demand))) this.#send(demand);
   }
 
   /** @internal */

@@ -16,6 +16,7 @@ export function compileFilterChain(config: ChainConfig, ctx: ListenerContext): F
     transport,
     transportTimeoutMs: config.transportSocketConnectTimeout ?? 0,
     handler,
+    live: ctx.connections,
     connectEarly: transport === null && filters.length === 1 ? (handler.connectEarly ?? null) : null,
   };
 }

@@ -187,6 +187,8 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     }
     this.#finish();
     this.#plan.serve(connection, this.#chain);
+    // Now that the connection is there: a chain that was replaced ends with its last.
+    this.#chain.live?.delete(this);
   }
 
   onFailed(reason: ResetReason): void {
@@ -288,6 +290,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   /** A transport socket comes next. Envoy counts the connection from here on, not from the end of the handshake. */
   #expect(chain: FilterChain): void {
     this.#plan.observer.onOpen();
+    chain.live?.add(this);
     if (chain.transportTimeoutMs > 0) this.#arm(chain.transportTimeoutMs);
     if (chain.transport?.wantsHello !== true) {
       this.#secure(chain, null);
@@ -388,6 +391,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
     // As a kernel does that still has bytes for a closed socket: Envoy only peeks at them.
     if (this.#length > this.#drained && !secured && this.directLocal.path === '') socket.resetAndDestroy();
     else socket.destroy();
+    this.#chain?.live?.delete(this);
     if (secured) observer.onClosed(now() - this.startMs, this.id);
     events.onUnserved(why, this, reason);
   }

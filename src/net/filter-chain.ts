@@ -11,6 +11,8 @@ export interface FilterChain {
   /** How long the transport socket may take, 0 = for ever. */
   readonly transportTimeoutMs: number;
   readonly handler: ConnectionHandler;
+  /** What keeps the chain alive: its connections, from the begin of their handshakes on. */
+  readonly live?: Set<{ drain(): void; destroy(): void }>;
   /** Null or left out: its upstream is only known once there is a connection. */
   readonly connectEarly?: ConnectEarly | null;
 }
