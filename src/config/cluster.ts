@@ -14,6 +14,7 @@ import { isAggregate } from './cluster-aggregate.ts';
 import { compileBalancing } from './cluster-balancing.ts';
 import { compileDns, compileDnsResolver, isDnsCluster } from './cluster-dns.ts';
 import { compileStaticHosts } from './cluster-hosts.ts';
+import { clusterLabel } from './cluster-label.ts';
 import { compileOriginalDst, isOriginalDst } from './cluster-original-dst.ts';
 import { clusterProtocol, compileAutoNames, compilePoolProtocols } from './cluster-protocol.ts';
 import { compileHealthCheck, compileHostTurnover } from './health-check.ts';
@@ -34,8 +35,7 @@ export function compileCluster(config: ClusterConfig, context: ClusterContext): 
   if (name === '') throw ConfigError.at('name', 'must not be empty');
   checkSupported(config);
   const observabilityName = config.altStatName || name;
-  // Envoy replaces the colons too: they would part the name in statsd.
-  const label = observabilityName.replaceAll(':', '_');
+  const label = clusterLabel(config);
   const scope = context.stats.scope('cluster', label, { envoy_cluster_name: label });
   const breakers = compileBreakers(config, scope, context);
   const transports = compileTransports(config, scope, (socket, field) =>

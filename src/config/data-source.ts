@@ -6,14 +6,7 @@ import { ConfigError } from '../core/errors.ts';
 export function readText(source: DataSource, path: string): string {
   if (source.inlineString !== undefined) return source.inlineString;
   if (source.inlineBytes !== undefined) return Buffer.from(source.inlineBytes).toString('utf8');
-  if (source.filename !== undefined) {
-    try {
-      return readFileSync(source.filename, 'utf8');
-    } catch (cause) {
-      const message = `cannot read '${source.filename}': ${cause instanceof Error ? cause.message : cause}`;
-      throw new ConfigError([{ path: `${path}.filename`, message }], { cause });
-    }
-  }
+  if (source.filename !== undefined) return readFile(source.filename, path).toString('utf8');
   if (source.environmentVariable !== undefined) {
     const value = process.env[source.environmentVariable];
     if (value !== undefined) return value;
@@ -28,11 +21,15 @@ export function readText(source: DataSource, path: string): string {
 /** The same as bytes. */
 export function readBytes(source: DataSource, path: string): Buffer {
   if (source.inlineBytes !== undefined) return Buffer.from(source.inlineBytes);
-  if (source.filename === undefined) return Buffer.from(readText(source, path));
+  if (source.filename !== undefined) return readFile(source.filename, path);
+  return Buffer.from(readText(source, path));
+}
+
+function readFile(filename: string, path: string): Buffer {
   try {
-    return readFileSync(source.filename);
+    return readFileSync(filename);
   } catch (cause) {
-    const message = `cannot read '${source.filename}': ${cause instanceof Error ? cause.message : cause}`;
+    const message = `cannot read '${filename}': ${cause instanceof Error ? cause.message : cause}`;
     throw new ConfigError([{ path: `${path}.filename`, message }], { cause });
   }
 }

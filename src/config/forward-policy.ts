@@ -144,11 +144,7 @@ function compileMirror<C>(
     throw ConfigError.at(path, 'one of cluster and cluster_header is required');
   if (name !== '' && header !== '')
     throw ConfigError.at(path, 'cluster and cluster_header exclude each other');
-  const checks = ctx.clusterExists !== undefined && level.tableConfig.validateClusters !== false;
-  if (name !== '' && checks && ctx.clusterExists?.(name) === false) {
-    throw ConfigError.at(`${path}.cluster`, `unknown cluster '${name}'`);
-  }
-  const cell = name === '' ? undefined : ctx.cluster(name);
+  const cell = name === '' ? undefined : ctx.cluster(knownCluster(name, `${path}.cluster`, level, ctx));
   const { random } = ctx;
   const drawn =
     runtimeFraction === undefined || random === undefined
@@ -165,4 +161,16 @@ function compileMirror<C>(
     draws: drawn === undefined || random === undefined ? null : (request) => drawn(request, random.uint32()),
     renamesHost: config.disableShadowHostSuffixAppend !== true,
   };
+}
+
+/** `name`; a cluster that nobody knows is an error where clusters are validated. */
+export function knownCluster<C>(
+  name: string,
+  path: string,
+  level: RouteLevel,
+  ctx: ForwardContext<C>,
+): string {
+  if (ctx.clusterExists === undefined || level.tableConfig.validateClusters === false) return name;
+  if (!ctx.clusterExists(name)) throw ConfigError.at(path, `unknown cluster '${name}'`);
+  return name;
 }

@@ -1,6 +1,7 @@
 import type { RouteAction_HashPolicy } from '#plain/envoy.config.route.v3.ts';
 import { ConfigError } from '../core/errors.ts';
 import { getHeader } from '../http/headers.ts';
+import { queryParameter } from '../http/query.ts';
 import type { RequestHead } from '../http/stream.ts';
 import { combineHashes, hashText } from '../upstream/lb/hash.ts';
 
@@ -50,7 +51,7 @@ function compileRead(config: RouteAction_HashPolicy, path: string): Part['read']
   }
   if (config.queryParameter !== undefined) {
     const name = config.queryParameter.name ?? '';
-    return (request) => parameterOf(request.path, name);
+    return (request) => queryParameter(request.path, name);
   }
   if (config.connectionProperties !== undefined) {
     return config.connectionProperties.sourceIp === true ? (_request, remoteIp) => remoteIp : null;
@@ -62,16 +63,6 @@ function cookieOf(header: string, name: string): string | undefined {
   for (const pair of header.split(';')) {
     const at = pair.indexOf('=');
     if (at >= 0 && pair.slice(0, at).trim() === name) return pair.slice(at + 1).trim();
-  }
-  return undefined;
-}
-
-function parameterOf(path: string, name: string): string | undefined {
-  const query = path.indexOf('?');
-  if (query < 0) return undefined;
-  for (const pair of path.slice(query + 1).split('&')) {
-    const at = pair.indexOf('=');
-    if ((at < 0 ? pair : pair.slice(0, at)) === name) return at < 0 ? '' : pair.slice(at + 1);
   }
   return undefined;
 }

@@ -19,7 +19,12 @@ import { compileRewrite } from '../route/rewrite.ts';
 import { ANY_HOST, type PickContext } from '../upstream/lb/load-balancer.ts';
 import { MetadataMatch } from '../upstream/lb/metadata-match.ts';
 import { readText } from './data-source.ts';
-import { compileForwardPolicy, compileStreamDuration, type ForwardContext } from './forward-policy.ts';
+import {
+  compileForwardPolicy,
+  compileStreamDuration,
+  type ForwardContext,
+  knownCluster,
+} from './forward-policy.ts';
 import { compileHashPolicy } from './hash-policy.ts';
 import type { CompileRouteFilters, PerFilterLevel } from './per-filter-config.ts';
 
@@ -153,12 +158,6 @@ function compilePick<C>(
     throw ConfigError.at(path, 'cluster specifier plugins are not supported');
   }
   throw ConfigError.at(path, 'one of cluster, cluster_header, weighted_clusters is required');
-}
-
-function knownCluster<C>(name: string, path: string, level: RouteLevel, ctx: RouteContext<C>): string {
-  if (ctx.clusterExists === undefined || level.tableConfig.validateClusters === false) return name;
-  if (!ctx.clusterExists(name)) throw ConfigError.at(path, `unknown cluster '${name}'`);
-  return name;
 }
 
 /** The part of `metadata_match` that chooses a subset of hosts. */

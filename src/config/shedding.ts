@@ -15,8 +15,7 @@ export function compileRequestShedding(ctx: Ctx): RequestShedding {
     lagging: () => lag.shedding,
     idleMs: (ms) => reducedTimeout(signals, SIGNAL.idleMinScale, ms),
     streamIdleMs: (ms) => reducedTimeout(signals, SIGNAL.streamIdleMinScale, ms),
-    disablesKeepalive: () =>
-      (signals[SIGNAL.disableHttpKeepalive] ?? 0) > 0 && drawn(ctx, SIGNAL.disableHttpKeepalive),
+    disablesKeepalive: () => drawn(ctx, SIGNAL.disableHttpKeepalive),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
+import { clusterLabel } from '../config/cluster-label.ts';
 import type { StatScope } from '../stats/scope.ts';
 
 /** What the control thread counts of clusters goes when they go, and stays when their next version comes. */
@@ -11,8 +12,9 @@ export class ClusterScopes {
   }
 
   /** This thread counts something of the cluster. */
-  hold({ name = '', altStatName }: ClusterConfig): void {
-    const label = (altStatName || name).replaceAll(':', '_');
+  hold(config: ClusterConfig): void {
+    const { name = '' } = config;
+    const label = clusterLabel(config);
     if (this.#held.get(name)?.label === label) return;
     this.letGo(name);
     const scope = this.#stats.scope('cluster', label, { envoy_cluster_name: label });

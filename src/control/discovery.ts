@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { TypedExtensionConfig } from '#plain/envoy.config.core.v3.ts';
 import { compileDns, compileDnsResolver, isDnsCluster } from '../config/cluster-dns.ts';
+import { clusterLabel } from '../config/cluster-label.ts';
 import { systemClock } from '../core/clock.ts';
 import { createRandom } from '../core/random.ts';
 import { Scope } from '../core/scope.ts';
@@ -43,7 +44,7 @@ export class Discovery {
    */
   set(config: ClusterConfig): Promise<void> {
     const name = config.name ?? '';
-    const label = (config.altStatName || name).replaceAll(':', '_');
+    const label = clusterLabel(config);
     this.remove(name);
     const scope = new Scope();
     this.#scopes.set(name, scope);

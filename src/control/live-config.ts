@@ -6,11 +6,9 @@ import { changedChains, sameButForChains } from '../config/chain-life.ts';
 import { compileAssignment } from '../config/cluster-hosts.ts';
 import { connectionCounts } from '../config/connection-counts.ts';
 import { mayBeDormant, type PackedCluster, packCluster } from '../config/dormant.ts';
-import { bindsToPort, listenAddress } from '../config/listener.ts';
 import type { ConfigUpdate, UpdateOutcome } from '../core/config-update.ts';
 import { createCountMemory } from '../core/shared-count.ts';
 import type { WorkerInit, WorkerUpdate } from '../core/worker-protocol.ts';
-import { formatAddress } from '../net/address.ts';
 import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import type { HostHealth } from '../upstream/health-view.ts';
 import { HoldingsMemory } from '../upstream/holdings.ts';
@@ -18,7 +16,7 @@ import type { ClusterScopes } from './cluster-scopes.ts';
 import type { ConfigStats } from './config-stats.ts';
 import { Discovery } from './discovery.ts';
 import type { HealthManager } from './health/health-manager.ts';
-import { claimAddresses } from './listen-check.ts';
+import { LiveListeners } from './live-listeners.ts';
 
 export interface LiveConfigParts {
   readonly concurrency: number;
@@ -48,12 +46,12 @@ interface Warming {
  */
 export class LiveConfig {
   readonly clusters = new Map<string, ClusterConfig>();
-  readonly listeners = new Map<string, ListenerConfig>();
   readonly routes = new Map<string, object>();
   readonly scopes = new Map<string, readonly object[]>();
   readonly hosts = new Map<string, ClusterHosts>();
   readonly holdings = new Map<string, Int32Array>();
   readonly counts = new Map<string, Int32Array>();
+  readonly #listeners = new LiveListeners();
   readonly #parts: LiveConfigParts;
   readonly #holdingsMemory: HoldingsMemory;
   /** Clusters that the process began with. */
@@ -63,10 +61,6 @@ export class LiveConfig {
   readonly #onTheWay = new Set<string>();
   /** Of them, those of whose hosts something was found out. */
   readonly #unsaid = new Set<string>();
-  /** Listeners as they were asked for: port 0 may have become another. */
-  readonly #asked = new Map<string, ListenerConfig>();
-  /** Ports on which this process has ever listened. */
-  readonly #ports = new Set<number>();
   #queue: Promise<unknown> = Promise.resolve();
   #live = false;
 
@@ -89,15 +83,14 @@ export class LiveConfig {
   /** Rejects with a readable error when an address cannot be had. */
   async initListeners(listeners: readonly ListenerConfig[]): Promise<void> {
     for (const name of connectionCounts(listeners)) this.#memory(name);
-    for (const [i, claimed] of (await claimAddresses(listeners)).entries()) {
-      const key = claimed.name || `listener ${i}`;
-      this.listeners.set(key, claimed);
-      this.#asked.set(key, listeners[i] ?? claimed);
-      this.#ports.add(claimed.address?.socketAddress?.portValue ?? 0);
-      this.#parts.stats.listenerAdded.inc();
-      this.#parts.stats.listenerCreateSuccess.add(this.#parts.concurrency);
-    }
+    await this.#listeners.init(listeners);
+    this.#parts.stats.listenerAdded.add(listeners.length);
+    this.#parts.stats.listenerCreateSuccess.add(listeners.length * this.#parts.concurrency);
     this.#count();
+  }
+
+  get listeners(): ReadonlyMap<string, ListenerConfig> {
+    return this.#listeners.inForce;
   }
 
   /** From now on a cluster that warms holds nothing else up. */
@@ -217,7 +210,7 @@ export class LiveConfig {
       ready.push(...slow.filter((one) => this.#warmed(one)).map(({ config }) => config));
     }
     const before = new Map(this.listeners);
-    const { failed, claimed } = await this.#claim(update);
+    const { failed, claimed } = await this.#listeners.claim(update);
     for (const name of update.removedClusters ?? []) {
       if (this.clusters.has(name) || this.#warming.has(name)) stats.clusterRemoved.inc();
       this.#warming.delete(name);
@@ -235,7 +228,7 @@ export class LiveConfig {
     // A worker that is replaced meanwhile gets nothing of the step but what is kept here.
     this.#keep(step);
     const outcome = await this.#send(ready, step);
-    for (const { name } of outcome.failedListeners) this.#restore(name, before.get(name));
+    for (const { name } of outcome.failedListeners) this.#listeners.restore(name, before.get(name));
     this.#countListeners(claimed, before, outcome);
     stats.listenerCreateFailure.add(failed.length + outcome.failedListeners.length);
     this.#count();
@@ -304,26 +297,13 @@ export class LiveConfig {
       for (const count of connectionCounts([config])) this.counts.delete(count);
       this.#parts.stats.listenerRemoved.inc();
       this.#parts.stats.draining(this.#parts.stats.listenersDraining, 1);
-      this.listeners.delete(name);
-      this.#asked.delete(name);
+      this.#listeners.remove(name);
     }
     for (const name of update.removedRoutes ?? []) this.routes.delete(name);
     for (const name of update.removedClusters ?? []) {
       this.clusters.delete(name);
       this.hosts.delete(name);
       this.holdings.delete(name);
-    }
-  }
-
-  /** The version before the one that could not be had, which serves on. */
-  #restore(name: string, before: ListenerConfig | undefined): void {
-    if (before === undefined) {
-      this.listeners.delete(name);
-      this.#asked.delete(name);
-    } else {
-      this.listeners.set(name, before);
-      // Whoever asks for the failed one again gets another try.
-      this.#asked.set(name, before);
     }
   }
 
@@ -385,58 +365,6 @@ export class LiveConfig {
     const name = config.name ?? '';
     if (!this.#warming.has(name)) this.#parts.onWarmed(name);
     this.#count();
-  }
-
-  async #claim(update: ConfigUpdate): Promise<{
-    readonly failed: { readonly name: string; readonly message: string }[];
-    readonly claimed: ListenerConfig[];
-  }> {
-    const configs = (update.listeners ?? []) as readonly ListenerConfig[];
-    const failed: { name: string; message: string }[] = [];
-    const claimed: ListenerConfig[] = [];
-    const moved = new Map(configs.map((config) => [config.name ?? '', config] as const));
-    for (const name of update.removedListeners ?? []) moved.set(name, {});
-    for (const config of configs) {
-      const name = config.name ?? '';
-      const before = this.listeners.get(name);
-      const asked = this.#asked.get(name);
-      if (before !== undefined && isDeepStrictEqual(asked, config)) continue;
-      try {
-        const keeps = before !== undefined && isDeepStrictEqual(asked?.address, config.address);
-        const next =
-          keeps && before.address !== undefined
-            ? { ...config, address: before.address }
-            : await this.#claimAddress(config, moved);
-        this.#asked.set(name, config);
-        this.listeners.set(name, next);
-        claimed.push(next);
-      } catch (error) {
-        failed.push({ name, message: error instanceof Error ? error.message : String(error) });
-      }
-    }
-    return { failed, claimed };
-  }
-
-  /** `moved`: listeners as they will be, of those that change or go in the same step. */
-  async #claimAddress(
-    config: ListenerConfig,
-    moved: ReadonlyMap<string, ListenerConfig>,
-  ): Promise<ListenerConfig> {
-    const port = config.address?.socketAddress?.portValue ?? 0;
-    if (port === 0 || !this.#ports.has(port) || !bindsToPort(config)) {
-      const [claimed = config] = await claimAddresses([config]);
-      this.#ports.add(claimed.address?.socketAddress?.portValue ?? 0);
-      return claimed;
-    }
-    // The process itself listens there, or did a moment ago: the workers will find out who else does.
-    for (const [name, other] of this.listeners) {
-      const { address } = moved.get(name) ?? other;
-      if (name === config.name || !bindsToPort(other) || !isDeepStrictEqual(address, config.address))
-        continue;
-      const where = formatAddress(listenAddress(config.address));
-      throw new Error(`listener '${config.name ?? ''}' on ${where}: listener '${name}' has this address`);
-    }
-    return config;
   }
 
   #count(): void {

@@ -26,7 +26,7 @@ function decode(one: Decode, value: unknown, path: string): unknown {
   return one(value, path);
 }
 
-/** `where` without a dot at its start. */
+/** `path` begins with a dot. */
 function fail(path: string, what: string): never {
   throw new Error(`${path === '' ? 'the file' : path.replace(/^\./, '')} ${what}`);
 }

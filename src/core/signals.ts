@@ -22,17 +22,11 @@ export const SIGNAL = {
   stopAcceptingConnections: 10,
   rejectIncomingConnections: 11,
   reduceTimeouts: 12,
-  resetHighMemoryStream: 13,
   /** Bumped each time that workers are to give memory back. */
   shrinkHeap: 14,
   /** Load shed points, 0 … 1: the share of connections or requests to refuse there. */
   shedAccept: 16,
   shedDecodeHeaders: 17,
-  shedHttp1Dispatch: 18,
-  shedHttp2Dispatch: 19,
-  shedCodecCreation: 20,
-  /** Requests are refused because event loops lag. */
-  shedLag: 21,
   /** `reduce_timeouts`: what idle connections and idle streams are reduced to at most, as a share or in ms; −1: not. */
   idleMinScale: 25,
   idleMinMs: 26,

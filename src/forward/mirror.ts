@@ -5,6 +5,7 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-whee
 import type { Exchange } from '../http/exchange.ts';
 import { getAllHeaders, type Headers, setHeader } from '../http/headers.ts';
 import { upstreamReset } from '../http/local-reply.ts';
+import { portStart } from '../http/normalize.ts';
 import { type ClientStream, RequestHead, type ResponseHead, type StreamEvents } from '../http/stream.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { Host } from '../upstream/host.ts';
@@ -227,13 +228,7 @@ class Mirror implements PoolRequest, StreamEvents<ResponseHead>, TimerOwner {
       this.#host?.onTimeout(this.#clock.now() - this.#startMs);
       stats.codes.count(504);
     }
-    const stream = this.#stream;
-    this.#finish();
-    if (stream === null) this.#host?.httpForRequest(this.#head, 'DEFAULT').cancel(this);
-    else {
-      if (this.#http2) stats.rqTxReset.inc();
-      stream.reset(CANCELLED);
-    }
+    this.abort();
   }
 
   #flush(): void {
@@ -276,8 +271,7 @@ function copyOf(request: RequestHead, renamesHost: boolean, localIp: string): Re
 
 /** `-shadow` behind the host's name and before its port. */
 export function shadowHost(authority: string): string {
-  const colon = authority.lastIndexOf(':');
-  const bracket = authority.lastIndexOf(']');
-  if (colon <= bracket) return `${authority}-shadow`;
+  const colon = portStart(authority);
+  if (colon < 0) return `${authority}-shadow`;
   return `${authority.slice(0, colon)}-shadow${authority.slice(colon)}`;
 }

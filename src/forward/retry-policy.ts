@@ -1,4 +1,4 @@
-import type { Headers } from '../http/headers.ts';
+import { getHeader, type Headers } from '../http/headers.ts';
 import type { RequestHead, ResponseHead } from '../http/stream.ts';
 import type { Host } from '../upstream/host.ts';
 
@@ -139,16 +139,11 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
 /** Milliseconds that a response asks to wait, or −1. `wallMs` is now, since the Unix epoch. */
 export function resetInterval(policy: RateLimitedBackOff, headers: Headers, wallMs: number): number {
   for (const header of policy.resetHeaders) {
-    const value = firstOf(headers, header.name);
+    const value = getHeader(headers, header.name);
     if (value === undefined || !/^\s*\+?\d{1,15}\s*$/.test(value)) continue;
     const seconds = Number(value);
     const ms = header.format === 'SECONDS' ? seconds * 1000 : (seconds - Math.trunc(wallMs / 1000)) * 1000;
     if (ms >= 0 && ms <= policy.maxMs) return ms;
   }
   return -1;
-}
-
-function firstOf(headers: Headers, name: string): string | undefined {
-  for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) return headers[i + 1];
-  return undefined;
 }

@@ -70,7 +70,7 @@ export class RetryState implements TimerOwner {
   /** At least one retry was made. */
   #made = false;
 
-  /** Undefined: nothing that this request may be retried for. Takes the headers about retries out of it. */
+  /** Null: nothing that this request may be retried for. Takes the headers about retries out of it. */
   static of(
     policy: RetryPolicy | null,
     request: RequestHead,

@@ -12,7 +12,7 @@ export type NormalizedPath =
   /** 307 to `path`, with these details. */
   | { readonly kind: 'redirect'; readonly path: string; readonly details: string };
 
-/** `path` is what `normalizePath` returned for an untouched path: nothing was allocated. */
+/** What `normalizePath` returns for a path that stays as it is, without its text: nothing was allocated. */
 export const UNCHANGED: NormalizedPath = { kind: 'ok', path: '' };
 
 const REJECT: NormalizedPath = { kind: 'reject', details: 'path_normalization_failed' };
@@ -173,6 +173,10 @@ export function normalizeHost(host: string, rules: HostRules, listenerPort: numb
   if (rules.stripPort === 'matching' && Number(port) !== listenerPort) return result;
   return result.slice(0, start);
 }
+
+/** Host and port as both HTTP versions take them; '' passes. */
+export const AUTHORITY =
+  /^(?:\[[0-9a-fA-F:.]+(?:%25[0-9A-Za-z\-._~%]+)?\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?$/;
 
 /** Index of the colon before a port, −1 without one; colons inside the brackets of an IPv6 address are none. */
 export function portStart(host: string): number {

@@ -6,7 +6,7 @@ import type { ClientTransport } from './transport.ts';
 
 export interface DialOptions {
   readonly connectTimeoutMs: number;
-  /** `per_connection_buffer_limit_bytes`: bytes queued for writing before `onBlocked`; 0 = default. */
+  /** `per_connection_buffer_limit_bytes`: bytes queued before `write` says so; 0 = default. */
   readonly bufferLimitBytes?: number;
   /** Server to ask for in a TLS handshake, instead of the configured one. */
   readonly serverName?: string;

@@ -78,12 +78,13 @@ export function handshakeFailure(
   error: NodeJS.ErrnoException | null,
   fault: 'downstream' | 'upstream',
 ): ResetReason {
-  const words = error === null ? 'connection closed in the handshake' : tlsErrorText(error);
+  const details =
+    error === null ? 'connection closed in the handshake' : `TLS_error:|${tlsErrorText(error)}:TLS_error_end`;
   return {
     kind: 'connection-failure',
     fault,
     retrySafe: true,
-    details: error === null ? words : `TLS_error:|${words}:TLS_error_end`,
+    details,
   };
 }
 

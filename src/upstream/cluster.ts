@@ -140,10 +140,8 @@ export class Cluster {
     const hosts: Host[] = [];
     let changed = before === undefined || before.overprovisioningFactor !== found.overprovisioningFactor;
     let membersChanged = false;
-    const kept = new Set<string>();
-    for (const spec of found.hosts) {
-      const key = freeKey(kept, identityOf(spec));
-      kept.add(key);
+    const kept = hostsByKey(found.hosts);
+    for (const [key, spec] of kept) {
       const { shared, matches } = this.settings.transports.choose(spec.metadata, spec.localityMetadata);
       let host = this.#byKey.get(key);
       if (host?.shared !== shared && this.settings.countMembership) matches.inc();
@@ -263,14 +261,14 @@ function noteHealth(host: Host, nowMs: number): void {
   else if (Number.isNaN(host.wellSinceMs)) host.wellSinceMs = nowMs;
 }
 
-/** What a host is recognised by from one update to the next. */
-export function identityOf({ identity, address }: HostSpec): string {
-  return identity ?? formatAddress(address);
-}
-
-/** Several endpoints with one address are several hosts, as in Envoy. */
-export function freeKey(taken: ReadonlySet<string>, address: string): string {
-  let key = address;
-  for (let n = 2; taken.has(key); n++) key = `${address}#${n}`;
-  return key;
+/** By the keys that all threads know hosts by; several endpoints with one address are several hosts, as in Envoy. */
+export function hostsByKey(hosts: readonly HostSpec[]): Map<string, HostSpec> {
+  const byKey = new Map<string, HostSpec>();
+  for (const spec of hosts) {
+    const name = spec.identity ?? formatAddress(spec.address);
+    let key = name;
+    for (let n = 2; byKey.has(key); n++) key = `${name}#${n}`;
+    byKey.set(key, spec);
+  }
+  return byKey;
 }

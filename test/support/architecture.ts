@@ -22,16 +22,15 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   iptables: ['core', 'net'],
   // Compiles every resource once, as the workers will, to decide on ACK or NACK.
   xds: [...dataPlane, 'proto'],
-  istio: ['core', 'proto', 'xds'],
   // `config` and `extensions`: the control thread compiles every resource once to decide on ACK or NACK.
-  control: ['core', 'stats', 'net', 'http', 'upstream', 'config', 'extensions', 'proto', 'xds', 'istio'],
-  cli: [...dataPlane, 'proto', 'xds', 'istio', 'inject', 'iptables', 'control'],
+  control: ['core', 'stats', 'net', 'http', 'upstream', 'config', 'extensions', 'proto', 'xds'],
+  cli: [...dataPlane, 'proto', 'xds', 'inject', 'iptables', 'control'],
 };
 
 /** Packages that must not reach a data thread: the descriptors of Envoy's messages take 50 ms to load. */
 const controlOnly: Readonly<Record<string, readonly string[]>> = {
-  '@bufbuild/protobuf': ['proto', 'xds', 'istio', 'control', 'cli'],
-  yaml: ['proto', 'inject', 'dns', 'xds', 'istio', 'control', 'cli'],
+  '@bufbuild/protobuf': ['proto', 'xds', 'control', 'cli'],
+  yaml: ['proto', 'inject', 'dns', 'xds', 'control', 'cli'],
   commander: ['cli'],
 };
 

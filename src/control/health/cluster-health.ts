@@ -1,13 +1,14 @@
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import { isDnsCluster } from '../../config/cluster-dns.ts';
 import { compileStaticHosts } from '../../config/cluster-hosts.ts';
+import { clusterLabel } from '../../config/cluster-label.ts';
 import { compileHealthCheck, compileHostTurnover, type HostTurnover } from '../../config/health-check.ts';
 import { compileOutlierDetection, type Runtime } from '../../config/outlier-detection.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Random } from '../../core/random.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../../core/timer-wheel.ts';
 import type { StatScope } from '../../stats/scope.ts';
-import { freeKey, identityOf } from '../../upstream/cluster.ts';
+import { hostsByKey } from '../../upstream/cluster.ts';
 import type { ClusterHosts, HostSpec } from '../../upstream/cluster-hosts.ts';
 import {
   createHealthCheckStats,
@@ -45,7 +46,7 @@ export interface HealthParts extends ProbeTargetParts {
   /** The root scope. */
   readonly stats: StatScope;
   /** Some worker has connected to the cluster. */
-  hasTraffic(observabilityName: string): boolean;
+  hasTraffic(label: string): boolean;
   publishHosts(cluster: string, hosts: ClusterHosts): void;
   publishHealth(cluster: string, news: readonly HostHealth[]): void;
 }
@@ -103,8 +104,8 @@ export class ClusterHealth implements TimerOwner {
     this.#outlier = compileOutlierDetection(config, parts.runtime);
     this.#turnover = compileHostTurnover(config);
     this.#check = compileHealthCheck(config, parts.runtime);
-    const observabilityName = (config.altStatName || name).replaceAll(':', '_');
-    const scope = parts.stats.scope('cluster', observabilityName, { envoy_cluster_name: observabilityName });
+    const label = clusterLabel(config);
+    const scope = parts.stats.scope('cluster', label, { envoy_cluster_name: label });
     this.#detector = this.#outlier === null ? null : this.#createDetector(this.#outlier, scope);
     this.#targets = this.#check === null ? null : new ProbeTargets(config, this.#check, scope, parts);
     this.#checkParts =
@@ -115,7 +116,7 @@ export class ClusterHealth implements TimerOwner {
             stats: createHealthCheckStats(scope),
             timers: parts.timers,
             random: parts.random,
-            hasTraffic: () => parts.hasTraffic(observabilityName),
+            hasTraffic: () => parts.hasTraffic(label),
           };
     if (!isDnsCluster(config) && config.type !== 'EDS') this.#setMembers(compileStaticHosts(config));
   }
@@ -184,10 +185,8 @@ export class ClusterHealth implements TimerOwner {
 
   /** Returns the members as the workers shall have them. */
   #setMembers(found: ClusterHosts): ClusterHosts {
-    const kept = new Set<string>();
-    for (const spec of found.hosts) {
-      const key = freeKey(kept, identityOf(spec));
-      kept.add(key);
+    const kept = hostsByKey(found.hosts);
+    for (const [key, spec] of kept) {
       const member = this.#members.get(key);
       if (member === undefined) this.#add(key, spec);
       else {

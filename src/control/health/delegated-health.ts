@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { ClusterLoadAssignment } from '#plain/envoy.config.endpoint.v3.ts';
 import { compileAssignment } from '../../config/cluster-hosts.ts';
+import { clusterLabel } from '../../config/cluster-label.ts';
 import type { DelegatedCluster, DelegatedStatus } from '../../core/xds-protocol.ts';
 import type { StatScope } from '../../stats/scope.ts';
 import type { ClusterHosts } from '../../upstream/cluster-hosts.ts';
@@ -80,8 +81,8 @@ export class DelegatedHealth {
       this.#checks.set(key, known);
       return known;
     }
-    const name = (config.name ?? '').replaceAll(':', '_');
-    const scope = this.#parts.stats.scope('cluster', name, { envoy_cluster_name: name });
+    const label = clusterLabel(config);
+    const scope = this.#parts.stats.scope('cluster', label, { envoy_cluster_name: label });
     scope.retain();
     try {
       const check = { config, scope, health: new ClusterHealth(config, this.#parts) };

@@ -27,6 +27,8 @@ export const FAULT = {
 /** RFC 9110 §5.1 names, §5.5 values without obs-fold, bare CR, LF, NUL and other controls. */
 export const FIELD_LINES = "(?:[!#$%&'*+\\-.^_`|~0-9A-Za-z]+:[^\\0-\\x08\\x0a-\\x1f\\x7f]*\\r\\n)*";
 
+export const BARE_LF = /(?:^|[^\r])\n/;
+
 const MAX_NOMINATED = 10;
 
 /**

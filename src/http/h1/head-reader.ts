@@ -1,4 +1,5 @@
 import { HeldBytes } from '../held-bytes.ts';
+import { BARE_LF } from './head-fields.ts';
 
 const CR = 13;
 const LF = 10;
@@ -86,7 +87,7 @@ export class HeadReader {
     const text = held.text(0, length);
     if (length > this.#limit) {
       this.text = text;
-      return hasBareLineFeed(text.slice(0, this.#limit)) ? 'malformed' : 'too-large';
+      return BARE_LF.test(text.slice(0, this.#limit)) ? 'malformed' : 'too-large';
     }
     if (found < 0) {
       this.text = text;
@@ -111,8 +112,4 @@ export class HeadReader {
     this.next = next;
     return 'complete';
   }
-}
-
-function hasBareLineFeed(text: string): boolean {
-  return /(?:^|[^\r])\n/.test(text);
 }

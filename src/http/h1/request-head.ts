@@ -1,21 +1,18 @@
 import { removeHeader } from '../headers.ts';
+import { AUTHORITY } from '../normalize.ts';
 import { RequestHead } from '../stream.ts';
-import { FAULT, FIELD_LINES, type HeadFault, type HeadFields } from './head-fields.ts';
+import { BARE_LF, FAULT, FIELD_LINES, type HeadFault, type HeadFields } from './head-fields.ts';
 import type { HeadResult } from './head-reader.ts';
 import type { H1ServerOptions } from './options.ts';
 
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]";
 const METHOD = `${TOKEN}{1,64}`;
 
-/** Envoy keeps connections of HTTP/1.1 open unless told otherwise; 1.0 only when asked. */
 const REQUEST_HEAD = new RegExp(`${METHOD} [\\x21-\\x7e]+ HTTP/1\\.[01]\\r\\n${FIELD_LINES}\\r\\n`, 'y');
 const REQUEST_LINE = new RegExp(`^${METHOD} [\\x21-\\x7e]+ HTTP/1\\.[01]\\r\\n`);
 const HTTP_09_LINE = new RegExp(`^${METHOD} [\\x21-\\x7e]+\\r\\n`);
 const METHOD_BEGIN = new RegExp(`^${TOKEN}{0,64}(?: |$)`);
 const BAD_VALUE = new RegExp(`\\r\\n${TOKEN}+:[^\\r\\n]*[\\0-\\x08\\x0b-\\x1f\\x7f][^\\r\\n]*\\r\\n`);
-const BARE_LF = /(?:^|[^\r])\n/;
-const HOST =
-  /^(?:\[[0-9a-fA-F:.]+(?:%25[0-9A-Za-z\-._~%]+)?\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?$/;
 const ABSOLUTE = /^([A-Za-z][A-Za-z0-9+\-.]*):\/\/([^/?#]*)(.*)$/;
 
 /** Length of the valid head that `text` begins with, 0 when it does not begin with one. */
@@ -106,7 +103,7 @@ function checkRequest(head: RequestHead, fields: HeadFields, options: H1ServerOp
       head.authority = options.defaultHostForHttp10;
     } else head.hostMissing = true;
   }
-  if (!HOST.test(head.authority)) return FAULT.invalidAuthority;
+  if (!AUTHORITY.test(head.authority)) return FAULT.invalidAuthority;
   if (fields.upgrade !== '') applyUpgrade(head, fields);
   return null;
 }

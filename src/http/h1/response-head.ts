@@ -1,12 +1,11 @@
 import { removeHeader } from '../headers.ts';
 import { ResponseHead } from '../stream.ts';
-import { FIELD_LINES, type HeadFields } from './head-fields.ts';
+import { BARE_LF, FIELD_LINES, type HeadFields } from './head-fields.ts';
 import type { H1ClientOptions } from './options.ts';
 
 const STATUS_LINE = 'HTTP/1\\.[01] [1-9][0-9][0-9](?: [^\\0-\\x08\\x0a-\\x1f\\x7f]*)?\\r\\n';
 const RESPONSE_HEAD = new RegExp(`${STATUS_LINE}${FIELD_LINES}\\r\\n`, 'y');
 const STATUS_BEGIN = new RegExp(`^${STATUS_LINE}`);
-const BARE_LF = /(?:^|[^\r])\n/;
 
 /** Length of the valid head that `text` begins with, 0 when it does not begin with one. */
 export function matchResponseHead(text: string): number {

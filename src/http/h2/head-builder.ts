@@ -1,4 +1,5 @@
 import type { Headers } from '../headers.ts';
+import { AUTHORITY } from '../normalize.ts';
 import { RequestHead, ResponseHead } from '../stream.ts';
 import { KIND } from './field-kind.ts';
 import type { FieldSink } from './hpack-decoder.ts';
@@ -8,8 +9,6 @@ import type { UnderscoreAction } from './options.ts';
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
 /** ASCII alone, as on HTTP/1: what is behind us may read anything else in ways of its own. */
 const PATH = /^[\x21-\x7e]+$/;
-const AUTHORITY =
-  /^(?:\[[0-9a-fA-F:.]+(?:%25[0-9A-Za-z\-._~%]+)?\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
 const DIGITS = /^[0-9]{1,15}$/;
 
