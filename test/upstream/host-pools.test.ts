@@ -55,10 +55,14 @@ t.test(
       ['[::1]:80', '::1'],
       ['', ''],
     ];
+    const source = { ipv4: '127.0.0.9', ipv6: '', port: 0, freebind: false, transparent: false, options: [] };
     for (const [authority, name] of cases) {
-      host.httpForRequest(new RequestHead('GET', '/', authority, []), 'DEFAULT').open(new FakeRequest());
-      t.equal(world.dials.at(-1)?.options.verifyName, name, authority);
-      t.equal(world.dials.at(-1)?.options.serverName, undefined, 'auto_sni was not asked for');
+      for (const from of [null, source]) {
+        const head = new RequestHead('GET', '/', authority, []);
+        host.httpForRequest(head, 'DEFAULT', from).open(new FakeRequest());
+        t.equal(world.dials.at(-1)?.options.verifyName, name, authority);
+        t.equal(world.dials.at(-1)?.options.serverName, undefined, 'auto_sni was not asked for');
+      }
     }
   },
 );

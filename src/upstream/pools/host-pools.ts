@@ -47,13 +47,8 @@ export class HostPools {
     let pool = this.#pools[at];
     if (!pool) {
       const protocol = http2 ?? shared.http;
-      // Where certificates must be for somebody, nobody is not good enough.
-      const nobody = shared.autoNames?.verify === true ? { ...protocol.dialOptions, verifyName: '' } : null;
-      pool = new HttpPool(
-        this.#host,
-        shared,
-        nobody === null ? protocol : { ...protocol, dialOptions: nobody },
-      );
+      const dialOptions = { ...protocol.dialOptions, ...dialNames(shared.autoNames, '') };
+      pool = new HttpPool(this.#host, shared, { ...protocol, dialOptions });
       this.#pools[at] = pool;
     }
     return pool;
@@ -75,8 +70,11 @@ export class HostPools {
   /** Connections from the client's own address serve that client alone. */
   #from(shared: PoolShared, protocol: PoolShared['http'], key: string, source: LocalBind): HttpPool {
     return this.#keyed(`${key} ${source.ipv4}${source.ipv6} ${source.port}`, () => {
-      const names = key.length > 1 ? dialNames(shared.autoNames, key.slice(1)) : {};
-      const dialOptions = { ...protocol.dialOptions, ...names, bind: source };
+      const dialOptions = {
+        ...protocol.dialOptions,
+        ...dialNames(shared.autoNames, key.slice(1)),
+        bind: source,
+      };
       return new HttpPool(this.#host, shared, { ...protocol, dialOptions });
     });
   }
@@ -95,10 +93,13 @@ export class HostPools {
   }
 }
 
-/** What a connection that is for `name` asks for, and what it must find. */
+/**
+ * What a connection that is for `name` asks for, and what it must find. Where certificates must be for somebody, '' is
+ * not good enough.
+ */
 function dialNames(names: AutoNames | null, name: string): Pick<DialOptions, 'serverName' | 'verifyName'> {
   return {
-    ...(names?.ask !== false && isIP(name) === 0 ? { serverName: name } : {}),
+    ...(name !== '' && names?.ask !== false && isIP(name) === 0 ? { serverName: name } : {}),
     ...(names?.verify === true ? { verifyName: name } : {}),
   };
 }
