@@ -1,12 +1,14 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { ConfigUpdate } from '../../src/core/config-update.ts';
+
 import { envoyDecoder } from '../../src/proto/bootstrap.ts';
 import { StatStore } from '../../src/stats/store.ts';
 import { DryCompiler } from '../../src/xds/model/dry-compile.ts';
 import { TYPES, XdsModel } from '../../src/xds/model/model.ts';
 import { Publisher } from '../../src/xds/model/publisher.ts';
 import { Acceptance } from '../../src/xds/model/resource.ts';
+import type { RawResource } from '../../src/xds/protocol/discovery.ts';
 import { FakeDiscovery, rawResource } from './fake-discovery.ts';
 
 export const ADS = { ads: {} };
@@ -21,7 +23,7 @@ export const VIRTUAL_HOST = 'envoy.config.route.v3.VirtualHost';
 export const SCOPE = 'envoy.config.route.v3.ScopedRouteConfiguration';
 
 /** The model of a control plane that the test plays, with every step that it hands on. */
-export function createModel(bootstrap: Bootstrap = DYNAMIC) {
+export function createModel(bootstrap: Bootstrap = DYNAMIC, saved: readonly RawResource[] = []) {
   const server = new FakeDiscovery();
   const steps: ConfigUpdate[] = [];
   const settled: string[] = [];
@@ -44,6 +46,10 @@ export function createModel(bootstrap: Bootstrap = DYNAMIC) {
     stats: new StatStore().root,
     log: { enabled: () => false, log: () => {} },
     drainMs: 1000,
+    saved: {
+      all: (type) => saved.filter((one) => one.type === type),
+      find: (type, name) => saved.find((one) => one.type === type && one.name === name),
+    },
     onAnswer: () => {},
     onDemandSettled: (key) => settled.push(key),
     onLive: () => {

@@ -45,6 +45,8 @@ interface Feed<T> {
   subscription: Subscription | null;
   /** Names changed since the subscription heard of them. */
   stale: boolean;
+  /** The server has said something. */
+  answered: boolean;
 }
 
 /**
@@ -78,7 +80,8 @@ export class ResourceHub<T> {
       entry = { name, watchers: new Set(), held: null, refused: null, missing: false };
       feed.entries.set(name, entry);
       this.#namesChanged(feed);
-      const saved = this.#options.saved?.(name);
+      // Once there was an answer, what was saved is of another time.
+      const saved = feed.answered ? undefined : this.#options.saved?.(name);
       if (saved !== undefined) this.#take(entry, saved);
     }
     entry.watchers.add(watcher);
@@ -107,7 +110,7 @@ export class ResourceHub<T> {
     const { key, source } = this.#open(config);
     const known = this.#feeds.get(key);
     if (known !== undefined) return known;
-    const feed: Feed<T> = { key, entries: new Map(), subscription: null, stale: false };
+    const feed: Feed<T> = { key, entries: new Map(), subscription: null, stale: false, answered: false };
     this.#feeds.set(key, feed);
     feed.subscription = source.subscribe(
       {
@@ -157,6 +160,7 @@ export class ResourceHub<T> {
   }
 
   async #onUpdate(feed: Feed<T>, update: DiscoveryUpdate): Promise<readonly string[]> {
+    feed.answered = true;
     const mistakes: string[] = [];
     const slices = new Slices(SLICE_MS);
     for (const raw of update.resources) {

@@ -98,6 +98,7 @@ export class Publisher {
     next.removedClusters.delete(name);
     next.clusters.set(name, config);
     if (assignment !== null) next.endpoints.set(name, assignment);
+    else next.endpoints.delete(name);
   }
 
   endpoints(cluster: string, assignment: object): void {

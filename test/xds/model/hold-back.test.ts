@@ -80,6 +80,14 @@ t.test('a newer version takes the place of the one that waits', async (t) => {
   t.same(await went(), { clusters: ['new'] });
 });
 
+t.test('a cluster that names its members itself gets none that came for the version before', async (t) => {
+  const { publisher, clusters, went } = createPublisher();
+  clusters.set('a', 'ready');
+  publisher.cluster({ name: 'a' }, {});
+  publisher.cluster({ name: 'a' }, null);
+  t.same(await went(), { clusters: ['a'] });
+});
+
 t.test('listeners wait for clusters, and for routes that they cannot do without', async (t) => {
   const { publisher, clusters, went } = createPublisher();
   clusters.set('old', 'ready').set('new', 'warming');

@@ -485,3 +485,18 @@ t.test('clients that make up names do not make the proxy ask for all of them at 
   t.equal(server.asked(TYPES.cluster)?.length, MAX_DEMANDS + 1);
   t.equal(settled.length, 5);
 });
+
+t.test('what was saved answers until the server has', async (t) => {
+  const { server, steps, settle } = createModel(DYNAMIC, [endpoints('a', 1), endpoints('b', 1)]);
+  const inForce = (): unknown => steps.splice(0).flatMap((step) => [...names(step.clusters)]);
+  await server.send([eds('a')]);
+  await settle();
+  t.same(inForce(), ['a']);
+  await server.send([endpoints('a', 2)]);
+  await server.send([eds('b')]);
+  await settle();
+  t.same(inForce(), [], 'its members may be others by now');
+  await server.send([endpoints('b', 2)]);
+  await settle();
+  t.same(inForce(), ['b']);
+});
