@@ -68,13 +68,15 @@ export class ChainLife {
 
   /** Takes the place of a version before that is just so. */
   succeed(elder: ChainLife): void {
-    this.#elders = [...elder.#elders, elder].filter(({ connections }) => connections.size > 0);
+    this.#elders = [...this.#elders, ...elder.#elders, elder].filter(
+      ({ connections }) => connections.size > 0,
+    );
     elder.#elders = [];
   }
 
   /** Nothing new comes. Connections live on when `drainMs` is undefined, else they are let go within that time. */
   retire(drainMs: number | undefined): void {
-    this.scope.retire();
+    if (drainMs !== undefined) this.scope.retire();
     for (const elder of this.#elders) elder.retire(drainMs);
     if (this.connections.size === 0) {
       this.scope.close();

@@ -1,3 +1,6 @@
+import type { Listener } from '#plain/envoy.config.listener.v3.ts';
+import { changedChains, sameButForChains } from '../config/chain-life.ts';
+import type { UpdateOutcome } from '../core/config-update.ts';
 import type { Counter, Gauge, StatScope } from '../stats/scope.ts';
 
 /** `cluster_manager.*` and `listener_manager.*`: what became of the configuration. */
@@ -51,4 +54,30 @@ export function createConfigStats(root: StatScope, drainMs: number): ConfigStats
   listeners.gauge('total_listeners_warming').set(0);
   for (const gauge of [stats.listenersDraining, stats.chainsDraining, stats.workersStarted]) gauge.set(0);
   return stats;
+}
+
+/** What became of the listeners of a step, of which those in `before` had a version in force. */
+export function countListeners(
+  stats: ConfigStats,
+  workers: number,
+  configs: readonly Listener[],
+  before: ReadonlyMap<string, Listener>,
+  failed: UpdateOutcome['failedListeners'],
+): void {
+  stats.listenerCreateFailure.add(failed.length);
+  for (const config of configs) {
+    const name = config.name ?? '';
+    if (failed.some((one) => one.name === name)) continue;
+    stats.listenerCreateSuccess.add(workers);
+    const old = before.get(name);
+    if (old === undefined) {
+      stats.listenerAdded.inc();
+      continue;
+    }
+    stats.listenerModified.inc();
+    if (sameButForChains(old, config)) {
+      stats.listenerInPlaceUpdated.inc();
+      stats.draining(stats.chainsDraining, changedChains(old, config));
+    } else stats.draining(stats.listenersDraining, 1);
+  }
 }

@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Cluster as ClusterConfig } from '#plain/envoy.config.cluster.v3.ts';
 import type { ClusterLoadAssignment } from '#plain/envoy.config.endpoint.v3.ts';
 import type { Listener as ListenerConfig } from '#plain/envoy.config.listener.v3.ts';
-import { changedChains, sameButForChains } from '../config/chain-life.ts';
 import { compileAssignment } from '../config/cluster-hosts.ts';
 import { connectionCounts } from '../config/connection-counts.ts';
 import { mayBeDormant, type PackedCluster, packCluster } from '../config/dormant.ts';
@@ -13,7 +12,7 @@ import type { ClusterHosts } from '../upstream/cluster-hosts.ts';
 import type { HostHealth } from '../upstream/health-view.ts';
 import { HoldingsMemory } from '../upstream/holdings.ts';
 import type { ClusterScopes } from './cluster-scopes.ts';
-import type { ConfigStats } from './config-stats.ts';
+import { type ConfigStats, countListeners } from './config-stats.ts';
 import { Discovery } from './discovery.ts';
 import type { HealthManager } from './health/health-manager.ts';
 import { LiveListeners } from './live-listeners.ts';
@@ -189,18 +188,14 @@ export class LiveConfig {
       const assignment = assignments.get(name);
       assignments.delete(name);
       this.#onTheWay.add(name);
-      // One that names its members itself has none of those that were found for the version before.
-      if (config.type !== 'EDS' && !Discovery.finds(config)) this.hosts.delete(name);
-      health.set(config);
-      discovery.remove(name);
-      if (assignment !== undefined) this.#setEndpoints(name, assignment);
-      if (Discovery.finds(config) || health.watches(name)) {
-        this.#parts.clusterScopes.hold(config);
-        slow.push(this.#warm(config));
-      } else {
-        this.#parts.clusterScopes.letGo(name);
-        this.#warming.delete(name);
-        ready.push(config);
+      try {
+        const warming = this.#begin(config, assignment);
+        if (warming === null) ready.push(config);
+        else slow.push(warming);
+      } catch (error) {
+        // A file that cannot be read now, say. The version before serves on.
+        this.#onTheWay.delete(name);
+        this.#parts.onProblem(`cluster '${name}': ${error instanceof Error ? error.message : String(error)}`);
       }
     }
     for (const [name, assignment] of assignments) this.#setEndpoints(name, assignment);
@@ -215,6 +210,7 @@ export class LiveConfig {
       if (this.clusters.has(name) || this.#warming.has(name)) stats.clusterRemoved.inc();
       this.#warming.delete(name);
       this.#onTheWay.delete(name);
+      this.#unsaid.delete(name);
       health.remove(name);
       discovery.remove(name);
       this.#parts.clusterScopes.letGo(name);
@@ -225,15 +221,19 @@ export class LiveConfig {
       // A version that serves on needs its routes.
       removedRoutes: failed.length > 0 ? [] : (update.removedRoutes ?? []),
     };
+    const routes = new Map((step.removedRoutes ?? []).map((name) => [name, this.routes.get(name)]));
     // A worker that is replaced meanwhile gets nothing of the step but what is kept here.
     this.#keep(step);
     const outcome = await this.#send(ready, step);
-    for (const { name } of outcome.failedListeners) this.#listeners.restore(name, before.get(name));
-    this.#countListeners(claimed, before, outcome);
-    stats.listenerCreateFailure.add(failed.length + outcome.failedListeners.length);
+    if (outcome.failedListeners.length > 0) {
+      for (const { name } of outcome.failedListeners) this.#listeners.restore(name, before.get(name));
+      for (const [name, config] of routes) if (config !== undefined) this.routes.set(name, config);
+    }
+    const failedListeners = [...failed, ...outcome.failedListeners];
+    countListeners(stats, this.#parts.concurrency, claimed, before, failedListeners);
     this.#count();
     const warming = slow.map(({ config }) => config.name ?? '').filter((name) => !this.clusters.has(name));
-    return { failedListeners: [...failed, ...outcome.failedListeners], warming };
+    return { failedListeners, warming };
   }
 
   /** Clusters go to the workers with all that belongs to them. */
@@ -278,10 +278,11 @@ export class LiveConfig {
     for (const config of clusters) {
       const name = config.name ?? '';
       this.#onTheWay.delete(name);
-      const now = this.hosts.get(name);
-      if (now !== undefined && now !== sent.get(name)) this.#parts.broadcastHosts(name, now);
+      // Of hosts that come, what is known comes first.
       const checked = this.#unsaid.delete(name) ? health.snapshot(name) : undefined;
       if (checked !== undefined) this.#parts.broadcastHealth(name, checked);
+      const now = this.hosts.get(name);
+      if (now !== undefined && now !== sent.get(name)) this.#parts.broadcastHosts(name, now);
     }
     return outcome;
   }
@@ -307,27 +308,23 @@ export class LiveConfig {
     }
   }
 
-  #countListeners(
-    configs: readonly ListenerConfig[],
-    before: ReadonlyMap<string, ListenerConfig>,
-    outcome: UpdateOutcome,
-  ): void {
-    const { stats, concurrency } = this.#parts;
-    for (const config of configs) {
-      const name = config.name ?? '';
-      if (outcome.failedListeners.some((failed) => failed.name === name)) continue;
-      stats.listenerCreateSuccess.add(concurrency);
-      const old = before.get(name);
-      if (old === undefined) {
-        stats.listenerAdded.inc();
-        continue;
-      }
-      stats.listenerModified.inc();
-      if (sameButForChains(old, config)) {
-        stats.listenerInPlaceUpdated.inc();
-        stats.draining(stats.chainsDraining, changedChains(old, config));
-      } else stats.draining(stats.listenersDraining, 1);
+  /** Discovery and checks of a cluster begin; null for one that can be used at once. */
+  #begin(config: ClusterConfig, assignment: object | undefined): Warming | null {
+    const { discovery, clusterScopes } = this.#parts;
+    const health = this.#parts.health();
+    const name = config.name ?? '';
+    // One that names its members itself has none of those that were found for the version before.
+    if (config.type !== 'EDS' && !Discovery.finds(config)) this.hosts.delete(name);
+    health.set(config);
+    discovery.remove(name);
+    if (assignment !== undefined) this.#setEndpoints(name, assignment);
+    if (Discovery.finds(config) || health.watches(name)) {
+      clusterScopes.hold(config);
+      return this.#warm(config);
     }
+    clusterScopes.letGo(name);
+    this.#warming.delete(name);
+    return null;
   }
 
   #setEndpoints(cluster: string, assignment: object): void {

@@ -1,7 +1,8 @@
+import type { Cell } from '../core/cell.ts';
 import type { ResetReason } from '../core/errors.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../core/timer-wheel.ts';
 import type { AcceptObserver, Unserved } from './accept-observer.ts';
-import { ipAddress, plainIp, unixAddress } from './address.ts';
+import { localEnd, remoteEnd } from './address.ts';
 import type { LocalBind } from './bound-socket.ts';
 import { type AcceptInfo, type Address, type Connection, PLAIN_ACCEPT } from './connection.ts';
 import type { FilterChain } from './filter-chain.ts';
@@ -77,7 +78,8 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   readonly id: number;
   readonly startMs: number;
   #plan: AcceptPlan;
-  #handedOver = false;
+  /** Where the plan of the listener is, which may have changed meanwhile; undefined for one that was handed over. */
+  #newest: Cell<AcceptPlan> | undefined;
   readonly #reading: ReadingSocket;
   #state: 'looking' | 'hello' | 'securing' | 'over' = 'looking';
   /** What was read: `#length` bytes, of which the first `#drained` are not the connection's. */
@@ -92,17 +94,15 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
   readonly #onEnd = (): void => this.#fail('remote-close', null);
   readonly #onError = (): void => this.#fail('filter-error', null);
 
-  constructor(reading: ReadingSocket, id: number, listening: Address, plan: AcceptPlan) {
+  constructor(reading: ReadingSocket, id: number, path: string, plan: AcceptPlan, newest: Cell<AcceptPlan>) {
     const { socket, reader } = reading;
-    const { path } = listening;
     this.id = id;
     this.#plan = plan;
+    this.#newest = newest;
     this.#reading = reading;
     this.startMs = plan.now();
-    this.directRemote =
-      path === '' ? ipAddress(plainIp(socket.remoteAddress), socket.remotePort ?? 0) : unixAddress(path);
-    this.directLocal =
-      path === '' ? ipAddress(plainIp(socket.localAddress), socket.localPort ?? 0) : unixAddress(path);
+    this.directRemote = remoteEnd(socket, path);
+    this.directLocal = localEnd(socket, path);
     this.remote = this.directRemote;
     this.local = this.directLocal;
     if (reader !== null) reader.target = this;
@@ -239,10 +239,12 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
 
   #choose(): void {
     const { socket } = this.#reading;
-    const plan = this.#plan;
     this.#disarm();
-    plan.events.onPreClosed();
-    const heir = this.#handedOver || this.local === this.directLocal ? null : plan.handOver?.(this.local);
+    this.#plan.events.onPreClosed();
+    this.#plan = this.#newest?.value ?? this.#plan;
+    const plan = this.#plan;
+    const mayMove = this.#newest !== undefined && this.local !== this.directLocal;
+    const heir = mayMove ? plan.handOver?.(this.local) : null;
     if (heir != null && heir !== plan) {
       this.#moveTo(heir);
       return;
@@ -271,7 +273,7 @@ export class Arrival implements Accepted, ReadTarget, TimerOwner, TransportListe
 
   /** Another listener serves it, from its first filter on; a connection moves once. */
   #moveTo(plan: AcceptPlan): void {
-    this.#handedOver = true;
+    this.#newest = undefined;
     this.#watch?.conclude(null);
     this.#watch = null;
     this.#plan.live.delete(this);

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Address } from './connection.ts';
 
 export function ipAddress(ip: string, port: number): Address {
@@ -23,4 +24,14 @@ export function formatAddress(address: Address): string {
 export function plainIp(ip: string | undefined): string {
   if (ip === undefined) return '';
   return ip.startsWith('::ffff:') && ip.includes('.') ? ip.slice(7) : ip;
+}
+
+/** The peer of a socket; `path` is that of a Unix socket, '' for IP. */
+export function remoteEnd(socket: Socket, path: string): Address {
+  return path === '' ? ipAddress(plainIp(socket.remoteAddress), socket.remotePort ?? 0) : unixAddress(path);
+}
+
+/** The same of this side. */
+export function localEnd(socket: Socket, path: string): Address {
+  return path === '' ? ipAddress(plainIp(socket.localAddress), socket.localPort ?? 0) : unixAddress(path);
 }

@@ -64,7 +64,7 @@ export function listen(options: ListenOptions): Promise<Listener> {
     const id = options.nextId();
     const { direct, directInfo: accepted, observer } = plan;
     if (direct === null) {
-      new Arrival(reading, id, address, plan).start();
+      new Arrival(reading, id, address.path, plan, cell).start();
       return;
     }
     const facts = { id, peer: 'downstream', unixPath: address.path, observer, accepted } as const;

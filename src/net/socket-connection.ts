@@ -1,6 +1,6 @@
 import { type Server, Socket } from 'node:net';
 import type { Fault, ResetReason } from '../core/errors.ts';
-import { ipAddress, plainIp, unixAddress } from './address.ts';
+import { localEnd, remoteEnd } from './address.ts';
 import {
   type AcceptInfo,
   type Address,
@@ -196,16 +196,8 @@ export class SocketConnection implements Connection, ReadTarget {
     this.#closeTimer = null;
     this.#closeListeners = null;
     this.tls = facts.tls ?? null;
-    this.remote =
-      facts.remote ??
-      (unixPath === ''
-        ? ipAddress(plainIp(socket.remoteAddress), socket.remotePort ?? 0)
-        : unixAddress(unixPath));
-    this.local =
-      facts.local ??
-      (unixPath === ''
-        ? ipAddress(plainIp(socket.localAddress), socket.localPort ?? 0)
-        : unixAddress(unixPath));
+    this.remote = facts.remote ?? remoteEnd(socket, unixPath);
+    this.local = facts.local ?? localEnd(socket, unixPath);
     observer?.onOpen();
     if (reader !== null) reader.target = this;
     const first = facts.first !== undefined && facts.first.length > 0 ? facts.first : null;

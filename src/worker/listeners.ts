@@ -104,7 +104,11 @@ export class Listeners {
   #forget({ compiled, plan }: Open): void {
     for (const key of addressKeys(compiled))
       if (this.#byAddress.get(key) === plan) this.#byAddress.delete(key);
-    if (compiled.captures && compiled.bindsToPort) this.#parts.own.delete(compiled.address);
+    if (!compiled.captures || !compiled.bindsToPort) return;
+    this.#parts.own.delete(compiled.address);
+    // Another one may have its address by now.
+    for (const { compiled: other } of this.#open.values())
+      if (other !== compiled && other.captures && other.bindsToPort) this.#parts.own.add(other.address);
   }
 
   get #drainMs(): number {

@@ -67,7 +67,9 @@ export async function applyUpdate(
     plane.memory.forgetListener(name);
   }
   for (const key of update.removedSecrets ?? []) plane.secrets.remove(key);
-  for (const name of update.removedRoutes ?? []) guard(() => resources.routes.remove(name));
+  // A version that serves on needs its routes.
+  const removedRoutes = failedListeners.length > 0 ? [] : (update.removedRoutes ?? []);
+  for (const name of removedRoutes) guard(() => resources.routes.remove(name));
   for (const name of update.removedClusters ?? []) {
     resources.removeCluster(name);
     plane.memory.forget(name);

@@ -204,45 +204,59 @@ t.test('a connection that outlived one change of its listener is let go by the n
   t.equal(await peer.ended(), 'end', 'after the drain time');
 });
 
-t.test(
-  'a handshake that is under way when its listener changes leads to a connection like all others',
-  async (t) => {
-    const [one, two] = [await namedBackend(t, 'one'), await namedBackend(t, 'two')];
-    const control = await startControl(t, EMPTY);
-    const ca = makeCa('root');
-    const { chain, key } = issue(ca, { name: 'server', dns: ['server.test'] });
-    const tlsCertificates = [
-      { certificateChain: { inlineString: chain }, privateKey: { inlineString: key } },
-    ];
-    const typedConfig = {
-      type: 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
-      value: { commonTlsContext: { tlsCertificates } },
-    };
-    const step = (i: number): ConfigUpdate => {
-      const other = chainOf(
-        { ...RDS('routes'), statPrefix: `v${i}` },
-        { filterChainMatch: { prefixRanges: [{ addressPrefix: '192.0.2.1', prefixLen: 32 }] } },
-      );
-      const secured = chainOf(RDS('routes'), { transportSocket: { name: 'tls', typedConfig } });
-      return { listeners: [listenerOf('in', [secured, other])] };
-    };
-    const clusters = [clusterOf('one', one), clusterOf('two', two)];
-    await apply(control, { ...step(0), clusters, routes: [routesTo('one')] });
-    const port = portOf(control, 'in');
-    const raw = connect(port, '127.0.0.1');
-    const arrived = `listener.127.0.0.1_${port}.downstream_cx_active`;
-    await eventually('the connection', () => control.aggregator.value(arrived) === 1);
-    await apply(control, step(1));
-    const socket = connectTls({ socket: raw, ca: ca.cert, servername: 'server.test' });
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    agent.createConnection = () => socket;
-    t.teardown(() => socket.destroy());
-    t.same(await ask(0, {}, agent), { status: 200, body: 'one' });
-    await apply(control, { routes: [routesTo('two')] });
-    t.same(await ask(0, {}, agent), { status: 200, body: 'two' }, 'it follows its routes');
-    t.equal(socket.destroyed, false);
-  },
-);
+for (const [what, filters, counted] of [
+  ['a handshake', [], 'downstream_cx_active'],
+  [
+    'an inspection',
+    [
+      {
+        name: 'tls_inspector',
+        typedConfig: { type: 'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', value: {} },
+      },
+    ],
+    'downstream_pre_cx_active',
+  ],
+] as const) {
+  t.test(
+    `${what} that is under way when its listener changes leads to a connection like all others`,
+    async (t) => {
+      const [one, two] = [await namedBackend(t, 'one'), await namedBackend(t, 'two')];
+      const control = await startControl(t, EMPTY);
+      const ca = makeCa('root');
+      const { chain, key } = issue(ca, { name: 'server', dns: ['server.test'] });
+      const tlsCertificates = [
+        { certificateChain: { inlineString: chain }, privateKey: { inlineString: key } },
+      ];
+      const typedConfig = {
+        type: 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+        value: { commonTlsContext: { tlsCertificates } },
+      };
+      const step = (i: number): ConfigUpdate => {
+        const other = chainOf(
+          { ...RDS('routes'), statPrefix: `v${i}` },
+          { filterChainMatch: { prefixRanges: [{ addressPrefix: '192.0.2.1', prefixLen: 32 }] } },
+        );
+        const secured = chainOf(RDS('routes'), { transportSocket: { name: 'tls', typedConfig } });
+        return { listeners: [listenerOf('in', [secured, other], { listenerFilters: filters })] };
+      };
+      const clusters = [clusterOf('one', one), clusterOf('two', two)];
+      await apply(control, { ...step(0), clusters, routes: [routesTo('one')] });
+      const port = portOf(control, 'in');
+      const raw = connect(port, '127.0.0.1');
+      const arrived = `listener.127.0.0.1_${port}.${counted}`;
+      await eventually('the connection', () => control.aggregator.value(arrived) === 1);
+      await apply(control, step(1));
+      const socket = connectTls({ socket: raw, ca: ca.cert, servername: 'server.test' });
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      agent.createConnection = () => socket;
+      t.teardown(() => socket.destroy());
+      t.same(await ask(0, {}, agent), { status: 200, body: 'one' });
+      await apply(control, { routes: [routesTo('two')] });
+      t.same(await ask(0, {}, agent), { status: 200, body: 'two' }, 'it follows its routes');
+      t.equal(socket.destroyed, false);
+    },
+  );
+}
 
 t.test('connections that drain keep the routes of their listener', async (t) => {
   const backend = await namedBackend(t, 'ok');
@@ -319,6 +333,15 @@ t.test('a listener takes an address that another one gives up in the same step',
   const { failedListeners } = await control.apply({ listeners: [at('third', 'two', p)] });
   t.match(failedListeners, [{ name: 'third', message: /listener 'renamed' has this address/ }]);
   t.equal((await ask(p)).body, 'one');
+
+  for (const first of [true, false]) {
+    // One that cannot move keeps its address.
+    const stuck = at('renamed', 'two', one);
+    const greedy = at('third', 'two', p);
+    const outcome = await control.apply({ listeners: first ? [stuck, greedy] : [greedy, stuck] });
+    t.same(outcome.failedListeners.map(({ name }) => name).sort(), ['renamed', 'third']);
+    t.equal((await ask(p)).body, 'one');
+  }
 });
 
 t.test('a listener that cannot have its address is reported, and its old version serves on', async (t) => {

@@ -194,3 +194,24 @@ t.test('managers share the table of a route configuration that leaves their filt
   plane.scope.close();
   plane.wheel.close();
 });
+
+t.test('addresses that listeners hand to each other stay known as our own', async (t) => {
+  const { plane, apply } = createWorker();
+  const [p, q] = [await freePort(), await freePort()];
+  const at = (name: string, portValue: number): object =>
+    listenerOf(name, [chainOf({ routeConfig: {} })], {
+      useOriginalDst: true,
+      address: { socketAddress: { address: '127.0.0.1', portValue } },
+    });
+  const own = (): boolean[] => [p, q].map((port) => plane.own.has({ ip: '127.0.0.1', port, path: '' }));
+  await apply({ listeners: [at('a', p), at('b', q)] });
+  t.same(own(), [true, true]);
+  await apply({ listeners: [at('a', q), at('b', p)] });
+  t.same(own(), [true, true]);
+  await apply({ listeners: [at('renamed', p)], removedListeners: ['b'] });
+  t.same(own(), [true, true]);
+  await apply({ removedListeners: ['a', 'renamed'] });
+  t.same(own(), [false, false]);
+  plane.scope.close();
+  plane.wheel.close();
+});
