@@ -6,6 +6,9 @@ import type { ConnectionHandler } from '../net/listener.ts';
 import type { ServerTransport } from '../net/transport.ts';
 import { at, type ListenerContext, typedObject } from './context.ts';
 
+/** A client that is silent in its handshake is idle, for which Envoy's connection manager allows an hour. */
+const HANDSHAKE_MS = 3_600_000;
+
 /** `envoy.config.listener.v3.FilterChain`, without its match. */
 export function compileFilterChain(config: ChainConfig, ctx: ListenerContext): FilterChain {
   const { filters = [] } = config;
@@ -14,7 +17,7 @@ export function compileFilterChain(config: ChainConfig, ctx: ListenerContext): F
   return {
     name: config.name ?? '',
     transport,
-    transportTimeoutMs: config.transportSocketConnectTimeout ?? 0,
+    transportTimeoutMs: config.transportSocketConnectTimeout ?? HANDSHAKE_MS,
     handler,
     live: ctx.connections,
     connectEarly: transport === null && filters.length === 1 ? (handler.connectEarly ?? null) : null,

@@ -24,6 +24,7 @@ export function compileTrust(config: CertificateValidationContext): TlsTrust | n
   const ownCrl = config.crl === undefined ? undefined : readText(config.crl, 'crl');
   const fingerprint = createHash('sha256').update(JSON.stringify(config));
   if (config.customValidatorConfig !== undefined) {
+    refuseHidden(config, ownCrl);
     const { ca, verify } = compileSpiffe(config, sans);
     return {
       ca,
@@ -52,6 +53,7 @@ export function compileTrust(config: CertificateValidationContext): TlsTrust | n
     if (crl !== undefined) throw ConfigError.at('crl', 'needs trusted_ca');
     if (hashes.size + keys.size === 0) return null;
   }
+  refuseHidden(config, crl);
   const acceptUntrusted = config.trustChainVerification === 'ACCEPT_UNTRUSTED';
   const verify = verifyByRules({
     hasTrust: ca !== undefined,
@@ -106,6 +108,12 @@ function readable(pem: string): void {
     const message = `Failed to load trusted CA certificates: ${cause instanceof Error ? cause.message : cause}`;
     throw new ConfigError([{ path: '', message }], { cause });
   }
+}
+
+/** OpenSSL tells one error of a chain, the last: that a certificate has expired hides that it is revoked. */
+function refuseHidden(config: CertificateValidationContext, crl: string | undefined): void {
+  if (config.allowExpiredCertificate !== true || crl === undefined) return;
+  throw ConfigError.at('allow_expired_certificate', 'is not supported together with revocation lists');
 }
 
 function revocationLists(ca: string | undefined): readonly string[] {

@@ -13,3 +13,17 @@ export function toWire(text: string): string {
 export function asciiLower(text: string): string {
   return NON_ASCII.test(text) ? text.replace(/[A-Z]+/g, (s) => s.toLowerCase()) : text.toLowerCase();
 }
+
+/** Without line breaks and other controls, which would begin another header or log line: `_` in their place. */
+export function printable(text: string): string {
+  return CONTROLS.test(text) ? text.replace(/[\0-\x08\x0a-\x1f\x7f]/g, '_') : text;
+}
+
+const CONTROLS = /[\0-\x08\x0a-\x1f\x7f]/;
+
+/** A server name as its client said it; one that is no name of a host is marked, as in Envoy. */
+export function hostName(text: string): string {
+  return NO_HOST.test(text) ? `invalid:${text.replace(/[^A-Za-z0-9.-]/g, '_')}` : text;
+}
+
+const NO_HOST = /[^A-Za-z0-9.-]/;

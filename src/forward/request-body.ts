@@ -1,4 +1,5 @@
 import type { Headers } from '../http/headers.ts';
+import { appendCopy } from '../http/held-bytes.ts';
 import type { ClientStream } from '../http/stream.ts';
 
 /** What came of a request's body: kept while there is no connection yet, or for another attempt. */
@@ -18,7 +19,7 @@ export class RequestBody {
   add(chunk: Buffer): void {
     if (chunk.length === 0) return;
     this.bytes += chunk.length;
-    this.#chunks.push(Buffer.from(chunk));
+    appendCopy(this.#chunks, chunk, 0, chunk.length);
   }
 
   /** `ended`: nothing more will come. */

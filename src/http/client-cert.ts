@@ -1,3 +1,4 @@
+import { printable } from '../core/wire.ts';
 import type { TlsCertificate, TlsInfo } from '../net/transport.ts';
 import { getAllHeaders, type Headers, removeHeader, setHeader } from './headers.ts';
 
@@ -48,7 +49,7 @@ function describe(rules: ClientCertRules, peer: TlsCertificate, own: TlsCertific
   if (rules.uri)
     parts.push(...(peer.uriSans.length === 0 ? ['URI='] : peer.uriSans.map((uri) => `URI=${uri}`)));
   if (rules.dns) parts.push(...peer.dnsSans.map((name) => `DNS=${name}`));
-  return parts.join(';');
+  return printable(parts.join(';'));
 }
 
 const ENCODED: Readonly<Record<string, string>> = {

@@ -1,9 +1,11 @@
 // Over 400 lines: half of it is what an exchange remembers, and its way through the filters is one state machine.
+
 import type { ResetReason } from '../core/errors.ts';
 import type { AcceptInfo, Address } from '../net/connection.ts';
 import type { TlsInfo } from '../net/transport.ts';
 import { type HttpFilter, KEPT, type Kept } from './filter.ts';
 import type { Headers } from './headers.ts';
+import { appendCopy } from './held-bytes.ts';
 import { createLocalMessage, LOCAL_REPLY } from './local-reply.ts';
 import { FLAG } from './response-flags.ts';
 import type { RequestHead, ResponseHead, ServerStream, StreamEvents } from './stream.ts';
@@ -48,8 +50,8 @@ export interface LocalAnswer {
 /** What one HTTP connection manager gives all its exchanges. */
 export interface ExchangeHost {
   readonly filters: readonly HttpFilter[];
-  /** Chooses the route of a request that was prepared, e.g. because there are more of them now. */
-  selectRoute(x: Exchange): void;
+  /** Chooses the route of a request that was prepared, e.g. because there are more of them now. False: it has replied. */
+  selectRoute(x: Exchange): boolean;
   /** The route configuration of a request without a route, when its virtual hosts may be asked for; else ''. */
   vhdsRoute(x: Exchange): string;
   /** Runs on a fresh request: header rules, route choice. False: it has replied. */
@@ -184,8 +186,8 @@ export class Exchange implements StreamEvents<RequestHead> {
   }
 
   /** Asks again which route the request has; the filters behind go by that one. */
-  selectRoute(): void {
-    this.#host.selectRoute(this);
+  selectRoute(): boolean {
+    return this.#host.selectRoute(this);
   }
 
   /** The route configuration whose virtual hosts may be asked for one by one, '' for none. */
@@ -211,7 +213,7 @@ export class Exchange implements StreamEvents<RequestHead> {
     this.bytesReceived += chunk.length;
     if (end) this.requestEndMs = this.activeMs;
     if (this.#held !== null) {
-      this.#held.chunks.push(Buffer.from(chunk));
+      appendCopy(this.#held.chunks, chunk, 0, chunk.length);
       this.#held.end = end;
       return;
     }

@@ -48,3 +48,31 @@ export class HeldBytes {
     this.#buffer = EMPTY;
   }
 }
+
+/** So many pieces stand alone. */
+const FEW = 8;
+const SMALL = 512;
+const BLOCK = 2048;
+
+/**
+ * Copies a borrowed piece to the end of `list`. Many small ones share blocks: a Buffer of one byte takes a hundred, and
+ * how bytes are cut is the peer's choice.
+ */
+export function appendCopy(list: Buffer[], chunk: Buffer, from: number, to: number): void {
+  const size = to - from;
+  if (list.length < FEW || size >= SMALL) {
+    list.push(Buffer.from(chunk.subarray(from, to)));
+    return;
+  }
+  const last = list.at(-1);
+  // Nobody but this function makes buffers of just that kind.
+  const isBlock = last !== undefined && last.byteOffset === 0 && last.buffer.byteLength === BLOCK;
+  if (isBlock && last.length + size <= BLOCK) {
+    chunk.copy(Buffer.from(last.buffer, last.length, size), 0, from, to);
+    list[list.length - 1] = Buffer.from(last.buffer, 0, last.length + size);
+    return;
+  }
+  const block = Buffer.allocUnsafeSlow(BLOCK);
+  chunk.copy(block, 0, from, to);
+  list.push(block.subarray(0, size));
+}

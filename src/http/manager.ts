@@ -13,6 +13,9 @@ import { FLAG } from './response-flags.ts';
 import { RequestHead, ResponseHead, type ServerStream } from './stream.ts';
 
 const SLASH = 47;
+/** A head that is slow is no protocol error. */
+const SLOW_HEADS = [LOCAL_REPLY.requestHeaders, LOCAL_REPLY.streamIdleOpen];
+
 const NO_REQUEST = new RequestHead('', '', '', []);
 const NO_H2_REQUEST = new RequestHead('', '', '', []);
 NO_H2_REQUEST.protocol = 'HTTP/2';
@@ -72,17 +75,16 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const { stats } = this.#options;
     const known = stream.events instanceof Exchange && !stream.events.finished;
     const x = known && stream.events instanceof Exchange ? stream.events : this.#begin(stream);
-    // A slow head is no protocol error.
-    const ours = details === 'request_header_timeout';
-    if (!ours && !this.#codec.http2) stats.cxProtocolError.inc();
-    x.reply(ours ? LOCAL_REPLY.requestHeaders : badRequest(status, details));
+    const slow = SLOW_HEADS.find((one) => one.details === details);
+    if (slow === undefined && !this.#codec.http2) stats.cxProtocolError.inc();
+    x.reply(slow ?? badRequest(status, details));
   }
 
   onPartialHead(): void {
     if (this.#headSinceMs >= 0) return;
     this.#headSinceMs = this.now();
-    const { requestHeadersTimeoutMs } = this.#options.timeouts;
-    if (requestHeadersTimeoutMs > 0) this.#arm(this.#headSinceMs + requestHeadersTimeoutMs);
+    const timeoutMs = this.#headTimeoutMs;
+    if (timeoutMs > 0) this.#arm(this.#headSinceMs + timeoutMs);
   }
 
   onIdle(): void {
@@ -192,14 +194,14 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       x.sendInterim(new ResponseHead(100, []));
     }
     applyRequestHeaderRules(x, options.rules);
-    this.selectRoute(x);
-    return x.request.upgrade === '' && x.request.method !== 'CONNECT' ? true : this.#admitUpgrade(x);
+    return this.selectRoute(x);
   }
 
-  selectRoute(x: Exchange): void {
+  selectRoute(x: Exchange): boolean {
     this.#options.selectRoute(x);
     // The route may have an idle timeout of its own, a shorter one perhaps.
     this.#arm(this.#exchangeDeadline(x));
+    return x.request.upgrade === '' && x.request.method !== 'CONNECT' ? true : this.#admitUpgrade(x);
   }
 
   vhdsRoute(x: Exchange): string {
@@ -215,6 +217,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       x.reply(LOCAL_REPLY.upgradeFailed);
       return false;
     }
+    if (x.upgraded) return true;
     x.upgraded = true;
     stats.cxUpgradesTotal.inc();
     stats.cxUpgradesActive.inc();
@@ -302,13 +305,12 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
       else this.#close();
     }
     const headSince = this.#headSinceMs;
-    if (
-      timeouts.requestHeadersTimeoutMs > 0 &&
-      headSince >= 0 &&
-      nowMs - headSince >= timeouts.requestHeadersTimeoutMs
-    ) {
-      stats.rqHeaderTimeout.inc();
-      this.#codec.abortHead(408, 'request_header_timeout');
+    const headTimeoutMs = this.#headTimeoutMs;
+    if (headTimeoutMs > 0 && headSince >= 0 && nowMs - headSince >= headTimeoutMs) {
+      const limited = timeouts.requestHeadersTimeoutMs > 0;
+      (limited ? stats.rqHeaderTimeout : stats.rqIdleTimeout).inc();
+      const { status, details } = limited ? LOCAL_REPLY.requestHeaders : LOCAL_REPLY.streamIdleOpen;
+      this.#codec.abortHead(status, details);
       return;
     }
     for (let i = this.#exchanges.length - 1; i >= 0; i--) {
@@ -343,6 +345,13 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     }
   }
 
+  /** Without a limit of their own, heads that do not go on are idle streams, as in Envoy. */
+  get #headTimeoutMs(): number {
+    const { requestHeadersTimeoutMs, streamIdleTimeoutMs } = this.#options.timeouts;
+    if (requestHeadersTimeoutMs > 0) return requestHeadersTimeoutMs;
+    return streamIdleTimeoutMs > 0 ? this.#options.shedding.streamIdleMs(streamIdleTimeoutMs) : 0;
+  }
+
   /** Overload may have made them shorter. */
   get #idleTimeoutMs(): number {
     return this.#options.shedding.idleMs(this.#options.timeouts.idleTimeoutMs);
@@ -367,8 +376,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     if (!ending && this.#exchanges.length === 0 && timeouts.idleTimeoutMs > 0) {
       at = Math.min(at, this.#idleSinceMs + this.#idleTimeoutMs);
     }
-    if (this.#headSinceMs >= 0 && timeouts.requestHeadersTimeoutMs > 0) {
-      at = Math.min(at, this.#headSinceMs + timeouts.requestHeadersTimeoutMs);
+    if (this.#headSinceMs >= 0 && this.#headTimeoutMs > 0) {
+      at = Math.min(at, this.#headSinceMs + this.#headTimeoutMs);
     }
     for (const x of this.#exchanges) at = Math.min(at, this.#exchangeDeadline(x));
     return at;

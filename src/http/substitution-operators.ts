@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ConfigError } from '../core/errors.ts';
-import { toWire } from '../core/wire.ts';
+import { hostName, toWire } from '../core/wire.ts';
 import { formatAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import type { AccessLogInfo } from './access-log-info.ts';
@@ -186,7 +186,7 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   CONNECTION_ID: numeric((x) => x.downstream.connectionId),
   STREAM_ID: plain((x) => orNone(x.requestId)),
   CONNECTION_TERMINATION_DETAILS: plain((x) => oneWord(x.connectionTerminationDetails)),
-  REQUESTED_SERVER_NAME: plain((x) => orNone(x.downstream.accepted.serverName)),
+  REQUESTED_SERVER_NAME: plain((x) => orNone(hostName(x.downstream.accepted.serverName))),
   QUERY_PARAM: (argument, path) => queryOperator(argument ?? '', path),
   PATH: (argument, path) => pathOperator(argument ?? '', path),
   GRPC_STATUS: (argument, path) => grpcOperator(argument ?? '', path),

@@ -1,3 +1,4 @@
+import { printable } from '../core/wire.ts';
 import type { TlsCertificate, TlsInfo } from '../net/transport.ts';
 import type { AccessLogInfo } from './access-log-info.ts';
 import { urlEncodedPem } from './client-cert.ts';
@@ -39,7 +40,7 @@ function certificateOperators(
     operators[`${prefix}_${name}`] = () => ({
       text: (x) => {
         const certificate = of(x);
-        return certificate === null ? undefined : orNone(text(certificate));
+        return certificate === null ? undefined : orNone(printable(text(certificate)));
       },
     });
   }

@@ -1,5 +1,12 @@
 import type { X509Certificate } from 'node:crypto';
-import { chainRefusal, leadsTo, type Refusal, type SanMatcher, type VerifyPeer } from './tls-verify.ts';
+import {
+  chainRefusal,
+  dateError,
+  leadsTo,
+  type Refusal,
+  type SanMatcher,
+  type VerifyPeer,
+} from './tls-verify.ts';
 
 /** The CAs of each trust domain, by its name. */
 export type TrustDomains = ReadonlyMap<string, readonly X509Certificate[]>;
@@ -13,7 +20,7 @@ export function verifySpiffe(
   sans: readonly SanMatcher[],
   allowExpired: boolean,
 ): VerifyPeer {
-  return (peer) => {
+  return (peer, nowMs) => {
     const uris = peer.leaf.uriSans;
     if (uris.length !== 1) {
       const what = uris.length === 0 ? 'no URI' : `${uris.length} URIs`;
@@ -28,8 +35,9 @@ export function verifySpiffe(
     if (bundle === undefined) {
       return { kind: 'error', message: `the trust domain '${domain}' of '${uri}' has no trust bundle here` };
     }
-    const expired = peer.error === 'CERT_HAS_EXPIRED' || peer.error === 'CERT_NOT_YET_VALID';
-    if (peer.error !== '' && !(allowExpired && expired)) return chainRefusal(peer.error);
+    const error = peer.error || dateError(peer.leaf, nowMs);
+    const expired = error === 'CERT_HAS_EXPIRED' || error === 'CERT_NOT_YET_VALID';
+    if (error !== '' && !(allowExpired && expired)) return chainRefusal(error);
     if (!leadsTo(peer.chain, bundle)) {
       return { kind: 'error', message: `'${uri}' was not issued by a CA of its trust domain '${domain}'` };
     }

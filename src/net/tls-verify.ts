@@ -73,9 +73,10 @@ export interface VerifyRules {
 
 /** `CertificateValidationContext`, without its validator extensions. */
 export function verifyByRules(rules: VerifyRules): VerifyPeer {
-  return (peer) => {
+  return (peer, nowMs) => {
     if (rules.hasTrust && !rules.acceptUntrusted) {
-      const error = chainError(peer, rules);
+      const error =
+        chainError(peer, rules) || (rules.allowExpired === null ? dateError(peer.leaf, nowMs) : '');
       if (error !== '') return chainRefusal(error);
       if (peer.chain.length - 1 > rules.maxDepth) return chainRefusal('CERT_CHAIN_TOO_LONG');
     }
@@ -87,6 +88,12 @@ export function verifyByRules(rules: VerifyRules): VerifyPeer {
     }
     return null;
   };
+}
+
+/** A session that is resumed says that the certificate was good when it began. */
+export function dateError({ notBefore, notAfter }: ParsedCertificate, nowMs: number): string {
+  if (nowMs > notAfter.getTime()) return 'CERT_HAS_EXPIRED';
+  return nowMs < notBefore.getTime() ? 'CERT_NOT_YET_VALID' : '';
 }
 
 function chainError(peer: PeerChain, rules: VerifyRules): string {

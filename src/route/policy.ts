@@ -1,5 +1,6 @@
 import type { HeaderValueOption } from '#plain/envoy.config.core.v3.ts';
 import { ConfigError } from '../core/errors.ts';
+import { printable } from '../core/wire.ts';
 import type { AccessLogInfo } from '../http/access-log-info.ts';
 import { addHeader, type Headers, hasHeader, removeHeader, setHeader } from '../http/headers.ts';
 import { compileFormat, type Formatter } from '../http/substitution.ts';
@@ -70,12 +71,12 @@ export function applyHeaderMutations(mutations: HeaderMutations, headers: Header
   for (const name of mutations.remove) removeHeader(headers, name);
   for (const addition of mutations.overwrite) {
     if (addition.condition === 'present' && !hasHeader(headers, addition.name)) continue;
-    const value = addition.value(x);
+    const value = printable(addition.value(x));
     if (value !== '' || addition.keepEmpty) setHeader(headers, addition.name, value);
   }
   for (const addition of mutations.add) {
     if (addition.condition === 'absent' && hasHeader(headers, addition.name)) continue;
-    const value = addition.value(x);
+    const value = printable(addition.value(x));
     if (value !== '' || addition.keepEmpty) addHeader(headers, addition.name, value);
   }
 }

@@ -102,6 +102,7 @@ async function world(t: TestOwner, clusters: Say, hosts: Say): Promise<World> {
     '@type': MANAGER,
     statPrefix: 'in',
     httpFilters: [onDemand, router],
+    upgradeConfigs: [{ upgradeType: 'websocket' }],
     rds: { routeConfigName: 'routes', configSource: ADS },
   };
   const listener = {
@@ -194,11 +195,11 @@ t.test('a request waits for its cluster; those behind it find it', async (t) => 
 });
 
 /** A virtual host for requests to `host`, under a name that the server chose. */
-function hostFor(host: string, cluster: string): object {
+function hostFor(host: string, cluster: string, action: object = {}): object {
   const json = {
     name: `routes/of ${host}`,
     domains: [host],
-    routes: [{ match: { prefix: '/' }, route: { cluster } }],
+    routes: [{ match: { prefix: '/' }, route: { cluster, ...action } }],
   };
   return {
     name: json.name,
@@ -222,6 +223,13 @@ t.test('a request waits for its virtual host, and then for the cluster that this
     (names) => ({
       resources: [
         ...names.filter((name) => name === 'routes/found.test').map(() => hostFor('found.test', 'behind')),
+        ...names
+          .filter((name) => name === 'routes/plain.test')
+          .map(() =>
+            hostFor('plain.test', 'behind', {
+              upgradeConfigs: [{ upgradeType: 'websocket', enabled: false }],
+            }),
+          ),
         // Envoy's servers say so by an empty resource, others by a removal.
         ...names
           .filter((name) => name === 'routes/empty.test')
@@ -239,6 +247,8 @@ t.test('a request waits for its virtual host, and then for the cluster that this
   t.match(await ask(port, 'found.test'), { status: 200 }, 'what was found stays');
   t.match(await ask(port, 'known.test', { 'x-cluster': 'known' }), { status: 200 });
   t.same(asked.get(VIRTUAL_HOST), ['routes/found.test', 'routes/missing.test', 'routes/empty.test']);
+  const upgrade = { connection: 'upgrade', upgrade: 'websocket' };
+  t.match(await ask(port, 'plain.test', upgrade), { status: 403 }, 'what was found allows no upgrade');
 });
 
 t.test('a cluster that its server removes is asked for again by the next request', async (t) => {

@@ -238,6 +238,16 @@ t.test('36 slow heads and slow bodies end in 408', async (t) => {
   t.not(await upstream.ended(), 'open', 'the upstream request is cancelled');
   t.equal(silent.proxy.stat('http.test.downstream_rq_idle_timeout'), 1);
 
+  const half = await httpSetting(t, { hcm: 'stream_idle_timeout: 0.2s' });
+  half.client.send('GET / HTTP/1.1\r\nHost:');
+  t.match(
+    (await half.client.message()).start,
+    / 408 /,
+    'without a limit of its own a head is an idle stream',
+  );
+  t.not(await half.client.ended(), 'open');
+  t.equal(half.proxy.stat('http.test.downstream_rq_idle_timeout'), 1);
+
   const whole = await httpSetting(t, { hcm: 'request_timeout: 0.3s' });
   t.equal(await trickle(whole, post('a', 'Content-Length: 100')), 408, 'a trickle is not idle');
   t.not(await whole.client.ended(), 'open');

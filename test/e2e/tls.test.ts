@@ -219,6 +219,18 @@ const ROWS: readonly Row[] = [
     refused: 'error',
   },
   {
+    name: 'one that the second list of a file revokes',
+    trust: trusts(`crl: ${text(makeCrl(middle, []) + makeCrl(root, [client]))}`),
+    shown: client,
+    refused: 'error',
+  },
+  {
+    name: 'one that none of two lists revokes',
+    trust: trusts(`crl: ${text(makeCrl(middle, []) + makeCrl(root, [expired]))}`),
+    shown: client,
+    refused: null,
+  },
+  {
     name: 'one that is not revoked',
     trust: trusts(`crl: ${text(makeCrl(root, [expired]))}`),
     shown: client,

@@ -180,7 +180,7 @@ function exchange(world: World, head: RequestHead, terminal: ExchangeHost['termi
   const log: string[] = [];
   const host: ExchangeHost = {
     filters: [],
-    selectRoute: () => {},
+    selectRoute: () => true,
     vhdsRoute: () => '',
     prepare: () => true,
     terminal,

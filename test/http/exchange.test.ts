@@ -20,7 +20,7 @@ function exchangeWith(filters: readonly HttpFilter[], terminal?: ExchangeHost['t
   } as unknown as ServerStream;
   const host: ExchangeHost = {
     filters,
-    selectRoute: () => {},
+    selectRoute: () => true,
     vhdsRoute: () => '',
     prepare: () => true,
     terminal: (x, end) => {

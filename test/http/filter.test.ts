@@ -13,7 +13,7 @@ function exchange(filters: readonly HttpFilter[]) {
   const log: string[] = [];
   const host: ExchangeHost = {
     filters,
-    selectRoute: () => {},
+    selectRoute: () => true,
     vhdsRoute: () => '',
     prepare: () => true,
     terminal: () => log.push('terminal'),

@@ -34,7 +34,7 @@ export function runFilters(filters: readonly HttpFilter[], request: FilterReques
   const trailers: Headers = [];
   const host: ExchangeHost = {
     filters,
-    selectRoute: () => {},
+    selectRoute: () => true,
     vhdsRoute: () => '',
     prepare: (x) => {
       x.clusterPick = request.clusterPick ?? null;

@@ -4,6 +4,7 @@ import type { Exchange, LocalAnswer } from '../../http/exchange.ts';
 import { FilterSlot, type HttpFilter, KEPT, type Kept } from '../../http/filter.ts';
 import { isGrpc, messagePrefix } from '../../http/grpc.ts';
 import { getHeader, type Headers, removeHeader, setHeader } from '../../http/headers.ts';
+import { appendCopy } from '../../http/held-bytes.ts';
 
 /** Lets HTTP/1.1 clients, which may not read trailers, make unary gRPC calls. */
 export const grpcHttp1BridgeFilter: HttpFilterExtension = {
@@ -74,7 +75,7 @@ class GrpcHttp1Bridge implements HttpFilter {
       return KEPT;
     }
     if (!end) {
-      call.request.push(Buffer.from(chunk));
+      appendCopy(call.request, chunk, 0, chunk.length);
       return KEPT;
     }
     return Buffer.concat([messagePrefix(call.requestBytes), ...call.request, chunk]);

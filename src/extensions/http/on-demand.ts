@@ -76,7 +76,7 @@ function createFilter(
         const held = wait(x, { kind: 'virtual-host', route, host }, HOST_TIMEOUT_MS);
         return held?.then(() => {
           if (x.finished) return undefined;
-          x.selectRoute();
+          if (!x.selectRoute()) return undefined;
           // What the route says of this filter counts from now on.
           return x.route === null ? undefined : x.filters[ctx.slot]?.onRequest?.(x, end);
         });

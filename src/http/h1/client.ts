@@ -1,3 +1,4 @@
+// Over 400 lines: request and response of one connection end each other in a dozen ways, which decide with the same state.
 import type { ResetReason } from '../../core/errors.ts';
 import type { Connection, ConnectionEvents } from '../../net/connection.ts';
 import type { ClientConnection, ClientConnectionEvents } from '../codec.ts';
@@ -256,12 +257,14 @@ class H1Client implements ClientConnection, ConnectionEvents, RequestSender, Bod
       this.#writer.openTunnel();
       head.contentLength = -1;
       stream.events.onHead(head, false);
+      this.#release();
       return true;
     }
     if (this.#upgrade !== '' || this.#method === 'CONNECT') {
       // Refused: nothing more will be sent, and whether bytes were taken as a request is not known.
       this.#closing = true;
       this.#writer.done = true;
+      this.#release();
     }
     const end = this.#startBody(head);
     if (end) this.#endResponse();
@@ -339,11 +342,23 @@ class H1Client implements ClientConnection, ConnectionEvents, RequestSender, Bod
 
   sendData(chunk: Buffer, end: boolean): void {
     if (this.#writer.done) return;
+    if (this.#writer.holds) {
+      this.#writer.hold(chunk, end);
+      this.onOutputFull();
+      return;
+    }
     if (!this.#writer.data(chunk, end)) {
       this.#abort(LOCAL_FRAMING_ERROR);
       return;
     }
     if (end) this.#endRequest();
+  }
+
+  /** What was held for a tunnel goes out if it is granted, and is forgotten otherwise. */
+  #release(): void {
+    const { bytes, end } = this.#writer.release();
+    if (bytes.length > 0 || end) this.sendData(bytes, end);
+    if (!this.#output.full) this.onDrain();
   }
 
   sendTrailers(trailers: Headers): void {

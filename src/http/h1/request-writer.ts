@@ -1,3 +1,4 @@
+import { appendCopy } from '../held-bytes.ts';
 import type { RequestHead } from '../stream.ts';
 import { BodyWriter } from './body-writer.ts';
 import { fieldLine, upgradeLines } from './head-writer.ts';
@@ -6,6 +7,10 @@ import type { Output } from './output.ts';
 
 /** Encodes the requests of one connection, one after the other. Small ones leave in one write. */
 export class RequestWriter extends BodyWriter {
+  /** A tunnel was asked for and not granted yet: what comes for it is held, because a server that refuses would read it. */
+  holds = false;
+  #held: Buffer[] = [];
+  #heldEnd = false;
   readonly #absolute: boolean;
 
   constructor(output: Output, options: H1ClientOptions) {
@@ -16,6 +21,20 @@ export class RequestWriter extends BodyWriter {
   start(): void {
     this.done = false;
     this.framing = 'none';
+  }
+
+  hold(chunk: Buffer, end: boolean): void {
+    appendCopy(this.#held, chunk, 0, chunk.length);
+    this.#heldEnd ||= end;
+  }
+
+  /** The answer is there. Returns what came before it. */
+  release(): { readonly bytes: Buffer; readonly end: boolean } {
+    const held = { bytes: Buffer.concat(this.#held), end: this.#heldEnd };
+    this.holds = false;
+    this.#held = [];
+    this.#heldEnd = false;
+    return held;
   }
 
   /** The peer granted the upgrade or CONNECT: from here on bytes are bytes. */
@@ -34,6 +53,7 @@ export class RequestWriter extends BodyWriter {
     const host = names === null ? 'host' : names.format('host');
     let out = `${method} ${target} HTTP/1.1\r\n${host}: ${head.authority}\r\n${fields}`;
     const length = this.heads.contentLength;
+    this.holds = connect || head.upgrade !== '';
     if (connect) this.framing = 'tunnel';
     else if (head.upgrade !== '') {
       out += upgradeLines(head, names);

@@ -1,5 +1,6 @@
 import type { ResetReason } from '../../core/errors.ts';
 import type { Headers } from '../headers.ts';
+import { appendCopy } from '../held-bytes.ts';
 import type { HttpStream, StreamEvents } from '../stream.ts';
 
 /** What a stream asks of its connection. */
@@ -118,7 +119,7 @@ export class H2Stream<Out, In> implements HttpStream<Out, In> {
   }
 
   keep(chunk: Buffer, from: number, to: number): void {
-    this.outbox.push(Buffer.from(chunk.subarray(from, to)));
+    appendCopy(this.outbox, chunk, from, to);
     this.outboxBytes += to - from;
   }
 

@@ -2,7 +2,7 @@
 import type { ResetReason } from '../../core/errors.ts';
 import type { Connection, ConnectionEvents } from '../../net/connection.ts';
 import type { Headers } from '../headers.ts';
-import { HeldBytes } from '../held-bytes.ts';
+import { appendCopy, HeldBytes } from '../held-bytes.ts';
 import { FloodGuard } from './flood-guard.ts';
 import {
   DEFAULT_WINDOW,
@@ -296,7 +296,7 @@ export class Session<Out, In>
     if (end) stream.remoteEnded = true;
     if (stream.pauses > 0 || stream.holding || stream.delivering) {
       if (length > 0) {
-        stream.inbox.push(Buffer.from(bytes.subarray(from, to)));
+        appendCopy(stream.inbox, bytes, from, to);
         this.#heldBytes += length;
       }
       stream.inboxEnd ||= end;

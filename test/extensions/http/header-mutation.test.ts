@@ -12,7 +12,7 @@ function exchange(filter: HttpFilter, request: string[], response: string[]) {
   const sent: ResponseHead[] = [];
   const host: ExchangeHost = {
     filters: [filter],
-    selectRoute: () => {},
+    selectRoute: () => true,
     vhdsRoute: () => '',
     prepare: () => true,
     terminal: (x) => x.sendHead(new ResponseHead(200, response), true),

@@ -286,6 +286,33 @@ t.test('tunnels', async (t) => {
   t.ok(refused.connection.destroyed);
 });
 
+t.test('nothing is sent into a tunnel before the server grants it', async (t) => {
+  for (const [method, upgrade, grant] of [
+    ['GET', 'x', 'HTTP/1.1 101 S\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'],
+    ['CONNECT', '', 'HTTP/1.1 200 OK\r\n\r\n'],
+  ] as const) {
+    for (const granted of [true, false]) {
+      const h = new H1ClientHarness();
+      const { stream, received } = h.request(method, false, (head) => {
+        head.upgrade = upgrade;
+      });
+      await endOfTurn();
+      h.connection.take();
+      stream.sendData(Buffer.from('POST /admin HTTP/1.1\r\n'), false);
+      stream.sendData(Buffer.from('\r\n'), true);
+      await endOfTurn();
+      t.equal(h.connection.take(), '', 'a server that refuses would read it as a request');
+      t.strictSame(received.blocked, [true], 'nor does more of it come');
+      h.connection.feed(granted ? grant : 'HTTP/1.1 403 F\r\ncontent-length: 0\r\n\r\n');
+      await endOfTurn();
+      t.equal(h.connection.take(), granted ? 'POST /admin HTTP/1.1\r\n\r\n' : '');
+      t.strictSame(h.connection.ends, granted ? ['end'] : ['destroy']);
+      t.strictSame(received.blocked, [true, false]);
+      t.equal(h.connection.destroyed, !granted);
+    }
+  }
+});
+
 t.test('backpressure, pause and drain', async (t) => {
   const h = new H1ClientHarness();
   const { stream, received } = h.request('POST', false);

@@ -186,6 +186,11 @@ const limits: readonly Case[] = [
     connections: [{ acts: ['GET / HTTP/1.1\r\nHost: a\r\n', { wait: 100 }, 'X: 1\r\n'], timeoutMs: 2000 }],
     counters: [...COUNTERS, 'http.{{id}}.downstream_rq_header_timeout'],
   }),
+  raw('half a head runs into the stream idle timeout', '', {
+    hcm: 'stream_idle_timeout: 0.3s',
+    connections: [{ acts: ['GET / HTTP/1.1\r\nHost: a\r\n'], timeoutMs: 2000 }],
+    counters: [...COUNTERS, 'http.{{id}}.downstream_rq_idle_timeout'],
+  }),
   raw('slow body runs into the stream idle timeout', '', {
     hcm: 'stream_idle_timeout: 0.3s',
     connections: [{ acts: ['POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab'], timeoutMs: 2000 }],

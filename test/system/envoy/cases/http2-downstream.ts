@@ -589,6 +589,12 @@ const timers: readonly Case[] = [
     counters: ['http.{{id}}.downstream_rq_header_timeout'],
   },
   {
+    name: 'h2: half a head runs into the stream idle timeout',
+    hcm: 'stream_idle_timeout: 0.3s',
+    connections: [h2([frame('headers', 1, 1, block(GET.slice(0, 2)))], { responses: 0, settleMs: 900 })],
+    counters: ['http.{{id}}.downstream_rq_idle_timeout'],
+  },
+  {
     name: 'h2: longest stream',
     hcm: 'common_http_protocol_options: {max_stream_duration: 0.3s}',
     backends: { backend: { kind: 'http', replies: [{ send: [3000] }] } },
