@@ -65,8 +65,8 @@ class AutoServer implements ServerConnection, ConnectionEvents {
     }
   }
 
-  abortHead(status: number, details: string): void {
-    (this.#codec ?? this.#decide(this.#http1)).abortHead(status, details);
+  abortHead(status: number, details: string): boolean {
+    return (this.#codec ?? this.#decide(this.#http1)).abortHead(status, details);
   }
 
   onData(chunk: Buffer): void {

@@ -13,8 +13,11 @@ export interface ServerConnection {
   readonly closing: boolean;
   /** No new requests: H1 answers with `connection: close` and closes after the current response. Idempotent. */
   drain(): void;
-  /** A request head that began but did not end took too long: `onStream` and `onBadRequest` follow at once. */
-  abortHead(status: number, details: string): void;
+  /**
+   * A request head that began but did not end took too long: `onStream` and `onBadRequest` follow at once. False: there is
+   * none.
+   */
+  abortHead(status: number, details: string): boolean;
 }
 
 export interface ServerConnectionEvents {

@@ -307,11 +307,11 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     const headSince = this.#headSinceMs;
     const headTimeoutMs = this.#headTimeoutMs;
     if (headTimeoutMs > 0 && headSince >= 0 && nowMs - headSince >= headTimeoutMs) {
+      this.#headSinceMs = -1;
       const limited = timeouts.requestHeadersTimeoutMs > 0;
-      (limited ? stats.rqHeaderTimeout : stats.rqIdleTimeout).inc();
       const { status, details } = limited ? LOCAL_REPLY.requestHeaders : LOCAL_REPLY.streamIdleOpen;
-      this.#codec.abortHead(status, details);
-      return;
+      if (this.#codec.abortHead(status, details))
+        (limited ? stats.rqHeaderTimeout : stats.rqIdleTimeout).inc();
     }
     for (let i = this.#exchanges.length - 1; i >= 0; i--) {
       const x = this.#exchanges[i];
@@ -373,7 +373,7 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
     if (ending && !this.#draining) at = this.#drainDeadlineMs;
     if (!ending && timeouts.maxConnectionDurationMs > 0)
       at = this.#startMs + timeouts.maxConnectionDurationMs;
-    if (!ending && this.#exchanges.length === 0 && timeouts.idleTimeoutMs > 0) {
+    if (!ending && this.#exchanges.length === 0 && this.#headSinceMs < 0 && timeouts.idleTimeoutMs > 0) {
       at = Math.min(at, this.#idleSinceMs + this.#idleTimeoutMs);
     }
     if (this.#headSinceMs >= 0 && this.#headTimeoutMs > 0) {

@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
+import { connect as connectTcp } from 'node:net';
 import t, { type Test } from 'tap';
+import { frame } from '../support/h2-wire.ts';
 import { eventually, httpSetting as setUp } from '../support/http-setting.ts';
 import { httpAnswers, type WireMessage, type WirePeer } from '../support/wire-peer.ts';
 
@@ -112,4 +114,30 @@ t.test('codec_type HTTP1 refuses the preface, HTTP2 refuses anything else', asyn
   two.client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
   await eventually('closed', () => two.proxy.stat('http.test.downstream_cx_active') === 0);
   t.equal(two.proxy.stat('http.test.downstream_rq_total'), 0);
+});
+
+t.test('trailers that do not end leave the times of requests as they are', async (t) => {
+  const hcm = 'request_headers_timeout: 0.1s\n          stream_idle_timeout: 0.3s';
+  const { proxy } = await setUp(t, { hcm }, async (peer) => {
+    await peer.ended();
+  });
+  const socket = connectTcp(proxy.port, '127.0.0.1');
+  t.teardown(() => socket.destroy());
+  const END_STREAM = 1;
+  const END_HEADERS = 4;
+  // GET, http, /, :authority a
+  const block = Buffer.from([0x82, 0x86, 0x84, 0x41, 1, 0x61]);
+  socket.write(
+    Buffer.concat([
+      Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+      frame(4, 0, 0),
+      frame(1, END_HEADERS, 1, block),
+      frame(1, END_STREAM, 1, Buffer.from([0])),
+    ]),
+  );
+  const stat = (name: string): number | undefined => proxy.stat(`http.test.${name}`);
+  await eventually('a request', () => stat('downstream_rq_active') === 1);
+  await eventually('its end', () => stat('downstream_rq_active') === 0);
+  t.equal(stat('downstream_rq_idle_timeout'), 1);
+  t.equal(stat('downstream_rq_header_timeout'), 0);
 });

@@ -27,7 +27,7 @@ function autoCodec() {
         onDrain: () => {},
         onClose: () => log.push(`${name} close`),
       };
-      const abortHead = (status: number): void => void log.push(`${name} abort ${status}`);
+      const abortHead = (status: number): boolean => log.push(`${name} abort ${status}`) > 0;
       return {
         connection: inner,
         active: 0,

@@ -265,6 +265,7 @@ class H1Client implements ClientConnection, ConnectionEvents, RequestSender, Bod
       this.#closing = true;
       this.#writer.done = true;
       this.#release();
+      if (this.#stream !== stream) return true;
     }
     const end = this.#startBody(head);
     if (end) this.#endResponse();
@@ -363,6 +364,10 @@ class H1Client implements ClientConnection, ConnectionEvents, RequestSender, Bod
 
   sendTrailers(trailers: Headers): void {
     if (this.#writer.done) return;
+    if (this.#writer.holds) {
+      this.#writer.hold(EMPTY, true);
+      return;
+    }
     if (this.#writer.trailers(trailers)) this.#endRequest();
     else this.#abort(LOCAL_FRAMING_ERROR);
   }

@@ -103,8 +103,10 @@ class H1Server implements ServerConnection, ConnectionEvents, ResponseSender, Bo
     if (this.#stream === null && this.#phase === 'head' && !this.#heads.partial) this.#close();
   }
 
-  abortHead(status: number, details: string): void {
-    if (this.#phase === 'head' && this.#heads.partial) this.#refuse({ status, details });
+  abortHead(status: number, details: string): boolean {
+    if (this.#phase !== 'head' || !this.#heads.partial) return false;
+    this.#refuse({ status, details });
+    return true;
   }
 
   // Connection events.

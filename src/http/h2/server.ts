@@ -80,9 +80,9 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
     this.#drainTimer = setTimeout(() => this.#goAway(), this.#options.drainNoticeMs);
   }
 
-  abortHead(status: number, details: string): void {
+  abortHead(status: number, details: string): boolean {
     const id = this.#session.blockStream;
-    if (!this.#partial || id <= this.#lastId || id % 2 === 0) return;
+    if (!this.#partial) return false;
     this.#partial = false;
     this.#lastId = id;
     this.#session.lastProcessed = id;
@@ -91,6 +91,7 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
     this.#session.takeHead(stream, false);
     this.#events.onStream(stream);
     this.#events.onBadRequest(stream, status, details);
+    return true;
   }
 
   #goAway(): void {
@@ -124,6 +125,9 @@ class H2Server implements ServerConnection, Side<ResponseHead, RequestHead> {
   }
 
   onPartialBlock(): void {
+    const id = this.#session.blockStream;
+    // Trailers belong to a request that has its own time.
+    if (id <= this.#lastId || id % 2 === 0) return;
     this.#partial = true;
     this.#events.onPartialHead();
   }

@@ -313,6 +313,18 @@ t.test('nothing is sent into a tunnel before the server grants it', async (t) =>
   }
 });
 
+t.test('trailers for a tunnel that is not granted yet end it behind what came before', async (t) => {
+  const h = new H1ClientHarness();
+  const { stream } = h.request('CONNECT', false);
+  stream.sendData(Buffer.from('ab'), false);
+  stream.sendTrailers(['a', 'b']);
+  await endOfTurn();
+  h.connection.take();
+  h.connection.feed('HTTP/1.1 200 OK\r\n\r\n');
+  t.equal(h.connection.take(), 'ab');
+  t.strictSame(h.connection.ends, ['end']);
+});
+
 t.test('backpressure, pause and drain', async (t) => {
   const h = new H1ClientHarness();
   const { stream, received } = h.request('POST', false);
