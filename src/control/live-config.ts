@@ -204,8 +204,7 @@ export class LiveConfig {
       await Promise.all(slow.map(({ done }) => done));
       ready.push(...slow.filter((one) => this.#warmed(one)).map(({ config }) => config));
     }
-    const before = new Map(this.listeners);
-    const { failed, claimed } = await this.#listeners.claim(update);
+    const { failed, claimed, before } = await this.#listeners.claim(update);
     for (const name of update.removedClusters ?? []) {
       if (this.clusters.has(name) || this.#warming.has(name)) stats.clusterRemoved.inc();
       this.#warming.delete(name);

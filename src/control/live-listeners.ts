@@ -6,6 +6,13 @@ import { formatAddress } from '../net/address.ts';
 import type { Address } from '../net/connection.ts';
 import { claimAddresses } from './listen-check.ts';
 
+export interface ClaimedListeners {
+  readonly failed: readonly { readonly name: string; readonly message: string }[];
+  readonly claimed: readonly ListenerConfig[];
+  /** All that were in force. */
+  readonly before: ReadonlyMap<string, ListenerConfig>;
+}
+
 /** The listeners in force, and which addresses they may have. */
 export class LiveListeners {
   readonly inForce = new Map<string, ListenerConfig>();
@@ -24,15 +31,14 @@ export class LiveListeners {
   }
 
   /** Those that change, each with an address that can be had; they count as in force from now on. */
-  async claim({ listeners = [], removedListeners = [] }: ConfigUpdate): Promise<{
-    readonly failed: { readonly name: string; readonly message: string }[];
-    readonly claimed: ListenerConfig[];
-  }> {
+  async claim({ listeners = [], removedListeners = [] }: ConfigUpdate): Promise<ClaimedListeners> {
+    const leaving = this.#leaving;
+    this.#leaving = [];
+    if (listeners.length === 0) return { failed: [], claimed: [], before: new Map() };
     const failed: { name: string; message: string }[] = [];
     const claimed: ListenerConfig[] = [];
     const before = new Map(this.inForce);
-    const own = addressesByPort([...before.values(), ...this.#leaving]);
-    this.#leaving = [];
+    const own = addressesByPort([...before.values(), ...leaving]);
     const fail = (name: string, error: unknown): void => {
       failed.push({ name, message: error instanceof Error ? error.message : String(error) });
     };
@@ -68,7 +74,7 @@ export class LiveListeners {
       const old = before.get(name);
       if (old !== undefined) this.#leaving.push(old);
     }
-    return { failed, claimed };
+    return { failed, claimed, before };
   }
 
   /** The last of `claimed` whose address another listener has. */

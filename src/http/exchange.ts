@@ -1,5 +1,4 @@
 // Over 400 lines: half of it is what an exchange remembers, and its way through the filters is one state machine.
-
 import type { ResetReason } from '../core/errors.ts';
 import type { AcceptInfo, Address } from '../net/connection.ts';
 import type { TlsInfo } from '../net/transport.ts';

@@ -13,6 +13,7 @@ import { FLAG } from './response-flags.ts';
 import { RequestHead, ResponseHead, type ServerStream } from './stream.ts';
 
 const SLASH = 47;
+
 /** A head that is slow is no protocol error. */
 const SLOW_HEADS = [LOCAL_REPLY.requestHeaders, LOCAL_REPLY.streamIdleOpen];
 
@@ -73,8 +74,8 @@ export class HttpConnection implements ServerConnectionEvents, ExchangeHost, Tim
 
   onBadRequest(stream: ServerStream, status: number, details: string): void {
     const { stats } = this.#options;
-    const known = stream.events instanceof Exchange && !stream.events.finished;
-    const x = known && stream.events instanceof Exchange ? stream.events : this.#begin(stream);
+    const { events } = stream;
+    const x = events instanceof Exchange && !events.finished ? events : this.#begin(stream);
     const slow = SLOW_HEADS.find((one) => one.details === details);
     if (slow === undefined && !this.#codec.http2) stats.cxProtocolError.inc();
     x.reply(slow ?? badRequest(status, details));

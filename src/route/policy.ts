@@ -38,7 +38,7 @@ export function compileHeaderMutations(
     const action = actionOf(option);
     const addition: HeaderAddition = {
       name: checkName(option.header?.key ?? '', `${at}.header.key`),
-      value: compileFormat(option.header?.value ?? '', `${at}.header.value`, { omitEmpty: true }),
+      value: compileValue(option.header?.value ?? '', `${at}.header.value`),
       keepEmpty: option.keepEmptyValue === true,
       condition:
         action === 'ADD_IF_ABSENT' ? 'absent' : action === 'OVERWRITE_IF_EXISTS' ? 'present' : 'always',
@@ -48,6 +48,12 @@ export function compileHeaderMutations(
   }
   if (remove.length + overwrite.length + add.length === 0) return undefined;
   return { remove, overwrite, add };
+}
+
+/** What clients put into operators begins no other header; text without them is looked at once. */
+function compileValue(text: string, path: string): Formatter {
+  const format = compileFormat(printable(text), path, { omitEmpty: true });
+  return text.includes('%') ? (x) => printable(format(x)) : format;
 }
 
 function actionOf(option: HeaderValueOption): NonNullable<HeaderValueOption['appendAction']> {
@@ -71,12 +77,12 @@ export function applyHeaderMutations(mutations: HeaderMutations, headers: Header
   for (const name of mutations.remove) removeHeader(headers, name);
   for (const addition of mutations.overwrite) {
     if (addition.condition === 'present' && !hasHeader(headers, addition.name)) continue;
-    const value = printable(addition.value(x));
+    const value = addition.value(x);
     if (value !== '' || addition.keepEmpty) setHeader(headers, addition.name, value);
   }
   for (const addition of mutations.add) {
     if (addition.condition === 'absent' && hasHeader(headers, addition.name)) continue;
-    const value = printable(addition.value(x));
+    const value = addition.value(x);
     if (value !== '' || addition.keepEmpty) addHeader(headers, addition.name, value);
   }
 }

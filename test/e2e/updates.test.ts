@@ -94,6 +94,19 @@ function load(
   };
 }
 
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+
+/** A listener with a filter chain each for 127.0.0.1 and 127.0.0.2, known by the statistics' prefixes. */
+function twoChains(one: string, two: string): object {
+  const chain = (statPrefix: string, address: string): object =>
+    chainOf(
+      { routeConfig: routesTo('web'), statPrefix, drainTimeout: 100 },
+      { name: address, filterChainMatch: { prefixRanges: [{ addressPrefix: address, prefixLen: 32 }] } },
+    );
+  const everywhere = { address: { socketAddress: { address: '0.0.0.0', portValue: 0 } } };
+  return listenerOf('in', [chain(one, '127.0.0.1'), chain(two, '127.0.0.2')], everywhere);
+}
+
 t.test('a process without anything gets clusters, endpoints, routes and listeners', async (t) => {
   const [one, two] = [await namedBackend(t, 'one'), await namedBackend(t, 'two')];
   const control = await startControl(t, EMPTY);
@@ -147,15 +160,9 @@ t.test('replacing everything under load fails no request', async (t) => {
 t.test('connections of unchanged chains live on, those of changed ones are let go', async (t) => {
   const backend = await namedBackend(t, 'ok');
   const control = await startControl(t, EMPTY);
-  const chain = (statPrefix: string, address: string): object =>
-    chainOf(
-      { routeConfig: routesTo('web'), statPrefix, drainTimeout: 100 },
-      { name: address, filterChainMatch: { prefixRanges: [{ addressPrefix: address, prefixLen: 32 }] } },
-    );
-  const everywhere = { address: { socketAddress: { address: '0.0.0.0', portValue: 0 } } };
   await apply(control, {
     clusters: [clusterOf('web', backend)],
-    listeners: [listenerOf('in', [chain('one', '127.0.0.1'), chain('two', '127.0.0.2')], everywhere)],
+    listeners: [twoChains('one', 'two')],
   });
   const port = portOf(control, 'in');
   const kept = await dialWire(port);
@@ -169,7 +176,7 @@ t.test('connections of unchanged chains live on, those of changed ones are let g
     t.equal((await peer.message()).body.toString(), 'ok');
   }
   await apply(control, {
-    listeners: [listenerOf('in', [chain('one', '127.0.0.1'), chain('new', '127.0.0.2')], everywhere)],
+    listeners: [twoChains('one', 'new')],
   });
   t.equal(await changed.ended(), 'end', 'after the drain time');
   kept.send(GET);
@@ -177,30 +184,20 @@ t.test('connections of unchanged chains live on, those of changed ones are let g
   t.equal(control.aggregator.value('listener_manager.listener_in_place_updated'), 1);
 });
 
-const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
-
 t.test('a connection that outlived one change of its listener is let go by the next', async (t) => {
   const backend = await namedBackend(t, 'ok');
   const control = await startControl(t, EMPTY);
-  const chain = (statPrefix: string, address: string): object =>
-    chainOf(
-      { routeConfig: routesTo('web'), statPrefix, drainTimeout: 100 },
-      { name: address, filterChainMatch: { prefixRanges: [{ addressPrefix: address, prefixLen: 32 }] } },
-    );
-  const everywhere = { address: { socketAddress: { address: '0.0.0.0', portValue: 0 } } };
-  const listener = (one: string, two: string): object =>
-    listenerOf('in', [chain(one, '127.0.0.1'), chain(two, '127.0.0.2')], everywhere);
-  await apply(control, { clusters: [clusterOf('web', backend)], listeners: [listener('one', 'two')] });
+  await apply(control, { clusters: [clusterOf('web', backend)], listeners: [twoChains('one', 'two')] });
   const peer = await dialWire(portOf(control, 'in'));
   t.teardown(() => peer.socket.destroy());
   for (const other of ['changed', 'once more']) {
     peer.send(GET);
     t.equal((await peer.message()).body.toString(), 'ok');
-    await apply(control, { listeners: [listener('one', other)] });
+    await apply(control, { listeners: [twoChains('one', other)] });
   }
   peer.send(GET);
   t.equal((await peer.message()).body.toString(), 'ok', 'its chain is as it was');
-  await apply(control, { listeners: [listener('new', 'once more')] });
+  await apply(control, { listeners: [twoChains('new', 'once more')] });
   t.equal(await peer.ended(), 'end', 'after the drain time');
 });
 

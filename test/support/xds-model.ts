@@ -1,7 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Bootstrap } from '#plain/envoy.config.bootstrap.v3.ts';
 import type { ConfigUpdate } from '../../src/core/config-update.ts';
-
 import { envoyDecoder } from '../../src/proto/bootstrap.ts';
 import { StatStore } from '../../src/stats/store.ts';
 import { DryCompiler } from '../../src/xds/model/dry-compile.ts';

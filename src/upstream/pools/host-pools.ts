@@ -46,9 +46,8 @@ export class HostPools {
     if (serverName !== '') return this.#named(shared, http2 ?? shared.http, at, serverName);
     let pool = this.#pools[at];
     if (!pool) {
-      const protocol = http2 ?? shared.http;
-      const dialOptions = { ...protocol.dialOptions, ...dialNames(shared.autoNames, '') };
-      pool = new HttpPool(this.#host, shared, { ...protocol, dialOptions });
+      const own = shared.autoNames?.verify === true ? dialNames(shared.autoNames, '') : null;
+      pool = this.#create(shared, http2 ?? shared.http, own);
       this.#pools[at] = pool;
     }
     return pool;
@@ -61,22 +60,22 @@ export class HostPools {
   }
 
   #named(shared: PoolShared, protocol: PoolShared['http'], at: number, serverName: string): HttpPool {
-    return this.#keyed(`${at}${serverName}`, () => {
-      const dialOptions = { ...protocol.dialOptions, ...dialNames(shared.autoNames, serverName) };
-      return new HttpPool(this.#host, shared, { ...protocol, dialOptions });
-    });
+    return this.#keyed(`${at}${serverName}`, () =>
+      this.#create(shared, protocol, dialNames(shared.autoNames, serverName)),
+    );
   }
 
   /** Connections from the client's own address serve that client alone. */
   #from(shared: PoolShared, protocol: PoolShared['http'], key: string, source: LocalBind): HttpPool {
-    return this.#keyed(`${key} ${source.ipv4}${source.ipv6} ${source.port}`, () => {
-      const dialOptions = {
-        ...protocol.dialOptions,
-        ...dialNames(shared.autoNames, key.slice(1)),
-        bind: source,
-      };
-      return new HttpPool(this.#host, shared, { ...protocol, dialOptions });
-    });
+    return this.#keyed(`${key} ${source.ipv4}${source.ipv6} ${source.port}`, () =>
+      this.#create(shared, protocol, { ...dialNames(shared.autoNames, key.slice(1)), bind: source }),
+    );
+  }
+
+  /** `own`: what its connections ask for besides; null where they are like all others. */
+  #create(shared: PoolShared, protocol: PoolShared['http'], own: Partial<DialOptions> | null): HttpPool {
+    const dialOptions = own === null ? protocol.dialOptions : { ...protocol.dialOptions, ...own };
+    return new HttpPool(this.#host, shared, own === null ? protocol : { ...protocol, dialOptions });
   }
 
   #keyed(key: string, create: () => HttpPool): HttpPool {
